@@ -1,0 +1,67 @@
+"""capably: which GPU code runs on which NVIDIA GPU, and why.
+
+The names below are the library. They are loaded on first use, so that ``import capably`` costs next to
+nothing, starts no process and initialises no CUDA.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from capably.arch import ComputeCapability, Target
+    from capably.engine import Coverage, Verdict, judge
+    from capably.errors import CapablyError, ParseError, ScanError
+    from capably.facts import Artifact, Device, Driver
+    from capably.reasons import Outcome
+    from capably.scanner import scan
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Artifact",
+    "CapablyError",
+    "ComputeCapability",
+    "Coverage",
+    "Device",
+    "Driver",
+    "Outcome",
+    "ParseError",
+    "ScanError",
+    "Target",
+    "Verdict",
+    "__version__",
+    "judge",
+    "scan",
+]
+
+_HOME = {
+    "Artifact": "facts",
+    "CapablyError": "errors",
+    "ComputeCapability": "arch",
+    "Coverage": "engine",
+    "Device": "facts",
+    "Driver": "facts",
+    "Outcome": "reasons",
+    "ParseError": "errors",
+    "ScanError": "errors",
+    "Target": "arch",
+    "Verdict": "engine",
+    "judge": "engine",
+    "scan": "scanner",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib  # noqa: PLC0415 - only paid for when a name is first used
+
+    value: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,160 @@
+"""Compute capabilities and targets: the two things that everybody writes as "sm_90".
+
+A *compute capability* belongs to a device. A *target* is what code is compiled for: a real architecture
+(machine code), a virtual one (PTX) or link-time IR, with or without a suffix. They compare and sort by
+number; whether code for a target runs on a device is never an operator but a question for
+`capably.engine.judge`.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from capably.errors import ParseError
+
+__all__ = ["ComputeCapability", "Suffix", "Target", "TargetKind"]
+
+_PREFIX = re.compile(r"(?i:sm_?|compute_?|lto_?|cc ?)?")
+_CAPABILITY = re.compile(r"([0-9]{1,2})\.([0-9])|([0-9]{1,2})([0-9])")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ComputeCapability:
+    """The compute capability of a device: a pair of numbers, never a decimal.
+
+    ``10.0`` is newer than ``9.0``. Ordering is numeric, for sorting; it says nothing about compatibility.
+
+    Attributes:
+        major: 1 to 99.
+        minor: 0 to 9: a single digit in every spelling that leaves out the dot.
+
+    Raises:
+        ValueError: A number is out of range.
+
+    >>> ComputeCapability.parse("sm_120") > ComputeCapability.parse("9.0")
+    True
+    """
+
+    major: int
+    minor: int
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.major <= 99 and 0 <= self.minor <= 9):
+            raise ValueError(f"no compute capability: {self.major}.{self.minor}")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read any spelling in use: ``9.0``, ``90``, ``sm_90``, ``SM90``, ``compute_90``.
+
+        Raises:
+            ParseError: Not such a spelling; a target's suffix (``9.0a``) is refused too, since a device
+                has none.
+        """
+        start, end, capability = _read_number("compute capability", text)
+        if end != len(text.rstrip()):
+            raise ParseError("compute capability", text, end, len(text.rstrip()), "nothing more")
+        del start
+        return cls(*capability)
+
+    @classmethod
+    def from_number(cls, number: int) -> Self:
+        """The capability that a two- or three-digit architecture number means: 90 is 9.0, 121 is 12.1.
+
+        Raises:
+            ValueError: *number* is not in 10 … 999.
+        """
+        return cls(*divmod(number, 10))
+
+    @property
+    def number(self) -> int:
+        """The architecture number as in ``sm_90``."""
+        return self.major * 10 + self.minor
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+
+class Suffix(enum.StrEnum):
+    """How far code for a target reaches, as its suffix says."""
+
+    NONE = ""
+    ARCH_SPECIFIC = "a"
+    FAMILY_SPECIFIC = "f"
+
+
+class TargetKind(enum.StrEnum):
+    """What is compiled: machine code, PTX, or IR for the link step. Values are the prefixes of nvcc."""
+
+    REAL = "sm"
+    VIRTUAL = "compute"
+    LTO = "lto"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """What code is compiled for.
+
+    Attributes:
+        capability: The architecture by its number.
+        suffix: Plain, architecture-specific (``a``) or family-specific (``f``).
+        kind: Real (``sm_90``), virtual (``compute_90``) or LTO-IR (``lto_90``).
+
+    >>> str(Target.parse("9.0a")), str(Target.parse("100f-virtual"))
+    ('sm_90a', 'compute_100f')
+    """
+
+    capability: ComputeCapability
+    suffix: Suffix = Suffix.NONE
+    kind: TargetKind = TargetKind.REAL
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read any spelling of one target that is in use.
+
+        ``sm_90a``, ``SM90``, ``compute_100f``, ``lto_90``, ``9.0a``, ``90``, ``90-real``, ``90a-virtual``.
+        A bare number means the real architecture, as everywhere outside CMake (where it means both;
+        that is a matter of CMake's dialect).
+
+        Raises:
+            ParseError: Not a target. The span is that of the first character that does not fit.
+        """
+        start, position, capability = _read_number("target", text)
+        prefix = text[:start].strip().lower().rstrip("_ ")
+        kind = {"sm": TargetKind.REAL, "compute": TargetKind.VIRTUAL, "lto": TargetKind.LTO}.get(prefix)
+        suffix = Suffix.NONE
+        stop = len(text.rstrip())
+        if position < stop and text[position].lower() in ("a", "f"):
+            suffix = Suffix(text[position].lower())
+            position += 1
+        if position < stop:
+            tail = text[position:stop].lower()
+            if kind is None and prefix == "" and tail in ("-real", "-virtual"):
+                kind = TargetKind.REAL if tail == "-real" else TargetKind.VIRTUAL
+                position = stop
+            else:
+                raise ParseError("target", text, position, stop, "the suffix `a` or `f`, or nothing more")
+        return cls(ComputeCapability(*capability), suffix, kind or TargetKind.REAL)
+
+    def __str__(self) -> str:
+        return f"{self.kind}_{self.capability.number}{self.suffix}"
+
+
+def _read_number(what: str, text: str) -> tuple[int, int, tuple[int, int]]:
+    """The start and end of the number in *text*, and what it means."""
+    lead = len(text) - len(text.lstrip())
+    prefix = _PREFIX.match(text, lead)
+    start = prefix.end() if prefix else lead
+    match = _CAPABILITY.match(text, start)
+    if match is None:
+        end = len(text) if start >= len(text) else start + 1
+        raise ParseError(what, text, start, end, "a compute capability such as `9.0` or `90`")
+    major, minor = (int(part) for part in match.groups() if part is not None)
+    end = match.end()
+    if major == 0:
+        raise ParseError(what, text, start, end, "a compute capability of 1.0 or higher")
+    if end < len(text) and text[end] in "0123456789.":
+        raise ParseError(what, text, end, end + 1, "the end of the number: one digit stands for the minor version")
+    return start, end, (major, minor)

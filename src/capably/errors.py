@@ -1,0 +1,157 @@
+"""Everything capably raises on purpose.
+
+::
+
+    CapablyError
+    ├── ParseError        (ValueError)    text is not in the grammar; points at the character
+    ├── UnknownNameError  (LookupError)   a well-formed name that no table knows; with suggestions
+    ├── TableError        (ValueError)    a knowledge table breaks its own rules
+    ├── FetchError        (RuntimeError)  a distribution could not be had from the package index
+    └── ScanError                         an input could not be read at all
+        ├── TruncatedError                it ends before its own headers say it should
+        └── LimitError                    it asks for more than the limits allow
+
+Incompatible code is never an exception here: that is a `Verdict`. Damage in one member of an archive
+is not one either: that is a `Finding`, and the rest is still read.
+
+Every class hands its fields to ``super().__init__`` in order and builds its text in ``__str__``, so that
+instances survive pickling between processes.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CapablyError",
+    "FetchError",
+    "LimitError",
+    "ParseError",
+    "ScanError",
+    "TableError",
+    "TruncatedError",
+    "UnknownNameError",
+]
+
+
+class CapablyError(Exception):
+    """Base of all errors that capably raises on purpose."""
+
+
+class ParseError(CapablyError, ValueError):
+    """Text that is not in the grammar.
+
+    Attributes:
+        what: What was being read, as a noun phrase: ``"target"``.
+        text: The whole text as it was given.
+        start: Index of the first offending character.
+        end: Index behind the last one.
+        expected: What would have been accepted there.
+
+    >>> print(ParseError("target", "sm_9x", 4, 5, "a digit"))
+    not a target: `sm_9x`: expected a digit
+      sm_9x
+          ^
+    """
+
+    def __init__(self, what: str, text: str, start: int, end: int, expected: str) -> None:
+        super().__init__(what, text, start, end, expected)
+        self.what = what
+        self.text = text
+        self.start = start
+        self.end = max(end, start + 1)
+        self.expected = expected
+
+    def __str__(self) -> str:
+        # A caret is worth nothing under text that a terminal would not print character by character.
+        shown = "".join(c if c.isprintable() else "?" for c in self.text)
+        caret = " " * self.start + "^" * (self.end - self.start)
+        return f"not a {self.what}: `{shown}`: expected {self.expected}\n  {shown}\n  {caret}"
+
+
+class UnknownNameError(CapablyError, LookupError):
+    """A name that is well formed but that no table knows.
+
+    Attributes:
+        what: The kind of thing looked up: ``"GPU"``.
+        name: The name as it was given.
+        suggestions: Known names that are close, best first; may be empty.
+
+    >>> print(UnknownNameError("GPU", "RTX 5900", ("RTX 5090",)))
+    unknown GPU: `RTX 5900`; did you mean `RTX 5090`?
+    """
+
+    def __init__(self, what: str, name: str, suggestions: tuple[str, ...] = ()) -> None:
+        super().__init__(what, name, suggestions)
+        self.what = what
+        self.name = name
+        self.suggestions = suggestions
+
+    def __str__(self) -> str:
+        shown = "".join(c if c.isprintable() else "?" for c in self.name)
+        hint = ", ".join(f"`{name}`" for name in self.suggestions)
+        return f"unknown {self.what}: `{shown}`" + (f"; did you mean {hint}?" if hint else "")
+
+
+class TableError(CapablyError, ValueError):
+    """A knowledge table breaks its own rules.
+
+    Attributes:
+        table: Name of the table: ``"drivers"``.
+        row: The offending row, as text; empty for the table as a whole.
+        rule: What is broken.
+    """
+
+    def __init__(self, table: str, row: str, rule: str) -> None:
+        super().__init__(table, row, rule)
+        self.table = table
+        self.row = row
+        self.rule = rule
+
+    def __str__(self) -> str:
+        return f"table `{self.table}`{f', row {self.row}' if self.row else ''}: {self.rule}"
+
+
+class FetchError(CapablyError, RuntimeError):
+    """A distribution could not be had.
+
+    Attributes:
+        requirement: What was asked for: ``"xformers==0.0.35"``.
+        problem: Why it could not be had, in one sentence.
+        hint: What to try next; may be empty.
+    """
+
+    def __init__(self, requirement: str, problem: str, hint: str = "") -> None:
+        super().__init__(requirement, problem, hint)
+        self.requirement = requirement
+        self.problem = problem
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"could not fetch `{self.requirement}`: {self.problem}"
+
+
+class ScanError(CapablyError):
+    """An input could not be read at all.
+
+    Attributes:
+        path: The file, with ``!/`` between an archive and its member.
+        problem: What is wrong with it, in one sentence.
+        offset: Where, in bytes from the start of that file; None where no place can be named.
+    """
+
+    def __init__(self, path: str, problem: str, offset: int | None = None) -> None:
+        super().__init__(path, problem, offset)
+        self.path = path
+        self.problem = problem
+        self.offset = offset
+
+    def __str__(self) -> str:
+        where = "" if self.offset is None else f" (at byte {self.offset})"
+        return f"{self.path}: {self.problem}{where}"
+
+
+class TruncatedError(ScanError):
+    """The input ends before its own headers say that it should."""
+
+
+class LimitError(ScanError):
+    """The input asks for more than the limits allow."""
