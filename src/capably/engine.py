@@ -1,0 +1,696 @@
+"""The one place that decides whether GPU code runs on a device.
+
+Facts and tables come in, verdicts with all their reasons come out. Nothing here looks at a file, a machine
+or a clock. The outcome of an image is the worst of its reasons; that of a fatbin is the best of its images;
+the coverage of a library follows from the counts of its fatbins.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NoReturn
+
+from capably.arch import ComputeCapability, Suffix, Target, TargetKind
+from capably.facts import (
+    Artifact,
+    Compression,
+    Device,
+    Driver,
+    Fatbin,
+    Finding,
+    Image,
+    ImageKind,
+    Library,
+    PtxJit,
+)
+from capably.knowledge import Alternatives, Tables, tables
+from capably.reasons import FINDINGS, REASONS, Grade, Outcome, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from capably.version import CudaVersion
+
+__all__ = ["Coverage", "OutcomeCounts", "Verdict", "choose", "judge"]
+
+
+class Coverage(enum.StrEnum):
+    """How much of a library, artifact or environment is usable on a device."""
+
+    FULL = "full"  # every fatbin has something that loads or compiles
+    PARTIAL = "partial"  # some have, some have not
+    NONE = "none"  # no fatbin has
+    UNKNOWN = "unknown"  # undecided facts could change the answer
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeCounts:
+    """How many fatbins have which outcome; those of stubs only are not counted."""
+
+    runs: int = 0
+    compiles: int = 0
+    fails: int = 0
+    unknown: int = 0
+
+    def __add__(self, other: OutcomeCounts) -> OutcomeCounts:
+        return OutcomeCounts(
+            self.runs + other.runs,
+            self.compiles + other.compiles,
+            self.fails + other.fails,
+            self.unknown + other.unknown,
+        )
+
+    @property
+    def total(self) -> int:
+        """All fatbins that were judged."""
+        return self.runs + self.compiles + self.fails + self.unknown
+
+    @property
+    def usable(self) -> int:
+        """Those with something that loads or compiles."""
+        return self.runs + self.compiles
+
+    @property
+    def coverage(self) -> Coverage | None:
+        """What the counts amount to; None where nothing was judged.
+
+        >>> OutcomeCounts(runs=3, unknown=1).coverage, OutcomeCounts(runs=3, fails=1, unknown=1).coverage
+        (<Coverage.UNKNOWN: 'unknown'>, <Coverage.PARTIAL: 'partial'>)
+        """
+        if not self.total:
+            return None
+        if self.usable and self.fails:
+            return Coverage.PARTIAL
+        if self.unknown:
+            return Coverage.UNKNOWN
+        return Coverage.FULL if self.usable else Coverage.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of GPU code on a device, and why.
+
+    Attributes:
+        subject: What was judged.
+        device: On which device.
+        driver: By which driver; None where it is not known.
+        outcome: Of an image or a fatbin. None for anything with several fatbins, and for a fatbin of stubs.
+        coverage: Of a library or an artifact. None for anything else, and where there is no GPU code.
+        counts: Fatbins by outcome.
+        reasons: Every argument, for and against, those that decide first.
+        chosen: The image that the driver takes, where that is certain.
+        findings: What else decides whether it works there; never part of the outcome.
+        parts: For an artifact, the verdicts of its libraries.
+    """
+
+    subject: str
+    device: Device
+    driver: Driver | None
+    outcome: Outcome | None = None
+    coverage: Coverage | None = None
+    counts: OutcomeCounts = OutcomeCounts()
+    reasons: tuple[Reason, ...] = ()
+    chosen: Image | None = None
+    findings: tuple[Finding, ...] = ()
+    parts: tuple[Verdict, ...] = ()
+
+    def __bool__(self) -> NoReturn:
+        """A verdict has four outcomes, which are not two.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("a verdict is neither true nor false; ask for .outcome or .coverage")
+
+
+def judge(what: Image | Fatbin | Library | Artifact, device: Device, driver: Driver | None = None) -> Verdict:
+    """What becomes of *what* on *device*, loaded by *driver*.
+
+    Args:
+        what: An image, a fatbin, a library or an artifact, as `capably.scan` reads them.
+        device: The device; only its capability matters for GPU code, its hosts for the findings.
+        driver: None means that the driver is not known: what depends on it is `unknown`.
+
+    Returns:
+        The verdict. The rules and their sources are those of `capably.reasons.REASONS`.
+
+    Raises:
+        TypeError: *what* is none of these.
+
+    >>> from capably.facts import Image, ImageKind
+    >>> h100 = Device(ComputeCapability.parse("9.0"))
+    >>> verdict = judge(Image(ImageKind.SASS, Target.parse("sm_80")), h100)
+    >>> verdict.outcome, verdict.reasons[0].code
+    (<Outcome.FAILS: 'fails'>, 'no-image-for-device')
+    """
+    match what:
+        case Image():
+            reasons = _image_reasons(what, device, driver)
+            outcome = _outcome(reasons)
+            return Verdict(_describe(what), device, driver, outcome, reasons=_sorted(reasons, outcome))
+        case Fatbin():
+            return _judge_fatbin(what, device, driver)
+        case Library():
+            return _judge_library(what, device, driver)
+        case Artifact():
+            return _judge_artifact(what, device, driver)
+        case _:  # a caller without a type checker
+            raise TypeError(f"cannot judge {type(what).__name__}")
+
+
+def choose(artifact: Artifact, device: Device) -> tuple[tuple[str | None, Artifact], ...]:
+    """The alternatives of *artifact* that a process on *device* may load, each with its libraries only.
+
+    Some packages hold several libraries and load one. Where the device decides which, that one is returned;
+    where something else does (the CUDA version of torch), each is.
+
+    Returns:
+        Pairs of an alternative's name and the artifact reduced to it; ``((None, artifact),)`` for a package
+        that has no alternatives.
+    """
+    known = tables()
+    for row in known.alternatives:
+        if artifact.name == row.distribution:
+            return _alternatives(artifact, device, row)
+    return ((None, artifact),)
+
+
+def _alternatives(artifact: Artifact, device: Device, row: Alternatives) -> tuple[tuple[str | None, Artifact], ...]:
+    groups: dict[str, list[Library]] = {}
+    shared: list[Library] = []
+    for library in artifact.libraries:
+        # A library that was stored under several names belongs to each alternative that names it.
+        names = {m["alternative"] for path in (library.path, *library.copies) if (m := row.pattern.fullmatch(path))}
+        for name in names:
+            groups.setdefault(name, []).append(library)
+        if not names:
+            shared.append(library)
+    if row.chosen_by == "capability":
+        choices = dict(row.choices)
+        name = choices.get(str(device.capability), choices.get("*", ""))
+        groups = {name: groups[name]} if name in groups else {}
+    if not groups:
+        return ((None, artifact),)
+    return tuple(
+        (name, replace(artifact, libraries=(*libraries, *shared))) for name, libraries in sorted(groups.items())
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------
+# One image
+
+
+def _image_reasons(image: Image, device: Device, driver: Driver | None) -> tuple[Reason, ...]:
+    """Every argument about one image, stub or not."""
+    reasons = _loading_reasons(image, device, driver)
+    if image.stub is False or _outcome(reasons) is Outcome.FAILS:
+        return reasons
+    facts = _Facts(image, device, driver, tables())
+    code, outcome = ("stub", Outcome.FAILS) if image.stub else ("kernels-undetermined", Outcome.UNKNOWN)
+    return (*reasons, facts.reason(code, outcome))
+
+
+@functools.lru_cache(maxsize=65536)
+def _loading_reasons(image: Image, device: Device, driver: Driver | None) -> tuple[Reason, ...]:
+    """Every argument about whether one image loads, whatever it holds."""
+    facts = _Facts(image, device, driver, tables())
+    return (*facts.target_reasons(), *facts.driver_reasons())
+
+
+_SEVERITY = {Outcome.RUNS: 0, Outcome.COMPILES: 1, Outcome.UNKNOWN: 2, Outcome.FAILS: 3}
+
+
+def _outcome(reasons: Iterable[Reason]) -> Outcome:
+    """What the arguments about one image amount to: the worst of them."""
+    return max((reason.outcome for reason in reasons), key=_SEVERITY.__getitem__)
+
+
+def _describe(image: Image) -> str:
+    kind = {
+        ImageKind.SASS: "machine code",
+        ImageKind.PTX: f"PTX {image.ptx}" if image.ptx else "PTX",
+        ImageKind.LTOIR: "LTO-IR",
+        ImageKind.TILEIR: "Tile IR",
+        ImageKind.RELPTX: "relocatable PTX",
+        ImageKind.UNKNOWN: "an unknown kind",
+    }[image.kind]
+    relocatable = "relocatable " if image.relocatable and image.kind is not ImageKind.RELPTX else ""
+    return f"{image.target} ({relocatable}{kind})" if image.target else f"an image of {relocatable}{kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """One image on one device by one driver: the rules, each as a method that yields its arguments."""
+
+    image: Image
+    device: Device
+    driver: Driver | None
+    known: Tables
+
+    def reason(
+        self,
+        code: str,
+        outcome: Outcome,
+        sources: tuple[str, ...] = (),
+        grade: Grade = Grade.DOCUMENTED,
+        **params: object,
+    ) -> Reason:
+        texts = {
+            "capability": self.device.capability,
+            "target": self.image.target or "the image",
+            "target_capability": self.image.target.capability if self.image.target else "?",
+            "wanted": _wanted(self.device.capability),
+            **({"driver": self.driver_name} if self.driver else {}),
+            **params,
+        }
+        page = REASONS[code]
+        used = f"{page.message} {page.way_out}"
+        return Reason(
+            code,
+            outcome,
+            _describe(self.image),
+            tuple(sorted((name, str(value)) for name, value in texts.items() if f"{{{name}}}" in used)),
+            tuple(dict.fromkeys((*page.sources, *sources))),
+            grade,
+        )
+
+    @property
+    def driver_name(self) -> str:
+        if self.driver is None:
+            return "the driver"
+        release = f"driver {self.driver.release}" if self.driver.release else "a driver"
+        return f"{release} (CUDA {self.known.driver_cuda(self.driver)})"
+
+    # -- what the target says
+
+    def target_reasons(self) -> Iterator[Reason]:
+        image = self.image
+        match image.kind:
+            case ImageKind.SASS:
+                if image.target is None:
+                    yield self.reason("target-unknown", Outcome.UNKNOWN)
+                elif image.relocatable:
+                    yield self.reason("relocatable-only", Outcome.FAILS)
+                else:
+                    yield self.sass(image.target)
+                    if self.driver is not None and self.driver.jit is PtxJit.FORCED:
+                        yield self.reason("machine-code-ignored", Outcome.FAILS)
+            case ImageKind.PTX | ImageKind.RELPTX:
+                if image.target is None:
+                    yield self.reason("target-unknown", Outcome.UNKNOWN)
+                    return
+                yield self.ptx(image.target)
+                yield from self.ptx_driver()
+                if image.relocatable or image.kind is ImageKind.RELPTX:
+                    yield self.reason("relocatable-ptx-unproven", Outcome.UNKNOWN, grade=Grade.INFERRED)
+            case ImageKind.LTOIR:
+                yield self.reason("lto-ir-needs-linking", Outcome.UNKNOWN)
+            case ImageKind.TILEIR | ImageKind.UNKNOWN:
+                yield self.reason("kind-unknown", Outcome.UNKNOWN, kind=image.kind)
+
+    def sass(self, target: Target) -> Reason:
+        """Binary compatibility of machine code."""
+        here = self.device.capability
+        if target.capability == here:
+            return self.reason("exact-image", Outcome.RUNS)
+        architecture = self.known.architectures.get(target.capability)
+        if architecture is not None and architecture.renamed is not None:
+            renamed = architecture.renamed
+            if renamed == here:
+                return self.reason("renamed-target-unproven", Outcome.UNKNOWN, architecture.sources, renamed=renamed)
+            family, number = self.known.family(renamed), renamed
+        else:
+            family, number = self.known.family(target.capability), target.capability
+        if family is None or self.known.family(here) is None:
+            return self.reason("beyond-tables", Outcome.UNKNOWN, horizon=self.known.horizon)
+        if here not in family.members:
+            return self.reason("no-image-for-device", Outcome.FAILS, family.sources, family.grade)
+        if target.suffix is Suffix.ARCH_SPECIFIC:
+            return self.reason("arch-specific-exact-only", Outcome.FAILS, family.sources, family.grade)
+        if here < number:
+            return self.reason("image-newer-than-device", Outcome.FAILS, family.sources, family.grade)
+        if self.isolated(target.capability) or self.isolated(here):
+            return self.tegra(target)
+        code = "family-covers" if family.specific else "same-major-lower-minor"
+        return self.reason(code, Outcome.RUNS, family.sources, family.grade, members=_reach(family.members, number))
+
+    def isolated(self, capability: ComputeCapability) -> bool:
+        architecture = self.known.architectures.get(capability)
+        return architecture is not None and architecture.isolated
+
+    def tegra(self, target: Target) -> Reason:
+        """Machine code that crosses between Tegra and desktop: a matter of the toolkit that made it."""
+        last = self._newest_possible_toolkit(target)
+        limit = self.known.last_isolating_toolkit
+        if last is not None and last <= limit:
+            built = str(self.image.toolkit) if self.image.toolkit else f"{last} or older"
+            return self.reason("tegra-isolated", Outcome.FAILS, built=built)
+        return self.reason("tegra-sbsa-unsettled", Outcome.UNKNOWN, grade=Grade.INFERRED)
+
+    def _newest_possible_toolkit(self, target: Target) -> CudaVersion | None:
+        """The newest toolkit that can have made this machine code; None where nothing bounds it."""
+        if self.image.toolkit is not None:
+            return self.image.toolkit
+        bounds = [
+            row.last
+            for row in self.known.code_versions
+            if row.version == self.image.code_version
+            and row.last is not None
+            and (row.below is None or target.capability.number < row.below)
+        ]
+        emitting = self.known.emitting_toolkits(target)
+        if emitting is not None and emitting[1] < self.known.toolkits[-1].cuda:
+            bounds.append(emitting[1])  # dropped by a newer toolkit
+        return min(bounds, default=None)
+
+    def ptx(self, target: Target) -> Reason:
+        """For which devices PTX compiles, whatever the driver."""
+        here = self.device.capability
+        architecture = self.known.architectures.get(target.capability)
+        renamed = architecture.renamed if architecture is not None else None
+        numbers = (target.capability,) if renamed is None else (target.capability, renamed)
+        if target.suffix is Suffix.ARCH_SPECIFIC:
+            if here in numbers:
+                return self.reason("ptx-exact", Outcome.COMPILES)
+            return self.reason("ptx-arch-specific-exact-only", Outcome.FAILS)
+        if target.suffix is Suffix.FAMILY_SPECIFIC:
+            family = self.known.family(numbers[-1])
+            if family is None or self.known.family(here) is None:
+                return self.reason("beyond-tables", Outcome.UNKNOWN, horizon=self.known.horizon)
+            reach = _reach(family.members, numbers[-1])
+            fits = here in family.members and here >= numbers[-1]
+            return self.reason(
+                "ptx-family" if fits else "ptx-family-mismatch",
+                Outcome.COMPILES if fits else Outcome.FAILS,
+                family.sources,
+                family.grade,
+                members=reach,
+            )
+        answers = {here >= number for number in numbers}
+        if len(answers) > 1:  # 10.3 lies between 10.1 and 11.0, the two numbers of the same hardware
+            return self.reason("renamed-target-unproven", Outcome.UNKNOWN, renamed=renamed)
+        if answers == {True}:
+            return self.reason("ptx-forward", Outcome.COMPILES)
+        return self.reason("ptx-target-newer-than-device", Outcome.FAILS)
+
+    def ptx_driver(self) -> Iterator[Reason]:
+        """Whether the driver compiles PTX of this version."""
+        if self.driver is None:
+            yield self.reason("ptx-driver-unknown", Outcome.UNKNOWN)
+            return
+        if self.driver.jit is PtxJit.DISABLED:
+            yield self.reason("ptx-jit-disabled", Outcome.FAILS)
+        version = self.image.ptx
+        if version is None:
+            yield self.reason("ptx-version-unknown", Outcome.UNKNOWN)
+            return
+        accepted = self.known.accepted_ptx(self.driver)
+        if version <= accepted:
+            return
+        needed = self.known.cuda_of_ptx(version)
+        beyond = self.known.driver_cuda(self.driver) >= self.known.ptx[-1][0] or self.known.branch(self.driver)[1]
+        if needed is None and beyond:
+            yield self.reason("ptx-beyond-tables", Outcome.UNKNOWN, ptx=version, horizon=f"PTX ISA {self.known.ptx[-1][1]}")
+            return
+        if beyond and self.driver.cuda is None:  # a branch newer than any known one, for which only a floor is known
+            yield self.reason("ptx-beyond-tables", Outcome.UNKNOWN, ptx=version, horizon=f"R{self.known.branches[-1].number}")
+            return
+        release = self.known.release_of_cuda(needed) if needed else None
+        yield self.reason(
+            "ptx-newer-than-driver",
+            Outcome.FAILS,
+            ptx=version,
+            accepted=f"up to {accepted}",
+            needed=needed or f"{self.known.ptx[-1][0]} (the newest known)",
+            release=f" ({release} on Linux)" if release else "",
+        )
+
+    # -- what the driver says, whatever the target
+
+    def driver_reasons(self) -> Iterator[Reason]:
+        yield from self.compression()
+        if self.driver is None:
+            return
+        branch, _ = self.known.branch(self.driver)
+        number = self.driver.release.branch if self.driver.release else branch.number
+        if self.image.concatenated:
+            feature = self.known.features["concatenated"]
+            if number < feature.first:
+                yield self.reason(
+                    "container-driver-unproven", Outcome.UNKNOWN, feature.sources, feature.grade, first=feature.first
+                )
+        served = self.known.driver_ranges.get(self.device.capability)
+        if served is None:
+            return
+        if served.first is not None and number < served.first:
+            certain = served.first_grade is not Grade.INFERRED
+            yield self.reason(
+                "driver-too-old-for-device" if certain else "driver-device-unproven",
+                Outcome.FAILS if certain else Outcome.UNKNOWN,
+                served.sources,
+                served.first_grade,
+                first=served.first,
+            )
+        if served.last is not None and number > self._last_of_branch(served.last):
+            certain = served.last_grade is not Grade.INFERRED
+            yield self.reason(
+                "driver-dropped-device" if certain else "driver-drop-unproven",
+                Outcome.FAILS if certain else Outcome.UNKNOWN,
+                served.sources,
+                served.last_grade,
+                last=served.last,
+            )
+
+    def _last_of_branch(self, branch: int) -> int:
+        """The highest first number of a release of that branch: Windows counts on until the next branch."""
+        later = [row.number for row in self.known.branches if row.number > branch]
+        return later[0] - 1 if later else branch
+
+    def compression(self) -> Iterator[Reason]:
+        if self.image.compression is Compression.UNKNOWN:
+            yield self.reason("compression-unknown", Outcome.UNKNOWN)
+        feature = self.known.features.get(self.image.compression)
+        if feature is None:
+            return
+        if self.driver is None:
+            yield self.reason(
+                "compression-driver-unknown",
+                Outcome.UNKNOWN,
+                feature.sources,
+                feature.grade,
+                compression=self.image.compression,
+                first=feature.first,
+            )
+        elif self.known.branch(self.driver)[0].number < feature.first:
+            yield self.reason(
+                "compression-newer-than-driver",
+                Outcome(feature.below),
+                feature.sources,
+                feature.grade,
+                compression=self.image.compression,
+                first=feature.first,
+            )
+
+
+def _reach(members: tuple[ComputeCapability, ...], number: ComputeCapability) -> str:
+    """The devices of a family that code for *number* reaches."""
+    return ", ".join(str(member) for member in members if member >= number)
+
+
+@functools.cache
+def _wanted(device: ComputeCapability) -> str:
+    """The targets that would serve *device*, and the toolkits that emit them, as text.
+
+    >>> _wanted(ComputeCapability(10, 3))
+    'sm_103 (CUDA 12.9 or newer) or sm_100 (CUDA 12.8 or newer), or plain PTX of at most compute_103'
+    """
+    known = tables()
+    newest = known.toolkits[-1].cuda
+    driver_side = known.architectures.get(device)
+    family = known.family(device)
+    members = [device] if family is None else [member for member in family.members if member <= device]
+    if driver_side is not None and driver_side.isolated:
+        members = [device]
+    texts = []
+    for member in reversed(members):
+        architecture = known.architectures.get(member)
+        if member != device and architecture is not None and architecture.isolated:
+            continue
+        target = Target(member)
+        span = known.emitting_toolkits(target)
+        if span is None:
+            texts.append(str(target))
+        elif span[1] < newest:
+            texts.append(f"{target} (CUDA {span[1]} or older)")
+        elif span[0] > known.toolkits[0].cuda:
+            texts.append(f"{target} (CUDA {span[0]} or newer)")
+        else:
+            texts.append(f"{target} (any CUDA up to {newest})")
+    shown = texts if len(texts) <= 2 else [texts[0], texts[-1]]
+    ptx = Target(device, kind=TargetKind.VIRTUAL)
+    return f"{' or '.join(shown)}, or plain PTX of at most {ptx}"
+
+
+# ---------------------------------------------------------------------------------------------------------
+# A fatbin, a library, an artifact
+
+
+def _judge_fatbin(
+    fatbin: Fatbin, device: Device, driver: Driver | None, linked_from: tuple[Image, ...] = ()
+) -> Verdict:
+    """The best of its images, and of the relocatable ones that it was linked from."""
+    if fatbin.stub:
+        return Verdict(f"a fatbin of {len(fatbin.images)} images without kernels", device, driver)
+    images = (*fatbin.images, *linked_from)
+    weighed = {image: _image_reasons(image, device, driver) for image in dict.fromkeys(images)}
+    outcomes = {image: _outcome(reasons) for image, reasons in weighed.items()}
+    outcome = min(outcomes.values(), key=_SEVERITY.__getitem__)
+    reasons = list(dict.fromkeys(reason for found in weighed.values() for reason in found))
+    if outcome is Outcome.FAILS:
+        empty = [
+            image
+            for image in weighed
+            if image.stub and _SEVERITY[_outcome(_loading_reasons(image, device, driver))] <= _SEVERITY[Outcome.COMPILES]
+        ]
+        if empty:
+            facts = _Facts(empty[0], device, driver, tables())
+            reasons.insert(0, facts.reason("kernels-for-other-architectures-only", Outcome.FAILS))
+    return Verdict(
+        f"a fatbin of {len(fatbin.images)} images",
+        device,
+        driver,
+        outcome,
+        counts=OutcomeCounts(**{outcome.value: 1}),
+        reasons=_sorted(reasons, outcome),
+        chosen=_chosen(outcomes, device),
+    )
+
+
+def _chosen(outcomes: dict[Image, Outcome], device: Device) -> Image | None:
+    """The image that the driver takes, where that is certain.
+
+    NVIDIA documents that an exact match of machine code is taken, and does not document the order among the
+    rest; so it is certain for the only image that can be used, and for the only exact one.
+    """
+    usable = [image for image, outcome in outcomes.items() if outcome in (Outcome.RUNS, Outcome.COMPILES)]
+    if any(outcome is Outcome.UNKNOWN for outcome in outcomes.values()):
+        return None
+    exact = [
+        image
+        for image in usable
+        if image.kind is ImageKind.SASS and image.target is not None and image.target.capability == device.capability
+    ]
+    return exact[0] if len(exact) == 1 else usable[0] if len(usable) == 1 else None
+
+
+def _sorted(reasons: Iterable[Reason], outcome: Outcome | None) -> tuple[Reason, ...]:
+    """Those that agree with the outcome first; otherwise in the order in which they were weighed."""
+    return tuple(sorted(reasons, key=lambda reason: reason.outcome is not outcome))
+
+
+def _judge_library(library: Library, device: Device, driver: Driver | None) -> Verdict:
+    relocatable = [group for group in library.fatbins if group.fatbin.relocatable]
+    linked = [group for group in library.fatbins if not group.fatbin.relocatable]
+    # What linked fatbins were linked from adds its images to them. It counts nothing alone: a file with
+    # nothing else is input for the linker, which the scanner reports.
+    origins = tuple(
+        dict.fromkeys(image for group in relocatable for image in group.fatbin.images if image.stub is not True)
+    )
+    shares: Counter[Reason] = Counter()
+    outcomes: Counter[Outcome] = Counter()
+    for group in linked:
+        verdict = _judge_fatbin(group.fatbin, device, driver, origins)
+        if verdict.outcome is None:
+            continue
+        outcomes[verdict.outcome] += group.count
+        for reason in verdict.reasons:
+            shares[reason] += group.count
+    counts = OutcomeCounts(**{outcome.value: count for outcome, count in outcomes.items()})
+    worst = max(outcomes, key=_SEVERITY.__getitem__, default=None)
+    reasons = tuple(
+        replace(reason, subject=f"{library.path}: {reason.subject} in {share} of {counts.total} fatbins")
+        for reason, share in shares.items()
+    )
+    return Verdict(
+        library.path,
+        device,
+        driver,
+        coverage=counts.coverage,
+        counts=counts,
+        reasons=_sorted(reasons, worst),
+        findings=tuple(_host_findings(library, device, driver)),
+    )
+
+
+def _judge_artifact(artifact: Artifact, device: Device, driver: Driver | None) -> Verdict:
+    parts = tuple(_judge_library(library, device, driver) for library in artifact.libraries)
+    counts = sum((part.counts for part in parts), OutcomeCounts())
+    order = {Coverage.NONE: 0, Coverage.PARTIAL: 1, Coverage.UNKNOWN: 2, Coverage.FULL: 3}
+    worst_first = sorted(parts, key=lambda part: 4 if part.coverage is None else order[part.coverage])
+    findings = list(artifact.findings)
+    platform = _platform_finding(artifact, device)
+    if platform is not None:
+        findings.append(platform)
+    for part in parts:
+        findings += [found for found in part.findings if not (platform and found.code == platform.code)]
+    return Verdict(
+        artifact.name or artifact.path,
+        device,
+        driver,
+        coverage=counts.coverage,
+        counts=counts,
+        reasons=tuple(reason for part in worst_first for reason in part.reasons),
+        findings=tuple(dict.fromkeys(findings)),
+        parts=parts,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------
+# What else decides, beside the GPU code
+
+
+def _finding(code: str, path: str, **params: object) -> Finding:
+    return Finding(code, path, FINDINGS[code].message.format_map({"subject": path, **params}))
+
+
+def _platform_finding(artifact: Artifact, device: Device) -> Finding | None:
+    """A wheel whose platform tags name no host that this device comes in."""
+    tags = [tag for tag in artifact.platforms if tag != "any"]
+    if not device.hosts or not tags or any(tag.endswith(host) for tag in tags for host in device.hosts):
+        return None
+    return _finding(
+        "host-platform",
+        artifact.path,
+        built=", ".join(tags),
+        device=device.name or device.capability,
+        hosts=" or ".join(device.hosts),
+    )
+
+
+def _host_findings(library: Library, device: Device, driver: Driver | None) -> Iterator[Finding]:
+    if device.hosts and library.machine is not None and library.machine not in device.hosts:
+        yield _finding(
+            "host-platform",
+            library.path,
+            built=library.machine,
+            device=device.name or device.capability,
+            hosts=" or ".join(device.hosts),
+        )
+    if driver is None:
+        return
+    known = tables()
+    branch = driver.release.branch if driver.release else known.branch(driver)[0].number
+    for runtime in known.runtimes:
+        if branch >= runtime.first:
+            continue
+        if any(runtime.pattern.fullmatch(name) for name in library.needed):
+            yield _finding(
+                "cuda-major-newer-than-driver",
+                library.path,
+                needed=runtime.cuda_major,
+                first=runtime.first,
+                driver=f"{driver.release or 'a driver'} (CUDA {known.driver_cuda(driver)})",
+            )

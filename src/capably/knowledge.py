@@ -1,0 +1,582 @@
+"""The tables: what is known about architectures, toolkits, drivers and products, each row with its source.
+
+Tables are JSON files beside this module, one row per line. They are read once, on first use, checked while
+they are read, and never changed. Each states its horizon, the newest thing that it knows; a question beyond
+it is answered with "unknown" by whoever asks.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from capably.arch import ComputeCapability, Target
+from capably.errors import ParseError, TableError, UnknownNameError
+from capably.facts import Driver
+from capably.reasons import Grade
+from capably.version import CudaVersion, DriverRelease, PtxVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = [
+    "Alternatives",
+    "Architecture",
+    "Branch",
+    "CodeVersion",
+    "DriverRange",
+    "Family",
+    "Feature",
+    "Product",
+    "Runtime",
+    "Source",
+    "Tables",
+    "Toolkit",
+    "tables",
+]
+
+_DATA = Path(__file__).parent / "data"
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a fact comes from. An empty *url* is an experiment, described by its title."""
+
+    key: str
+    title: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """One compute capability.
+
+    Attributes:
+        isolated: A Tegra part whose machine code was kept apart from that of desktop parts.
+        renamed: The capability that stands for the same hardware since CUDA 13.0.
+    """
+
+    capability: ComputeCapability
+    name: str
+    isolated: bool
+    renamed: ComputeCapability | None
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Devices among which machine code carries over from a lower number to a higher one.
+
+    Attributes:
+        specific: There are `f` targets for it (10.0 and later); else it is a major version.
+        members: In rising order.
+    """
+
+    name: str
+    specific: bool
+    members: tuple[ComputeCapability, ...]
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class Toolkit:
+    """A CUDA toolkit and the targets that it emits, as ``90a`` for both ``sm_90a`` and ``compute_90a``."""
+
+    cuda: CudaVersion
+    targets: tuple[str, ...]
+    sources: tuple[str, ...]
+    grade: Grade
+
+    def emits(self, target: Target) -> bool:
+        """Whether its compiler knows this target."""
+        return f"{target.capability.number}{target.suffix}" in self.targets
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A driver branch, the CUDA version that it supports, and the Linux release that came with that toolkit."""
+
+    number: int
+    cuda: CudaVersion
+    linux: DriverRelease | None
+    windows: DriverRelease | None
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class DriverRange:
+    """The driver branches that serve a compute capability; None where that end is not known."""
+
+    capability: ComputeCapability
+    first: int | None
+    first_grade: Grade
+    last: int | None
+    last_grade: Grade
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """Something that a driver must be new enough to load; *below* is the outcome on an older one."""
+
+    name: str
+    first: int
+    below: str
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class CodeVersion:
+    """Which toolkits write this code version into fatbin entries of machine code.
+
+    Attributes:
+        below: The row holds for architecture numbers below this one; None for all.
+        first: The oldest toolkit that writes it.
+        last: The newest.
+    """
+
+    version: tuple[int, int]
+    first: CudaVersion | None
+    last: CudaVersion | None
+    below: int | None
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Names of shared libraries that belong to one CUDA major version, and the first driver branch for it."""
+
+    pattern: re.Pattern[str]
+    cuda_major: int
+    first: int
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A GPU as NVIDIA sells it.
+
+    Attributes:
+        name: Without the vendor: ``GeForce RTX 4090``.
+        kind: ``data-center``, ``workstation``, ``geforce``, ``jetson`` or ``system``.
+        aliases: Other names that no rule derives.
+        hosts: Processors of the machines that it comes in, where that is fixed.
+    """
+
+    name: str
+    capability: ComputeCapability
+    kind: str
+    aliases: tuple[str, ...]
+    hosts: tuple[str, ...]
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """A package that loads one of several libraries, and how it chooses.
+
+    Attributes:
+        distribution: Its normalised name.
+        pattern: Matches the paths of the libraries it chooses among; the group ``alternative`` names one.
+        chosen_by: ``cuda-version`` or ``capability``.
+        choices: For ``capability``: pairs of a capability (``*`` for any other) and an alternative.
+    """
+
+    distribution: str
+    pattern: re.Pattern[str]
+    chosen_by: str
+    choices: tuple[tuple[str, str], ...]
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+class _Row:
+    """One row of a table, read strictly: a missing, unknown or ill-typed field is an error."""
+
+    def __init__(self, table: str, row: object, sources: frozenset[str] | None) -> None:
+        if not isinstance(row, dict):
+            raise TableError(table, repr(row), "a row is an object")
+        self.table = table
+        self.left: dict[str, object] = dict(row)
+        self.text = json.dumps(row, ensure_ascii=False)
+        self.known_sources = sources
+
+    def fail(self, rule: str) -> TableError:
+        return TableError(self.table, self.text, rule)
+
+    def take(self, name: str) -> object:
+        if name not in self.left:
+            raise self.fail(f"`{name}` is missing")
+        return self.left.pop(name)
+
+    def string(self, name: str) -> str:
+        value = self.take(name)
+        if not isinstance(value, str):
+            raise self.fail(f"`{name}` is not a text")
+        return value
+
+    def strings(self, name: str) -> tuple[str, ...]:
+        value = self.take(name)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.fail(f"`{name}` is not a list of texts")
+        return tuple(value)
+
+    def integer(self, name: str) -> int | None:
+        value = self.take(name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise self.fail(f"`{name}` is not a whole number or null")
+        return value
+
+    def whole(self, name: str) -> int:
+        value = self.integer(name)
+        if value is None:
+            raise self.fail(f"`{name}` is null")
+        return value
+
+    def boolean(self, name: str) -> bool:
+        value = self.take(name)
+        if not isinstance(value, bool):
+            raise self.fail(f"`{name}` is not true or false")
+        return value
+
+    def capability(self, name: str) -> ComputeCapability:
+        return self.parsed(name, ComputeCapability.parse)
+
+    def parsed(self, name: str, parse: Callable[[str], _T]) -> _T:
+        text = self.string(name)
+        try:
+            return parse(text)
+        except (ParseError, re.error) as error:
+            raise self.fail(f"`{name}`: {error}") from error
+
+    def optional(self, name: str, parse: Callable[[str], _T]) -> _T | None:
+        if self.left.get(name) is None:
+            self.left.pop(name, None)
+            return None
+        return self.parsed(name, parse)
+
+    def grade(self, name: str = "grade") -> Grade:
+        try:
+            return Grade(self.string(name))
+        except ValueError as error:
+            raise self.fail(f"`{name}` is not measured, documented or inferred") from error
+
+    def sources(self) -> tuple[str, ...]:
+        keys = self.strings("sources")
+        if not keys:
+            raise self.fail("it cites no source")
+        for key in keys:
+            if self.known_sources is not None and key not in self.known_sources:
+                raise self.fail(f"unknown source `{key}`")
+        return keys
+
+    def end(self) -> None:
+        if self.left:
+            raise self.fail(f"unknown field `{next(iter(self.left))}`")
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """All tables, and the questions that they answer. Nothing is judged here.
+
+    Attributes:
+        horizon: The newest capability, toolkit and driver branch known.
+    """
+
+    sources: dict[str, Source]
+    architectures: dict[ComputeCapability, Architecture]
+    families: tuple[Family, ...]
+    toolkits: tuple[Toolkit, ...]
+    ptx: tuple[tuple[CudaVersion, PtxVersion], ...]
+    branches: tuple[Branch, ...]
+    driver_ranges: dict[ComputeCapability, DriverRange]
+    features: dict[str, Feature]
+    code_versions: tuple[CodeVersion, ...]
+    last_isolating_toolkit: CudaVersion
+    runtimes: tuple[Runtime, ...]
+    products: tuple[Product, ...]
+    alternatives: tuple[Alternatives, ...]
+    horizon: ComputeCapability
+
+    def family(self, capability: ComputeCapability) -> Family | None:
+        """The family or major version that a device of *capability* belongs to; None beyond the tables."""
+        for family in self.families:
+            if capability in family.members:
+                return family
+        return None
+
+    def branch(self, driver: Driver) -> tuple[Branch, bool]:
+        """The driver branch of *driver*, and whether the driver may be newer than any branch known.
+
+        A release between two known branches belongs to the lower one: Windows releases (551 to 553 of
+        R550) and branches without a toolkit of their own are numbered so. A release below the oldest row
+        is taken for that row.
+        """
+        newest = self.branches[-1]
+        if driver.release is not None:
+            number = driver.release.branch
+            known = [branch for branch in self.branches if branch.number <= number]
+            return (known[-1] if known else self.branches[0]), number > newest.number
+        cuda = driver.cuda
+        if cuda is None:  # excluded by Driver itself
+            raise ValueError("a driver needs a release or a CUDA version")
+        by_cuda = [branch for branch in self.branches if branch.cuda <= cuda]
+        return (by_cuda[-1] if by_cuda else self.branches[0]), cuda > newest.cuda
+
+    def driver_cuda(self, driver: Driver) -> CudaVersion:
+        """The newest CUDA version that *driver* supports, or at least supports where it is beyond the tables."""
+        return driver.cuda if driver.cuda is not None else self.branch(driver)[0].cuda
+
+    def accepted_ptx(self, driver: Driver) -> PtxVersion:
+        """The newest PTX ISA version that *driver* is known to compile."""
+        cuda = self.driver_cuda(driver)
+        known = [ptx for version, ptx in self.ptx if version <= cuda]
+        return known[-1] if known else self.ptx[0][1]
+
+    def cuda_of_ptx(self, version: PtxVersion) -> CudaVersion | None:
+        """The oldest CUDA version whose driver compiles PTX of *version*; None beyond the tables."""
+        return next((cuda for cuda, ptx in self.ptx if ptx >= version), None)
+
+    def release_of_cuda(self, cuda: CudaVersion) -> DriverRelease | None:
+        """The Linux driver that came with the toolkit of that version; None where none is known."""
+        return next((branch.linux for branch in self.branches if branch.cuda == cuda), None)
+
+    def newest_driver(self, capability: ComputeCapability) -> Driver:
+        """The newest driver in the table that serves devices of *capability*, marked as assumed."""
+        limits = self.driver_ranges.get(capability)
+        last = limits.last if limits is not None and limits.last is not None else self.branches[-1].number
+        branch = [branch for branch in self.branches if branch.number <= last][-1]
+        return Driver(branch.linux or DriverRelease(branch.number), branch.cuda, assumed=True)
+
+    def emitting_toolkits(self, target: Target) -> tuple[CudaVersion, CudaVersion] | None:
+        """The oldest and the newest known toolkit that emits *target*; None where none does."""
+        versions = [toolkit.cuda for toolkit in self.toolkits if toolkit.emits(target)]
+        return (versions[0], versions[-1]) if versions else None
+
+    def find_products(self, name: str) -> tuple[Product, ...]:
+        """The products that *name* may mean, best match first.
+
+        Names are taken as people and drivers write them: case, spaces, hyphens, the vendor, memory sizes,
+        form factors and MIG profiles do not matter.
+
+        Raises:
+            UnknownNameError: No product is called so; with suggestions, never a guess.
+
+        >>> [str(product.capability) for product in tables().find_products("NVIDIA H100 80GB HBM3")]
+        ['9.0']
+        """
+        wanted = _compact(name)
+        for query in dict.fromkeys((wanted, _compact(_NOISE.sub(" ", f" {name} ")))):
+            if not query:
+                continue
+            for forms in (_full_names, _short_names):
+                found = tuple(product for product in self.products if query in forms(product))
+                if found:
+                    return found
+        known: dict[str, str] = {}
+        for product in self.products:
+            for form in (*_full_names(product), *_short_names(product)):
+                known.setdefault(form, product.name)
+        close = difflib.get_close_matches(wanted, known, n=6, cutoff=0.6)
+        raise UnknownNameError("GPU", name, tuple(dict.fromkeys(known[form] for form in close))[:3])
+
+
+# What drivers and shops add to a name without changing the product: nvidia-smi prints "NVIDIA A100-SXM4-40GB
+# MIG 1g.5gb", "NVIDIA H100 80GB HBM3" or "Tesla V100-SXM2-32GB".
+_NOISE = re.compile(
+    r"(?i)\bmig\b.*|\b(?:nvidia|tesla|corporation|gpu|graphics|laptop|notebook|mobile|card|pcie?|sxm[0-9]?|"
+    r"nvl|oam|with|max-?q|design|hbm[0-9]?e?|gddr[0-9]x?|[0-9]+ ?g(?:i?b)?)\b"
+)
+_PREFIX = re.compile(r"^(?:geforce(?: (?:rtx|gtx|gts|gt))?|quadro(?: rtx)?|nvidia|tesla|jetson(?: agx)?|titan)\b *")
+_GENERATION = re.compile(
+    r" (?:ada(?: generation)?|generation|blackwell|(?:max-q )?(?:server|workstation) edition|workstation|server|edition)\b"
+)
+
+
+def _compact(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "", name.casefold())
+
+
+@functools.cache
+def _full_names(product: Product) -> frozenset[str]:
+    """The name and the aliases, with and without the vendor and the first word of the brand."""
+    names = [product.name, *product.aliases]
+    names += [re.sub(r"^(?:GeForce|Quadro|Tesla) ", "", name) for name in names if not name.startswith("Quadro RTX")]
+    return frozenset(_compact(form) for name in names for form in (name, f"NVIDIA {name}", f"Tesla {name}"))
+
+
+@functools.cache
+def _short_names(product: Product) -> frozenset[str]:
+    """What people say: `4090`, `RTX 6000`. One such name can mean several products."""
+    forms: set[str] = set()
+    for name in (product.name, *product.aliases):
+        lower = name.lower()
+        bare = _GENERATION.sub("", lower)
+        forms |= {lower, bare, re.sub(r"^quadro ", "", bare)}
+        short = _PREFIX.sub("", bare)
+        # A bare series number is too little to name a professional card: "6000" has been six products.
+        if product.kind != "workstation" or not short.isdigit():
+            forms.add(short)
+    return frozenset(_compact(form) for form in forms) - {""}
+
+
+def _version_pair(text: str) -> tuple[int, int]:
+    version = PtxVersion.parse(text)
+    return version.major, version.minor
+
+
+def _rows(table: str, sources: frozenset[str] | None) -> Iterator[_Row]:
+    try:
+        document = json.loads((_DATA / f"{table}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TableError(table, "", str(error)) from error
+    if not isinstance(document, dict) or not isinstance(document.get("rows"), list):
+        raise TableError(table, "", "not an object with a list `rows`")
+    for raw in document["rows"]:
+        row = _Row(table, raw, sources)
+        yield row
+        row.end()
+
+
+@functools.cache
+def tables() -> Tables:
+    """The shipped tables, read and checked on the first call.
+
+    Raises:
+        TableError: A table breaks its own rules; that is a defect of the installation.
+    """
+    sources = {s.key: s for s in (Source(r.string("key"), r.string("title"), r.string("url")) for r in _rows("sources", None))}
+    keys = frozenset(sources)
+    architectures = {
+        a.capability: a
+        for a in (
+            Architecture(
+                r.capability("capability"),
+                r.string("name"),
+                r.boolean("isolated"),
+                r.optional("renamed", ComputeCapability.parse),
+                r.sources(),
+                r.grade(),
+            )
+            for r in _rows("architectures", keys)
+        )
+    }
+    families = tuple(
+        Family(
+            r.string("family"),
+            r.string("kind") == "family",
+            tuple(ComputeCapability.parse(member) for member in r.string("members").split()),
+            r.sources(),
+            r.grade(),
+        )
+        for r in _rows("families", keys)
+    )
+    ranges = {
+        d.capability: d
+        for d in (
+            DriverRange(
+                r.capability("capability"),
+                r.integer("first_branch"),
+                r.grade("first_grade"),
+                r.integer("last_branch"),
+                r.grade("last_grade"),
+                r.sources(),
+            )
+            for r in _rows("driver_devices", keys)
+        )
+    }
+    return Tables(
+        sources=sources,
+        architectures=architectures,
+        families=families,
+        toolkits=tuple(
+            Toolkit(r.parsed("cuda", CudaVersion.parse), tuple(r.string("targets").split()), r.sources(), r.grade())
+            for r in _rows("toolkits", keys)
+        ),
+        ptx=tuple(
+            (r.parsed("cuda", CudaVersion.parse), r.parsed("ptx", PtxVersion.parse))
+            for r in _rows("ptx", keys)
+            if r.sources() and r.grade()
+        ),
+        branches=tuple(
+            Branch(
+                r.whole("branch"),
+                r.parsed("cuda", CudaVersion.parse),
+                r.optional("linux", DriverRelease.parse),
+                r.optional("windows", DriverRelease.parse),
+                r.sources(),
+                r.grade(),
+            )
+            for r in _rows("drivers", keys)
+        ),
+        driver_ranges=ranges,
+        features={
+            f.name: f
+            for f in (
+                Feature(r.string("feature"), r.whole("first_branch"), r.string("below"), r.sources(), r.grade())
+                for r in _rows("loading", keys)
+            )
+        },
+        code_versions=tuple(
+            CodeVersion(
+                r.parsed("code_version", _version_pair),
+                r.optional("first", CudaVersion.parse),
+                r.optional("last", CudaVersion.parse),
+                r.integer("below"),
+                r.sources(),
+                r.grade(),
+            )
+            for r in _rows("cubin_abi", keys)
+        ),
+        last_isolating_toolkit=next(
+            r.parsed("last_isolating_toolkit", CudaVersion.parse) for r in _rows("tegra", keys) if r.sources() and r.grade()
+        ),
+        runtimes=tuple(
+            Runtime(r.parsed("pattern", re.compile), r.whole("cuda_major"), r.whole("first_branch"), r.sources(), r.grade())
+            for r in _rows("runtimes", keys)
+        ),
+        products=tuple(
+            Product(
+                r.string("name"),
+                r.capability("capability"),
+                r.string("class"),
+                r.strings("aliases"),
+                r.strings("hosts"),
+                r.sources(),
+                r.grade(),
+            )
+            for r in _rows("products", keys)
+        ),
+        alternatives=tuple(
+            Alternatives(
+                r.string("distribution"),
+                r.parsed("pattern", re.compile),
+                r.string("chosen_by"),
+                tuple(sorted(_choices(r))),
+                r.sources(),
+                r.grade(),
+            )
+            for r in _rows("alternatives", keys)
+        ),
+        horizon=max(family.members[-1] for family in families),
+    )
+
+
+def _choices(row: _Row) -> Iterator[tuple[str, str]]:
+    choices = row.left.pop("choices", {})
+    if not isinstance(choices, dict) or not all(isinstance(value, str) for value in choices.values()):
+        raise row.fail("`choices` is not an object of texts")
+    yield from choices.items()

@@ -1,0 +1,412 @@
+"""The registry of reason and finding codes, and the reasons that the engine gives.
+
+A code is permanent. Each has a title, a cause, a way out and its sources in one place; the text output, the
+JSON, the documentation and the tests all read them here, so that none can tell a different story.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+__all__ = ["FINDINGS", "REASONS", "Grade", "Outcome", "Page", "Reason"]
+
+
+class Outcome(enum.StrEnum):
+    """What becomes of an image or fatbin on a device."""
+
+    RUNS = "runs"  # machine code loads as it is
+    COMPILES = "compiles"  # only PTX fits, and the driver can compile it
+    FAILS = "fails"  # nothing loads
+    UNKNOWN = "unknown"  # the facts or the tables do not decide
+
+
+class Grade(enum.StrEnum):
+    """How a fact came to be known, best first."""
+
+    MEASURED = "measured"
+    DOCUMENTED = "documented"
+    INFERRED = "inferred"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a code means.
+
+    Attributes:
+        code: The permanent, kebab-case name.
+        title: The fact in a few words.
+        message: One sentence with the parameters of a case in braces.
+        cause: Why it is so.
+        way_out: What to do, with the same parameters; empty where nothing is wrong.
+        sources: Keys in ``data/sources.json``.
+    """
+
+    code: str
+    title: str
+    message: str
+    cause: str
+    way_out: str = ""
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One argument for or against, as weighed by the engine.
+
+    Attributes:
+        code: Key in `REASONS`.
+        outcome: What this argument alone makes of the image.
+        subject: The image, or the library and its share of fatbins.
+        params: Sorted ``(name, value)`` pairs that the page's texts are filled with.
+        sources: Keys in ``data/sources.json``: those of the rule and of the rows that it used.
+        grade: The weakest grade among those rows.
+    """
+
+    code: str
+    outcome: Outcome
+    subject: str
+    params: tuple[tuple[str, str], ...] = ()
+    sources: tuple[str, ...] = ()
+    grade: Grade = Grade.DOCUMENTED
+
+    @property
+    def message(self) -> str:
+        """The argument as one sentence."""
+        return REASONS[self.code].message.format_map(dict(self.params))
+
+    @property
+    def way_out(self) -> str:
+        """What to do about it; empty where nothing is wrong."""
+        return REASONS[self.code].way_out.format_map(dict(self.params))
+
+
+_BUILD = "Use a build that targets {wanted}."
+_GUIDE = ("cuda-guide-binary-compatibility", "nvlink-experiment")
+_PTX = ("cuda-guide-ptx-compatibility", "ptxas-experiment")
+
+REASONS: dict[str, Page] = {
+    page.code: page
+    for page in (
+        # Runs
+        Page(
+            "exact-image",
+            "Machine code for exactly this device",
+            "{target} machine code is made for a device of {capability}",
+            "Machine code always loads on the compute capability that it was compiled for, with any suffix.",
+            sources=_GUIDE,
+        ),
+        Page(
+            "same-major-lower-minor",
+            "Machine code of the same major version",
+            "{target} machine code runs on {capability}: same major version, and no higher minor version",
+            "Up to 9.x, machine code runs on every device of its major version whose minor version is equal or higher.",
+            sources=_GUIDE,
+        ),
+        Page(
+            "family-covers",
+            "Machine code of the same family",
+            "{target} machine code runs on {capability}: same family ({members}), and no higher number",
+            "From 10.0 on, machine code runs inside its family, on devices of its own number and higher. With or "
+            "without the suffix `f` the reach is the same.",
+            sources=("cuda-guide-compute-capabilities", "nvlink-experiment"),
+        ),
+        # Compiles
+        Page(
+            "ptx-forward",
+            "PTX for this device or an older one",
+            "the driver compiles {target} PTX for {capability}: any device of that number or higher",
+            "PTX without a suffix is forward compatible: the driver compiles it for every device with a higher or "
+            "equal number. The first start takes longer while it does, and newer instructions are not used.",
+            sources=_PTX,
+        ),
+        Page(
+            "ptx-family",
+            "PTX of the same family",
+            "the driver compiles {target} PTX for {capability}: same family ({members})",
+            "PTX with the suffix `f` is compiled for devices of its family with an equal or higher number, and for no others.",
+            sources=("cuda-guide-compute-capabilities", "ptxas-experiment"),
+        ),
+        Page(
+            "ptx-exact",
+            "Arch-specific PTX for exactly this device",
+            "the driver compiles {target} PTX for {capability}, the only device that it is for",
+            "PTX with the suffix `a` is compiled for the compute capability in its name and for no other.",
+            sources=_PTX,
+        ),
+        # Fails
+        Page(
+            "no-image-for-device",
+            "Machine code for other devices",
+            "{target} machine code does not load on {capability}: another major version or family",
+            "Machine code never crosses major versions or families. Only PTX does.",
+            _BUILD,
+            _GUIDE,
+        ),
+        Page(
+            "image-newer-than-device",
+            "Machine code for a newer device",
+            "{target} machine code does not load on {capability}: it is for a newer device of the same kind",
+            "Machine code runs on equal or higher numbers, never on lower ones.",
+            _BUILD,
+            _GUIDE,
+        ),
+        Page(
+            "arch-specific-exact-only",
+            "Arch-specific machine code for another device",
+            "{target} machine code runs on {target_capability} alone, not on {capability}",
+            "The suffix `a` gives up compatibility: such code loads on the one compute capability in its name.",
+            _BUILD,
+            ("cuda-guide-compute-capabilities", "nvlink-experiment"),
+        ),
+        Page(
+            "ptx-arch-specific-exact-only",
+            "Arch-specific PTX for another device",
+            "{target} PTX compiles for {target_capability} alone, not for {capability}",
+            "PTX with the suffix `a` is not forward compatible, whatever its place at the end of a list suggests.",
+            _BUILD,
+            _PTX,
+        ),
+        Page(
+            "ptx-family-mismatch",
+            "Family-specific PTX for other devices",
+            "{target} PTX compiles for {members} only, not for {capability}",
+            "PTX with the suffix `f` is compiled inside its family, for equal or higher numbers.",
+            _BUILD,
+            ("cuda-guide-compute-capabilities", "ptxas-experiment"),
+        ),
+        Page(
+            "ptx-target-newer-than-device",
+            "PTX for a newer device",
+            "{target} PTX does not compile for {capability}: the device is older than its target",
+            "PTX compiles for equal or higher numbers, never for lower ones.",
+            _BUILD,
+            _PTX,
+        ),
+        Page(
+            "ptx-newer-than-driver",
+            "PTX newer than the driver",
+            "PTX ISA {ptx} is newer than what {driver} compiles ({accepted})",
+            "nvcc writes the PTX version of its own release, and a driver compiles versions up to that of its own "
+            "CUDA version. Minor version compatibility covers machine code, not PTX (CUDA error 222).",
+            "Install a driver of CUDA {needed} or newer{release}, or use a build that targets {wanted}.",
+            ("cuda-compatibility-guide", "cuda-driver-api-errors"),
+        ),
+        Page(
+            "tegra-isolated",
+            "Desktop and Tegra machine code do not mix",
+            "{target} machine code does not load on {capability}: built by CUDA {built}, it stays on its side of Tegra and desktop",
+            "Up to CUDA 12.9, code for a Tegra part (5.3, 6.2, 7.2, 8.7) loads on that part alone, and desktop "
+            "code does not load on Tegra parts, even where the numbers would fit.",
+            _BUILD,
+            (*_GUIDE, "jax-40492", "pytorch-device-requirement"),
+        ),
+        Page(
+            "relocatable-only",
+            "Relocatable machine code",
+            "{target} machine code is relocatable: it has to be linked before anything can load it",
+            "Code built with -rdc=true or -dc is input for the device linker.",
+            "Link it (nvcc -dlink), or use a build that targets {wanted} without -rdc.",
+            ("fatbin-experiment", "nvcc-manual"),
+        ),
+        Page(
+            "driver-too-old-for-device",
+            "The driver does not know this device",
+            "{driver} does not know devices of {capability}; the first that does is R{first}",
+            "A driver serves the devices that existed when its branch was made.",
+            "Install a driver of branch R{first} or newer.",
+        ),
+        Page(
+            "driver-dropped-device",
+            "The driver no longer knows this device",
+            "{driver} does not serve devices of {capability} any more; the last branch that does is R{last}",
+            "NVIDIA ends support for old devices with a driver branch.",
+            "Install a driver of branch R{last} or older.",
+        ),
+        Page(
+            "compression-newer-than-driver",
+            "Compressed for newer drivers",
+            "the image is compressed with {compression}, which {driver} cannot read; the first that can is R{first}",
+            "nvcc 12.8 and later can compress with zstd (--compress-mode=size; the default of 13.x).",
+            "Install a driver of branch R{first} or newer, or build with --compress-mode=speed.",
+        ),
+        Page(
+            "ptx-jit-disabled",
+            "Compiling PTX is switched off",
+            "{target} PTX is not compiled: CUDA_DISABLE_PTX_JIT is set",
+            "CUDA_DISABLE_PTX_JIT=1 makes the driver ignore PTX.",
+            "Unset CUDA_DISABLE_PTX_JIT, or use a build that targets {wanted}.",
+            ("cuda-guide-environment",),
+        ),
+        Page(
+            "machine-code-ignored",
+            "Machine code is switched off",
+            "{target} machine code is not loaded: CUDA_FORCE_PTX_JIT is set",
+            "CUDA_FORCE_PTX_JIT=1 makes the driver ignore machine code and compile PTX instead.",
+            "Unset CUDA_FORCE_PTX_JIT.",
+            ("cuda-guide-environment",),
+        ),
+        Page(
+            "stub",
+            "An image without kernels",
+            "{target} holds no kernel, so it makes nothing run",
+            "nvcc adds empty images at link time, and files compiled for many targets may leave some empty. A "
+            "target that appears only so is not supported.",
+            _BUILD,
+            ("fatbin-experiment",),
+        ),
+        Page(
+            "kernels-for-other-architectures-only",
+            "The kernels are for other architectures only",
+            "what would load on {capability} is empty: its kernels are for other architectures only",
+            "Some images fit the device but hold no kernel; those with kernels do not fit. Libraries that hold "
+            "special kernels for one architecture beside general ones look like this on purpose.",
+            _BUILD,
+            ("fatbin-experiment",),
+        ),
+        # Unknown
+        Page(
+            "ptx-driver-unknown",
+            "PTX, and the driver is not known",
+            "{target} PTX fits {capability}, but whether the driver compiles it depends on the driver",
+            "A driver compiles PTX up to the version that came with its CUDA version.",
+            "Name the driver (--driver), or use a build that targets {wanted}.",
+            ("cuda-compatibility-guide",),
+        ),
+        Page(
+            "ptx-version-unknown",
+            "PTX of an unknown version",
+            "{target} PTX fits {capability}, but its PTX ISA version is not known, so the driver may be too old for it",
+            "A driver compiles PTX up to the version that came with its CUDA version.",
+            "Read the version from the file (capably scan), or use a build that targets {wanted}.",
+            ("cuda-compatibility-guide",),
+        ),
+        Page(
+            "ptx-beyond-tables",
+            "PTX newer than the tables",
+            "PTX ISA {ptx} and {driver} are both newer than the tables ({horizon})",
+            "Nothing is known yet about that combination.",
+            "Update capably, or use a build that targets {wanted}.",
+        ),
+        Page(
+            "tegra-sbsa-unsettled",
+            "Desktop and Tegra machine code, since CUDA 13",
+            "{target} machine code on {capability}: allowed by the linker of CUDA 13.2, not proven on a device",
+            "Since CUDA 13 Tegra and desktop share one software stack. NVIDIA's linker accepts the pair from 13.2 "
+            "on, projects disagree about 13.0, and which toolkit made an image is not always known.",
+            _BUILD,
+            ("nvlink-experiment", "pytorch-device-requirement", "conda-pytorch-527"),
+        ),
+        Page(
+            "renamed-target-unproven",
+            "A target that was renamed",
+            "{target} stands for the hardware of {renamed} since CUDA 13.0; whether the code loads on {capability} is not proven",
+            "sm_101 of CUDA 12.8 and 12.9 became sm_110. PTX for it assembles for 11.0; projects disagree about machine code.",
+            _BUILD,
+            ("cuda-13-release-notes", "ptxas-experiment", "pytorch-device-requirement"),
+        ),
+        Page(
+            "relocatable-ptx-unproven",
+            "Relocatable PTX",
+            "{target} PTX is relocatable: the driver may link it at load time, if every object of the library has some",
+            "A library built with -rdc keeps its PTX in the relocatable part. The nvcc manual describes linking it "
+            "at load time; it fails if one object has none. Not proven on a device.",
+            "Try it, or use a build that targets {wanted}.",
+            ("nvcc-manual", "fatbin-experiment"),
+        ),
+        Page(
+            "lto-ir-needs-linking",
+            "Link-time IR",
+            "{target} is link-time IR: only a program that links it at run time (nvJitLink) can use it",
+            "LTO-IR is not machine code and not PTX; the driver does not load it alone.",
+            _BUILD,
+            ("nvcc-manual",),
+        ),
+        Page(
+            "kind-unknown",
+            "A kind of image that is not understood",
+            "the image is of a kind ({kind}) whose rules are not known",
+            "Tile IR, index entries and kinds added by newer toolkits are listed, not judged.",
+            _BUILD,
+            ("cuobjdump-experiment",),
+        ),
+        Page(
+            "target-unknown",
+            "An image without a target",
+            "the image does not say what it was compiled for",
+            "The entry names no architecture.",
+            _BUILD,
+        ),
+        Page(
+            "kernels-undetermined",
+            "Whether it holds kernels could not be read",
+            "{target} would load on {capability}, but whether it holds any kernel could not be read",
+            "The payload is damaged, beyond the limits, or compressed in an unknown way.",
+            "Look at the findings of capably scan for this file.",
+        ),
+        Page(
+            "beyond-tables",
+            "Newer than the tables",
+            "{target} machine code on {capability}: at least one of them is not in the tables (newest device {horizon})",
+            "Which devices share machine code is known from NVIDIA's tables, not computed.",
+            "Update capably, or use a build that targets {wanted}.",
+        ),
+        Page(
+            "compression-unknown",
+            "Compressed in an unknown way",
+            "the image is compressed in a way that is not known; which drivers read it is not known either",
+            "The entry's flags name a compression that no published file uses.",
+            _BUILD,
+            ("cuobjdump-experiment",),
+        ),
+        Page(
+            "compression-driver-unknown",
+            "Compressed for newer drivers, and the driver is not known",
+            "the image is compressed with {compression}, which needs a driver of R{first} or newer",
+            "nvcc 12.8 and later can compress with zstd (--compress-mode=size; the default of 13.x).",
+            "Name the driver (--driver); it has to be R{first} or newer.",
+        ),
+        Page(
+            "container-driver-unproven",
+            "A container of newer toolkits",
+            "the image sits in the concatenated container of CUDA 13.4; whether {driver} reads it is not proven (R{first} came with it)",
+            "nvcc 13.4 --concat packs images into one entry. Older cuobjdump cannot read it; drivers may not either.",
+            "Install a driver of branch R{first} or newer, or build without --concat.",
+        ),
+        Page(
+            "driver-device-unproven",
+            "The driver may not know this device",
+            "whether {driver} knows devices of {capability} is not documented; the first branch is probably R{first}",
+            "A driver serves the devices that existed when its branch was made; for this one the branch is inferred.",
+            "Install a driver of branch R{first} or newer.",
+        ),
+        Page(
+            "driver-drop-unproven",
+            "The driver may no longer know this device",
+            "whether {driver} still serves devices of {capability} is not documented; the last branch is probably R{last}",
+            "NVIDIA ends support for old devices with a driver branch; for this one the branch is inferred.",
+            "Install a driver of branch R{last} or older.",
+        ),
+    )
+}
+
+FINDINGS: dict[str, Page] = {
+    page.code: page
+    for page in (
+        Page(
+            "host-platform",
+            "Built for another host processor",
+            "{subject} is built for {built}; {device} comes in {hosts} machines only",
+            "GPU code and host code have to fit, and the host code of this file does not load there.",
+            "Use a build for {hosts}.",
+        ),
+        Page(
+            "cuda-major-newer-than-driver",
+            "The CUDA runtime is newer than the driver",
+            "{subject} needs the CUDA {needed} runtime, which needs a driver of R{first} or newer; this is {driver}",
+            "Inside a CUDA major version older drivers work (minor version compatibility); across major versions they do not.",
+            "Install a driver of R{first} or newer, or use a build for CUDA {supported}.",
+            ("cuda-compatibility-guide",),
+        ),
+    )
+}
