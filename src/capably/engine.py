@@ -302,10 +302,14 @@ class _Facts:
                 if image.target is None:
                     yield self.reason("target-unknown", Outcome.UNKNOWN)
                     return
-                yield self.ptx(image.target)
-                yield from self.ptx_driver()
+                by_target = self.ptx(image.target)
+                yield by_target
+                doubts = [*self.ptx_driver()]
                 if image.relocatable or image.kind is ImageKind.RELPTX:
-                    yield self.reason("relocatable-ptx-unproven", Outcome.UNKNOWN, grade=Grade.INFERRED)
+                    doubts.append(self.reason("relocatable-ptx-unproven", Outcome.UNKNOWN, grade=Grade.INFERRED))
+                # A doubt is no argument where the target already settles it.
+                settled = by_target.outcome is Outcome.FAILS
+                yield from (doubt for doubt in doubts if not (settled and doubt.outcome is Outcome.UNKNOWN))
             case ImageKind.LTOIR:
                 yield self.reason("lto-ir-needs-linking", Outcome.UNKNOWN)
             case ImageKind.TILEIR | ImageKind.UNKNOWN:
@@ -413,10 +417,14 @@ class _Facts:
         needed = self.known.cuda_of_ptx(version)
         beyond = self.known.driver_cuda(self.driver) >= self.known.ptx[-1][0] or self.known.branch(self.driver)[1]
         if needed is None and beyond:
-            yield self.reason("ptx-beyond-tables", Outcome.UNKNOWN, ptx=version, horizon=f"PTX ISA {self.known.ptx[-1][1]}")
+            yield self.reason(
+                "ptx-beyond-tables", Outcome.UNKNOWN, ptx=version, horizon=f"PTX ISA {self.known.ptx[-1][1]}"
+            )
             return
         if beyond and self.driver.cuda is None:  # a branch newer than any known one, for which only a floor is known
-            yield self.reason("ptx-beyond-tables", Outcome.UNKNOWN, ptx=version, horizon=f"R{self.known.branches[-1].number}")
+            yield self.reason(
+                "ptx-beyond-tables", Outcome.UNKNOWN, ptx=version, horizon=f"R{self.known.branches[-1].number}"
+            )
             return
         release = self.known.release_of_cuda(needed) if needed else None
         yield self.reason(
@@ -553,7 +561,8 @@ def _judge_fatbin(
         empty = [
             image
             for image in weighed
-            if image.stub and _SEVERITY[_outcome(_loading_reasons(image, device, driver))] <= _SEVERITY[Outcome.COMPILES]
+            if image.stub
+            and _SEVERITY[_outcome(_loading_reasons(image, device, driver))] <= _SEVERITY[Outcome.COMPILES]
         ]
         if empty:
             facts = _Facts(empty[0], device, driver, tables())

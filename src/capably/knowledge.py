@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from capably.arch import ComputeCapability, Target
-from capably.errors import ParseError, TableError, UnknownNameError
+from capably.errors import TableError, UnknownNameError
 from capably.facts import Driver
 from capably.reasons import Grade
 from capably.version import CudaVersion, DriverRelease, PtxVersion
@@ -122,6 +122,7 @@ class DriverRange:
     last: int | None
     last_grade: Grade
     sources: tuple[str, ...]
+    grade: Grade
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +260,7 @@ class _Row:
         text = self.string(name)
         try:
             return parse(text)
-        except (ParseError, re.error) as error:
+        except (ValueError, re.error) as error:
             raise self.fail(f"`{name}`: {error}") from error
 
     def optional(self, name: str, parse: Callable[[str], _T]) -> _T | None:
@@ -268,11 +269,8 @@ class _Row:
             return None
         return self.parsed(name, parse)
 
-    def grade(self, name: str = "grade") -> Grade:
-        try:
-            return Grade(self.string(name))
-        except ValueError as error:
-            raise self.fail(f"`{name}` is not measured, documented or inferred") from error
+    def grade(self) -> Grade:
+        return self.parsed("grade", Grade)
 
     def sources(self) -> tuple[str, ...]:
         keys = self.strings("sources")
@@ -284,6 +282,7 @@ class _Row:
         return keys
 
     def end(self) -> None:
+        self.left.pop("note", None)  # for the reader of the table
         if self.left:
             raise self.fail(f"unknown field `{next(iter(self.left))}`")
 
@@ -395,9 +394,9 @@ class Tables:
 
 
 # What drivers and shops add to a name without changing the product: nvidia-smi prints "NVIDIA A100-SXM4-40GB
-# MIG 1g.5gb", "NVIDIA H100 80GB HBM3" or "Tesla V100-SXM2-32GB".
+# MIG 1g.5gb", "Tesla V100-SXM2-32GB", "Orin (nvgpu)", or "GRID T4-16Q" for a virtual GPU.
 _NOISE = re.compile(
-    r"(?i)\bmig\b.*|\b(?:nvidia|tesla|corporation|gpu|graphics|laptop|notebook|mobile|card|pcie?|sxm[0-9]?|"
+    r"(?i)\bmig\b.*|\(.*?\)|\b[0-9]+[abcq]\b|\b(?:nvidia|tesla|grid|corporation|gpu|graphics|laptop|notebook|mobile|card|pcie?|sxm[0-9]?|"
     r"nvl|oam|with|max-?q|design|hbm[0-9]?e?|gddr[0-9]x?|[0-9]+ ?g(?:i?b)?)\b"
 )
 _PREFIX = re.compile(r"^(?:geforce(?: (?:rtx|gtx|gts|gt))?|quadro(?: rtx)?|nvidia|tesla|jetson(?: agx)?|titan)\b *")
@@ -425,7 +424,7 @@ def _short_names(product: Product) -> frozenset[str]:
     for name in (product.name, *product.aliases):
         lower = name.lower()
         bare = _GENERATION.sub("", lower)
-        forms |= {lower, bare, re.sub(r"^quadro ", "", bare)}
+        forms |= {lower, bare, re.sub(r"^(?:quadro |rtx (?=a[0-9]))", "", bare)}
         short = _PREFIX.sub("", bare)
         # A bare series number is too little to name a professional card: "6000" has been six products.
         if product.kind != "workstation" or not short.isdigit():
@@ -458,7 +457,9 @@ def tables() -> Tables:
     Raises:
         TableError: A table breaks its own rules; that is a defect of the installation.
     """
-    sources = {s.key: s for s in (Source(r.string("key"), r.string("title"), r.string("url")) for r in _rows("sources", None))}
+    sources = {
+        s.key: s for s in (Source(r.string("key"), r.string("title"), r.string("url")) for r in _rows("sources", None))
+    }
     keys = frozenset(sources)
     architectures = {
         a.capability: a
@@ -490,10 +491,11 @@ def tables() -> Tables:
             DriverRange(
                 r.capability("capability"),
                 r.integer("first_branch"),
-                r.grade("first_grade"),
+                r.optional("first_grade", Grade) or Grade.INFERRED,
                 r.integer("last_branch"),
-                r.grade("last_grade"),
+                r.optional("last_grade", Grade) or Grade.INFERRED,
                 r.sources(),
+                r.grade(),
             )
             for r in _rows("driver_devices", keys)
         )
@@ -542,10 +544,14 @@ def tables() -> Tables:
             for r in _rows("cubin_abi", keys)
         ),
         last_isolating_toolkit=next(
-            r.parsed("last_isolating_toolkit", CudaVersion.parse) for r in _rows("tegra", keys) if r.sources() and r.grade()
+            r.parsed("last_isolating_toolkit", CudaVersion.parse)
+            for r in _rows("tegra", keys)
+            if r.sources() and r.grade()
         ),
         runtimes=tuple(
-            Runtime(r.parsed("pattern", re.compile), r.whole("cuda_major"), r.whole("first_branch"), r.sources(), r.grade())
+            Runtime(
+                r.parsed("pattern", re.compile), r.whole("cuda_major"), r.whole("first_branch"), r.sources(), r.grade()
+            )
             for r in _rows("runtimes", keys)
         ),
         products=tuple(

@@ -109,12 +109,10 @@ class DriverRelease:
         Raises:
             ParseError: Not such a release.
         """
-        bare = text.strip()
-        if bare[:1] in ("R", "r"):
-            numbers = _parse_numbers("driver release", text.replace(bare[0], " ", 1), 1, 1)
-        else:
-            numbers = _parse_numbers("driver release", text, 1, 3)
-        return cls(*numbers)
+        branch = re.fullmatch(r"\s*[Rr]([0-9]{1,6})\s*", text)
+        if branch:
+            return cls(int(branch[1]))
+        return cls(*_parse_numbers("driver release", text, 1, 3))
 
     def __str__(self) -> str:
         if not self.minor and not self.patch:

@@ -1,0 +1,42 @@
+"""Every error survives the way between processes, and its text says what, why and where."""
+
+import pickle
+
+import pytest
+
+from capably import errors
+
+
+def _all(base: type[errors.CapablyError]) -> list[type[errors.CapablyError]]:
+    return [base, *(found for child in base.__subclasses__() for found in _all(child))]
+
+
+EXAMPLES = {
+    errors.CapablyError: ("plain",),
+    errors.ParseError: ("target", "sm_9x", 4, 5, "a digit"),
+    errors.UnknownNameError: ("GPU", "RTX 5900", ("RTX 5090",)),
+    errors.TableError: ("drivers", "row", "it cites no source"),
+    errors.FetchError: ("x==1", "no wheel", "try another"),
+    errors.ScanError: ("a.whl!/x.so", "is not there", 12),
+    errors.TruncatedError: ("a.so", "ends early", None),
+    errors.LimitError: ("a.so", "too many entries"),
+}
+
+
+@pytest.mark.parametrize("kind", [k for k in _all(errors.CapablyError) if k.__module__ == "capably.errors"])
+def test_errors_pickle_and_print(kind: type[errors.CapablyError]) -> None:
+    error = kind(*EXAMPLES[kind])
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    assert type(again) is kind
+    assert str(again) == str(error) != ""
+    assert vars(again) == vars(error)
+
+
+def test_control_characters_in_a_name_are_not_printed() -> None:
+    assert "\x1b" not in str(errors.UnknownNameError("GPU", "\x1b[31mRTX"))
+    assert "\x1b" not in str(errors.ParseError("target", "\x1b[31m", 0, 1, "a digit"))
+
+
+def test_old_code_that_catches_builtins_still_works() -> None:
+    assert issubclass(errors.ParseError, ValueError)
+    assert issubclass(errors.UnknownNameError, LookupError)
