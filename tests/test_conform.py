@@ -1,0 +1,87 @@
+"""`capably conform` is right on every recorded case, and does not read what a case expects."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from capably.cli.conform import answer, conform, read_image
+from capably.errors import ParseError
+
+DATA = Path(__file__).parent / "data"
+CASES = [
+    pytest.param(json.loads(line), id=json.loads(line)["id"])
+    for name in ("verdicts.jsonl", "multi.jsonl")
+    for line in (DATA / name).read_text(encoding="utf-8").splitlines()
+]
+EXPECTED = ("outcome", "per_device", "why", "evidence", "note")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_report_from_the_field_is_answered_rightly(case: dict[str, Any]) -> None:
+    result = answer(case)
+    assert result["ok"] is True, result
+    blind = answer({name: value for name, value in case.items() if name not in EXPECTED})
+    assert {**result, "ok": None} == {**blind, "ok": None}
+    assert "ok" not in blind
+
+
+def test_a_wrong_expectation_changes_ok_and_nothing_else() -> None:
+    case = CASES[0].values[0]
+    assert isinstance(case, dict)
+    right = answer(case)
+    wrong = answer({**case, "outcome": "runs" if case["outcome"] != "runs" else "fails"})
+    assert wrong == {**right, "ok": False}
+
+
+def run(text: str, *arguments: str) -> tuple[int, list[dict[str, Any]], BaseException | None]:
+    result = CliRunner().invoke(conform, [*(arguments or ["-"])], input=io.StringIO(text).read())
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    return result.exit_code, lines, result.exception
+
+
+def test_all_files_at_once_in_order() -> None:
+    code, lines, _ = run("", str(DATA / "verdicts.jsonl"), str(DATA / "multi.jsonl"))
+    assert code == 0
+    assert [line["id"] for line in lines] == [case.values[0]["id"] for case in CASES]  # type: ignore[index]
+    assert all(line["ok"] for line in lines)
+
+
+def test_a_false_answer_makes_the_exit_code_one() -> None:
+    case = {**CASES[0].values[0], "outcome": "unknown"}  # type: ignore[dict-item]
+    assert run(json.dumps(case))[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not a JSON object"),
+        ('{"id": "x"}', "kinds of case"),
+        ('{"id": "x", "device": {}, "images": []}', "`capability` is missing"),
+        ('{"id": "x", "device": {"capability": "9.x"}, "images": ["sm_90"]}', "expected"),
+        ('{"id": "x", "device": {"capability": "9.0"}, "images": ["sm_90@8.0"]}', "no PTX version"),
+        ('{"id": "x", "device": {"capability": "9.0"}, "images": [1]}', "line 1"),
+        ('{"id": "x", "device": [], "images": []}', "line 1"),
+    ],
+)
+def test_what_is_no_case_is_refused_with_its_line(line: str, problem: str) -> None:
+    code, lines, error = run(line)
+    assert (code, lines) == (1, [])  # the group turns it into exit code 2
+    assert problem in str(error)
+    assert str(error).startswith("line 1: ")
+
+
+def test_empty_lines_are_skipped() -> None:
+    assert run("\n\n")[:2] == (0, [])
+
+
+def test_an_image_is_read_as_cases_write_it() -> None:
+    assert read_image("rel:sm_90").relocatable
+    with pytest.raises(ParseError):
+        read_image("compute_80@")

@@ -1,0 +1,440 @@
+"""The rules, against documents, reports from the field and laws over generated facts."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import strategies
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capably.arch import ComputeCapability, Target, TargetKind
+from capably.cli.conform import read_image
+from capably.engine import Coverage, OutcomeCounts, Verdict, choose, judge
+from capably.facts import (
+    Artifact,
+    ArtifactKind,
+    BareImages,
+    Compression,
+    Device,
+    Driver,
+    Fatbin,
+    FatbinGroup,
+    Image,
+    ImageKind,
+    Library,
+    PtxJit,
+)
+from capably.knowledge import tables
+from capably.reasons import FINDINGS, REASONS, Grade, Outcome
+from capably.version import CudaVersion, DriverRelease, PtxVersion
+
+DATA = Path(__file__).parent / "data"
+CUDA_13 = Driver(cuda=CudaVersion(13, 0))
+
+
+def device(capability: str) -> Device:
+    return Device(ComputeCapability.parse(capability))
+
+
+def driver(text: str, **kwargs: Any) -> Driver:
+    return Driver(DriverRelease.parse(text), **kwargs)
+
+
+def outcome(image: str | Image, capability: str, by: Driver | None = CUDA_13, **facts: Any) -> Outcome | None:
+    image = read_image(image) if isinstance(image, str) else image
+    return judge(replace(image, **facts), device(capability), by).outcome
+
+
+def codes(verdict: Verdict) -> list[str]:
+    return [reason.code for reason in verdict.reasons]
+
+
+def library(*fatbins: tuple[str, ...], path: str = "pkg/_C.so", **facts: Any) -> Library:
+    groups = tuple(FatbinGroup(Fatbin(tuple(map(read_image, images))), 1) for images in fatbins)
+    return Library(path, 1, groups, **facts)
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
+
+
+# -- the 17 rules of the comparison in docs/rules.md: images built by CUDA 12.9, a driver of CUDA 13.0
+
+
+@pytest.mark.parametrize("row", rows("rules17.jsonl"), ids=lambda row: f"{row['image']} on {row['device']}")
+def test_the_seventeen_rules(row: dict[str, str]) -> None:
+    image = read_image(row["image"])
+    if image.kind is ImageKind.PTX:
+        image = replace(image, ptx=PtxVersion(8, 8))
+    verdict = judge(replace(image, toolkit=CudaVersion(12, 9)), device(row["device"]), CUDA_13)
+    assert verdict.outcome == row["outcome"]
+
+
+# -- what the driver adds
+
+
+@pytest.mark.parametrize(
+    ("image", "capability", "release", "expected", "code"),
+    [
+        ("sm_120", "12.0", "565.57.01", "fails", "driver-too-old-for-device"),
+        ("sm_120", "12.0", "570.86.16", "runs", "exact-image"),
+        ("sm_70", "7.0", "580.65.06", "runs", "exact-image"),
+        ("sm_70", "7.0", "581.15", "runs", "exact-image"),  # Windows releases of R580
+        ("sm_70", "7.0", "590.44.01", "fails", "driver-dropped-device"),
+        ("sm_103", "10.3", "570.86.15", "unknown", "driver-device-unproven"),  # an inferred row is no definite no
+        ("compute_90@8.5", "9.0", "560.28.03", "compiles", "ptx-forward"),
+        ("compute_90@8.5", "9.0", "550.54.14", "fails", "ptx-newer-than-driver"),
+        ("compute_90@8.4", "9.0", "553.24", "compiles", "ptx-forward"),  # Windows releases of R550
+        ("compute_90@9.9", "9.0", "700.10", "unknown", "ptx-beyond-tables"),
+        ("compute_90@9.4", "9.0", "700.10", "compiles", "ptx-forward"),
+        ("compute_90@9.5", "9.0", "700.10", "unknown", "ptx-beyond-tables"),
+        ("compute_90@9.9", "9.0", "580.65.06", "fails", "ptx-newer-than-driver"),
+        ("compute_90@6.3", "9.0", "390.10", "fails", "driver-too-old-for-device"),
+    ],
+)
+def test_what_a_driver_release_decides(image: str, capability: str, release: str, expected: str, code: str) -> None:
+    verdict = judge(read_image(image), device(capability), driver(release))
+    assert verdict.outcome == expected
+    assert code in codes(verdict)
+
+
+def test_a_release_and_its_cuda_version_are_the_same_driver() -> None:
+    for branch in tables().branches:
+        if branch.linux is None:
+            continue
+        for image, capability in itertools.product(("sm_90", "compute_80@8.4", "compute_90@9.1"), ("9.0", "12.0", "7.0")):
+            by_release = judge(read_image(image), device(capability), Driver(branch.linux)).outcome
+            assert by_release == judge(read_image(image), device(capability), Driver(cuda=branch.cuda)).outcome
+
+
+@pytest.mark.parametrize(
+    ("compression", "by", "expected"),
+    [
+        (Compression.ZSTD, driver("545.23.06"), "fails"),
+        (Compression.ZSTD, driver("550.54.14"), "runs"),
+        (Compression.ZSTD, Driver(cuda=CudaVersion(12, 3)), "fails"),
+        (Compression.ZSTD, None, "unknown"),
+        (Compression.LZ4, driver("525.60.13"), "runs"),
+        (Compression.LZ4, None, "runs"),
+        (Compression.UNKNOWN, driver("615"), "unknown"),
+    ],
+)
+def test_compression_needs_a_driver_that_reads_it(compression: Compression, by: Driver | None, expected: str) -> None:
+    assert outcome("sm_90", "9.0", by, compression=compression) == expected
+
+
+def test_the_concatenated_container_is_unproven_before_the_branch_that_came_with_it() -> None:
+    assert outcome("sm_90", "9.0", driver("610.43.02"), concatenated=True) == "unknown"
+    assert outcome("sm_90", "9.0", driver("615"), concatenated=True) == "runs"
+
+
+def test_the_environment_can_switch_off_either_kind() -> None:
+    forced, disabled = (replace(CUDA_13, jit=jit) for jit in (PtxJit.FORCED, PtxJit.DISABLED))
+    assert outcome("sm_90", "9.0", forced) == "fails"
+    assert outcome("compute_90@8.0", "9.0", forced) == "compiles"
+    assert outcome("sm_90", "9.0", disabled) == "runs"
+    assert outcome("compute_90@8.0", "9.0", disabled) == "fails"
+
+
+# -- Tegra, the renamed target, horizons
+
+
+@pytest.mark.parametrize(
+    ("image", "capability", "facts", "expected"),
+    [
+        ("sm_80", "8.7", {"code_version": (1, 7)}, "fails"),  # ABI 7 of sm_80: CUDA 12.9 or older
+        ("sm_80", "8.7", {"code_version": (1, 8)}, "unknown"),  # ABI 8 of sm_80: CUDA 13.0 or newer
+        ("sm_80", "8.7", {}, "unknown"),
+        ("sm_80", "8.7", {"toolkit": CudaVersion(12, 6)}, "fails"),
+        ("sm_86", "8.8", {"toolkit": CudaVersion(12, 6)}, "fails"),
+        ("sm_87", "8.7", {}, "runs"),
+        ("sm_87", "8.9", {"code_version": (1, 7)}, "fails"),
+        ("sm_62", "6.2", {}, "runs"),
+        ("sm_60", "6.2", {}, "fails"),  # no toolkit that emits sm_60 mixes the two
+        ("sm_89", "8.7", {}, "fails"),
+        ("sm_101", "11.0", {}, "unknown"),
+        ("sm_101a", "11.0", {}, "unknown"),
+        ("sm_101", "10.3", {}, "fails"),
+        ("compute_101@8.7", "11.0", {}, "compiles"),
+        ("compute_101a@8.7", "11.0", {}, "compiles"),
+        ("compute_101f@8.8", "11.0", {}, "compiles"),
+        ("compute_101f@8.8", "10.3", {}, "fails"),
+        ("compute_101@8.7", "10.0", {}, "fails"),
+        ("compute_101@8.7", "10.3", {}, "unknown"),  # 10.1 is below 10.3, the 11.0 that it stands for is not
+        ("compute_101@8.7", "12.0", {}, "compiles"),
+        ("sm_120", "13.0", {}, "unknown"),
+        ("sm_130", "13.0", {}, "runs"),
+        ("sm_130", "12.0", {}, "unknown"),
+        ("compute_130f@8.8", "13.0", {}, "unknown"),
+        ("compute_90@8.0", "13.0", {}, "compiles"),
+        ("compute_130@8.0", "12.0", {}, "fails"),
+        ("compute_90a@8.0", "9.0", {}, "compiles"),
+    ],
+)
+def test_tegra_renamed_and_future_parts(image: str, capability: str, facts: dict[str, Any], expected: str) -> None:
+    assert outcome(image, capability, **facts) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "expected", "code"),
+    [
+        (ImageKind.LTOIR, "lto_90", "unknown", "lto-ir-needs-linking"),
+        (ImageKind.TILEIR, "sm_90", "unknown", "kind-unknown"),
+        (ImageKind.UNKNOWN, None, "unknown", "kind-unknown"),
+        (ImageKind.SASS, None, "unknown", "target-unknown"),
+        (ImageKind.PTX, None, "unknown", "target-unknown"),
+        (ImageKind.RELPTX, "compute_80", "unknown", "relocatable-ptx-unproven"),
+    ],
+)
+def test_what_is_not_judged_is_unknown(kind: ImageKind, target: str | None, expected: str, code: str) -> None:
+    image = Image(kind, Target.parse(target) if target else None, ptx=PtxVersion(8, 0))
+    verdict = judge(image, device("9.0"), CUDA_13)
+    assert verdict.outcome == expected
+    assert code in codes(verdict)
+
+
+def test_another_image_of_the_fatbin_decides_over_an_unknown_one() -> None:
+    lto = Image(ImageKind.LTOIR, Target.parse("lto_90"))
+    assert judge(Fatbin((lto, read_image("sm_90"))), device("9.0")).outcome == "runs"
+    assert judge(Fatbin((lto, read_image("sm_80"))), device("9.0")).outcome == "unknown"
+
+
+# -- stubs
+
+
+def test_an_image_without_kernels_makes_nothing_run() -> None:
+    stub = replace(read_image("sm_90"), stub=True)
+    verdict = judge(Fatbin((stub, read_image("sm_80"))), device("9.0"), CUDA_13)
+    assert verdict.outcome == "fails"
+    assert verdict.reasons[0].code == "kernels-for-other-architectures-only"
+    assert judge(stub, device("9.0"), CUDA_13).outcome == "fails"
+
+
+def test_a_fatbin_of_stubs_counts_for_nothing() -> None:
+    stubs = Fatbin(tuple(replace(read_image(image), stub=True) for image in ("sm_80", "sm_90")))
+    assert judge(stubs, device("9.0")).outcome is None
+    verdict = judge(Library("x.so", 1, (FatbinGroup(stubs, 7),)), device("9.0"))
+    assert (verdict.coverage, verdict.counts.total) == (None, 0)
+
+
+def test_kernels_that_could_not_be_read_are_no_yes() -> None:
+    assert outcome("sm_90", "9.0", stub=None) == "unknown"
+    assert outcome("sm_80", "9.0", stub=None) == "fails"
+
+
+# -- libraries and artifacts
+
+
+def test_relocatable_fatbins_beside_linked_ones_count_nothing_alone() -> None:
+    """The layout of bitsandbytes: linked machine code, and PTX in the relocatable part only."""
+    relocatable = Fatbin(tuple(map(read_image, ("rel:sm_80", "rel:sm_90", "rel:compute_90@8.4"))), "__nv_relfatbin")
+    linked = Fatbin(tuple(map(read_image, ("sm_80", "sm_90"))))
+    both = Library("x.so", 1, (FatbinGroup(linked, 1), FatbinGroup(relocatable, 6)))
+    assert judge(both, device("9.0"), CUDA_13).counts == OutcomeCounts(runs=1)
+    blackwell = judge(both, device("12.0"), CUDA_13)
+    assert (blackwell.coverage, blackwell.counts) == (Coverage.UNKNOWN, OutcomeCounts(unknown=1))
+    assert "relocatable-ptx-unproven" in codes(blackwell)
+    volta = judge(both, device("7.0"), CUDA_13)
+    assert volta.coverage is Coverage.NONE
+    alone = Library("x.o", 1, (FatbinGroup(relocatable, 6),))
+    assert alone.link_input
+    assert judge(alone, device("9.0"), CUDA_13).coverage is None
+
+
+def test_bare_images_are_listed_and_not_counted() -> None:
+    ort = library(("sm_80",), bare=(BareImages(".rodata", read_image("sm_90"), 114),))
+    assert judge(ort, device("9.0")).coverage is Coverage.NONE
+
+
+@pytest.mark.parametrize(
+    ("counts", "coverage"),
+    [
+        (OutcomeCounts(), None),
+        (OutcomeCounts(runs=1), Coverage.FULL),
+        (OutcomeCounts(compiles=1), Coverage.FULL),
+        (OutcomeCounts(fails=2), Coverage.NONE),
+        (OutcomeCounts(runs=1, fails=1), Coverage.PARTIAL),
+        (OutcomeCounts(runs=1, fails=1, unknown=1), Coverage.PARTIAL),
+        (OutcomeCounts(runs=1, unknown=1), Coverage.UNKNOWN),
+        (OutcomeCounts(fails=1, unknown=1), Coverage.UNKNOWN),
+        (OutcomeCounts(unknown=1), Coverage.UNKNOWN),
+    ],
+)
+def test_coverage_is_what_undecided_facts_could_not_change(counts: OutcomeCounts, coverage: Coverage | None) -> None:
+    assert counts.coverage is coverage
+
+
+def test_an_artifact_adds_up_its_libraries_worst_first() -> None:
+    good, bad = library(("sm_90",), path="a.so"), library(("sm_80",), path="b.so")
+    verdict = judge(Artifact("w.whl", ArtifactKind.WHEEL, (good, bad)), device("9.0"))
+    assert verdict.coverage is Coverage.PARTIAL
+    assert [part.coverage for part in verdict.parts] == [Coverage.FULL, Coverage.NONE]
+    assert verdict.reasons[0].subject.startswith("b.so: ")
+    assert judge(Artifact("w.whl", ArtifactKind.WHEEL), device("9.0")).coverage is None
+
+
+def test_the_image_that_is_taken_is_named_only_where_that_is_certain() -> None:
+    def chosen(*images: str) -> str | None:
+        found = judge(Fatbin(tuple(map(read_image, images))), device("9.0"), CUDA_13).chosen
+        return None if found is None else str(found.target)
+
+    assert chosen("sm_80", "sm_90", "compute_80@8.0") == "sm_90"
+    assert chosen("sm_80", "compute_80@8.0") == "compute_80"
+    assert chosen("sm_90", "sm_90a") is None  # both exact: which one is taken is not documented
+    assert chosen("sm_80") is None
+    assert chosen("compute_80", "compute_70@8.0") is None
+
+
+def test_a_host_that_does_not_fit_is_a_finding_and_changes_no_outcome() -> None:
+    thor = Device(ComputeCapability(11, 0), "Jetson AGX Thor", ("aarch64",))
+    wheel = Artifact("w.whl", ArtifactKind.WHEEL, (library(("sm_110",), machine="x86_64"),), platforms=("manylinux_2_28_x86_64",))
+    verdict = judge(wheel, thor, CUDA_13)
+    assert verdict.coverage is Coverage.FULL
+    assert [finding.code for finding in verdict.findings] == ["host-platform"]
+    assert "aarch64" in verdict.findings[0].message
+    alone = judge(wheel.libraries[0], thor, CUDA_13)
+    assert [finding.code for finding in alone.findings] == ["host-platform"]
+    for platforms in (("manylinux_2_28_aarch64",), ("any",)):
+        arm = replace(wheel, platforms=platforms, libraries=(library(("sm_110",), machine="aarch64"),))
+        assert judge(arm, thor, CUDA_13).findings == ()
+    assert judge(wheel, Device(ComputeCapability(11, 0)), CUDA_13).findings == ()
+
+
+def test_a_runtime_of_a_newer_major_version_is_a_finding() -> None:
+    needs_13 = library(("sm_90",), needed=("libcudart.so.13", "libc.so.6"))
+    old = judge(needs_13, device("9.0"), driver("550.54.14"))
+    assert (old.coverage, [finding.code for finding in old.findings]) == (Coverage.FULL, ["cuda-major-newer-than-driver"])
+    assert judge(needs_13, device("9.0"), driver("580.65.06")).findings == ()
+    assert judge(needs_13, device("9.0"), Driver(cuda=CudaVersion(12, 4))).findings != ()
+    assert judge(needs_13, device("9.0")).findings == ()
+
+
+def test_a_package_is_judged_by_the_library_that_it_would_load() -> None:
+    paths = [f"bitsandbytes/libbitsandbytes_cuda{version}.so" for version in (118, 130)]
+    libraries = (library(("sm_60",), path=paths[0]), library(("sm_90",), path=paths[1]), library(("sm_90",), path="x.so"))
+    bitsandbytes = Artifact("b.whl", ArtifactKind.WHEEL, libraries, name="bitsandbytes")
+    chosen = choose(bitsandbytes, device("9.0"))
+    assert [(name, [found.path for found in artifact.libraries]) for name, artifact in chosen] == [
+        ("118", [paths[0], "x.so"]),
+        ("130", [paths[1], "x.so"]),
+    ]
+    folders = (library(("sm_90a",), path="sgl_kernel/sm90/a.so"), library(("sm_100a",), path="sgl_kernel/sm100/a.so"))
+    sgl = Artifact("s.whl", ArtifactKind.WHEEL, folders, name="sgl-kernel")
+    assert [name for name, _ in choose(sgl, device("9.0"))] == ["sm90"]
+    assert [name for name, _ in choose(sgl, device("8.9"))] == ["sm100"]
+    same = replace(sgl, libraries=(replace(folders[0], copies=("sgl_kernel/sm100/a.so",)),))
+    assert [name for name, _ in choose(same, device("10.0"))] == ["sm100"]
+    other = replace(bitsandbytes, name="other")
+    assert choose(other, device("9.0")) == ((None, other),)
+    assert choose(replace(bitsandbytes, libraries=()), device("9.0"))[0][0] is None
+
+
+def test_a_verdict_is_not_a_boolean() -> None:
+    with pytest.raises(TypeError, match="outcome"):
+        bool(judge(read_image("sm_90"), device("9.0")))
+
+
+def test_only_facts_can_be_judged() -> None:
+    with pytest.raises(TypeError, match="cannot judge str"):
+        judge("sm_90", device("9.0"))  # type: ignore[arg-type]
+
+
+# -- laws
+
+SEVERITY = [Outcome.RUNS, Outcome.COMPILES, Outcome.UNKNOWN, Outcome.FAILS]
+YES = (Outcome.RUNS, Outcome.COMPILES)
+
+
+@given(strategies.images(), strategies.devices, st.none() | strategies.drivers)
+def test_the_outcome_of_an_image_is_the_worst_of_its_reasons(image: Image, here: Device, by: Driver | None) -> None:
+    verdict = judge(image, here, by)
+    assert verdict.outcome == max((reason.outcome for reason in verdict.reasons), key=SEVERITY.index)
+    for reason in verdict.reasons:
+        page = REASONS[reason.code]
+        assert "{" not in reason.message + reason.way_out
+        assert set(page.sources) <= set(reason.sources) <= set(tables().sources)
+        assert reason.grade in Grade
+
+
+@given(strategies.fatbins, strategies.devices, st.none() | strategies.drivers)
+def test_every_no_says_what_to_do(fatbin: Fatbin, here: Device, by: Driver | None) -> None:
+    verdict = judge(fatbin, here, by)
+    if verdict.outcome in (Outcome.FAILS, Outcome.UNKNOWN):
+        assert any(reason.way_out for reason in verdict.reasons if reason.outcome is verdict.outcome)
+
+
+@given(strategies.fatbins, strategies.devices, st.none() | strategies.drivers, st.randoms(use_true_random=False))
+def test_the_order_of_images_does_not_matter(fatbin: Fatbin, here: Device, by: Driver | None, random: Any) -> None:
+    shuffled = random.sample(fatbin.images, len(fatbin.images))
+    mixed = judge(replace(fatbin, images=tuple(shuffled)), here, by)
+    straight = judge(fatbin, here, by)
+    assert (mixed.outcome, set(codes(mixed))) == (straight.outcome, set(codes(straight)))
+
+
+@given(strategies.images(), strategies.devices, st.none() | strategies.drivers, st.data())
+def test_no_fact_taken_away_turns_an_answer_into_its_opposite(
+    image: Image, here: Device, by: Driver | None, data: st.DataObject
+) -> None:
+    """Only the driver as a whole is left in: not knowing it means some driver that serves the device."""
+    missing = data.draw(st.sampled_from(("ptx", "toolkit", "code_version", "stub", "target")))
+    known = judge(image, here, by).outcome
+    less = judge(replace(image, **{missing: None}), here, by).outcome
+    assert not (known in YES and less is Outcome.FAILS)
+    assert not (known is Outcome.FAILS and less in YES)
+
+
+@given(strategies.images(), strategies.devices, strategies.drivers)
+def test_not_knowing_a_driver_that_serves_the_device_never_gives_the_opposite(
+    image: Image, here: Device, by: Driver
+) -> None:
+    known = judge(image, here, by)
+    if {"driver-too-old-for-device", "driver-dropped-device", "machine-code-ignored"} & set(codes(known)):
+        return
+    less = judge(image, here).outcome
+    assert not (known.outcome in YES and less is Outcome.FAILS)
+    assert not (known.outcome is Outcome.FAILS and less in YES)
+
+
+@given(strategies.fatbins, strategies.images(), strategies.devices, st.none() | strategies.drivers)
+def test_one_more_image_never_makes_a_fatbin_worse(
+    fatbin: Fatbin, image: Image, here: Device, by: Driver | None
+) -> None:
+    before = judge(fatbin, here, by).outcome
+    after = judge(replace(fatbin, images=(*fatbin.images, image)), here, by).outcome
+    if before is not None:
+        assert after is not None
+        assert SEVERITY.index(after) <= SEVERITY.index(before)
+
+
+@given(strategies.libraries, strategies.devices, st.none() | strategies.drivers)
+def test_a_library_counts_each_linked_fatbin_with_kernels_once(found: Library, here: Device, by: Driver | None) -> None:
+    verdict = judge(found, here, by)
+    counted = sum(g.count for g in found.fatbins if not g.fatbin.stub and not g.fatbin.relocatable)
+    assert verdict.counts.total == counted
+    assert verdict.coverage is verdict.counts.coverage
+
+
+@given(strategies.capabilities, strategies.capabilities)
+def test_where_machine_code_runs_ptx_of_that_number_fits_too(code: ComputeCapability, here: ComputeCapability) -> None:
+    by = tables().newest_driver(here)
+    if judge(Image(ImageKind.SASS, Target(code)), Device(here), by).outcome is Outcome.RUNS:
+        assert code <= here
+        ptx = Image(ImageKind.PTX, Target(code, kind=TargetKind.VIRTUAL), ptx=PtxVersion(3, 0))
+        assert judge(ptx, Device(here), by).outcome is not Outcome.FAILS
+
+
+def test_no_reason_code_is_without_a_use_and_every_page_is_whole() -> None:
+    engine = (Path(__file__).parents[1] / "src/capably/engine.py").read_text(encoding="utf-8")
+    for code, page in {**REASONS, **FINDINGS}.items():
+        assert code == page.code
+        assert page.title
+        assert page.cause
+        assert set(page.sources) <= set(tables().sources)
+        if code in REASONS:
+            assert f'"{code}"' in engine
