@@ -108,7 +108,9 @@ def test_a_release_and_its_cuda_version_are_the_same_driver() -> None:
     for branch in tables().branches:
         if branch.linux is None:
             continue
-        for image, capability in itertools.product(("sm_90", "compute_80@8.4", "compute_90@9.1"), ("9.0", "12.0", "7.0")):
+        for image, capability in itertools.product(
+            ("sm_90", "compute_80@8.4", "compute_90@9.1"), ("9.0", "12.0", "7.0")
+        ):
             by_release = judge(read_image(image), device(capability), Driver(branch.linux)).outcome
             assert by_release == judge(read_image(image), device(capability), Driver(cuda=branch.cuda)).outcome
 
@@ -293,7 +295,9 @@ def test_the_image_that_is_taken_is_named_only_where_that_is_certain() -> None:
 
 def test_a_host_that_does_not_fit_is_a_finding_and_changes_no_outcome() -> None:
     thor = Device(ComputeCapability(11, 0), "Jetson AGX Thor", ("aarch64",))
-    wheel = Artifact("w.whl", ArtifactKind.WHEEL, (library(("sm_110",), machine="x86_64"),), platforms=("manylinux_2_28_x86_64",))
+    wheel = Artifact(
+        "w.whl", ArtifactKind.WHEEL, (library(("sm_110",), machine="x86_64"),), platforms=("manylinux_2_28_x86_64",)
+    )
     verdict = judge(wheel, thor, CUDA_13)
     assert verdict.coverage is Coverage.FULL
     assert [finding.code for finding in verdict.findings] == ["host-platform"]
@@ -309,7 +313,10 @@ def test_a_host_that_does_not_fit_is_a_finding_and_changes_no_outcome() -> None:
 def test_a_runtime_of_a_newer_major_version_is_a_finding() -> None:
     needs_13 = library(("sm_90",), needed=("libcudart.so.13", "libc.so.6"))
     old = judge(needs_13, device("9.0"), driver("550.54.14"))
-    assert (old.coverage, [finding.code for finding in old.findings]) == (Coverage.FULL, ["cuda-major-newer-than-driver"])
+    assert (old.coverage, [finding.code for finding in old.findings]) == (
+        Coverage.FULL,
+        ["cuda-major-newer-than-driver"],
+    )
     assert judge(needs_13, device("9.0"), driver("580.65.06")).findings == ()
     assert judge(needs_13, device("9.0"), Driver(cuda=CudaVersion(12, 4))).findings != ()
     assert judge(needs_13, device("9.0")).findings == ()
@@ -317,7 +324,11 @@ def test_a_runtime_of_a_newer_major_version_is_a_finding() -> None:
 
 def test_a_package_is_judged_by_the_library_that_it_would_load() -> None:
     paths = [f"bitsandbytes/libbitsandbytes_cuda{version}.so" for version in (118, 130)]
-    libraries = (library(("sm_60",), path=paths[0]), library(("sm_90",), path=paths[1]), library(("sm_90",), path="x.so"))
+    libraries = (
+        library(("sm_60",), path=paths[0]),
+        library(("sm_90",), path=paths[1]),
+        library(("sm_90",), path="x.so"),
+    )
     bitsandbytes = Artifact("b.whl", ArtifactKind.WHEEL, libraries, name="bitsandbytes")
     chosen = choose(bitsandbytes, device("9.0"))
     assert [(name, [found.path for found in artifact.libraries]) for name, artifact in chosen] == [
@@ -429,12 +440,14 @@ def test_where_machine_code_runs_ptx_of_that_number_fits_too(code: ComputeCapabi
         assert judge(ptx, Device(here), by).outcome is not Outcome.FAILS
 
 
-def test_no_reason_code_is_without_a_use_and_every_page_is_whole() -> None:
-    engine = (Path(__file__).parents[1] / "src/capably/engine.py").read_text(encoding="utf-8")
+def test_no_code_is_without_a_use_and_every_page_is_whole() -> None:
+    source = Path(__file__).parents[1] / "src/capably"
+    used = "".join(
+        path.read_text(encoding="utf-8") for path in (source / "engine.py", *(source / "scanner").glob("*.py"))
+    )
     for code, page in {**REASONS, **FINDINGS}.items():
         assert code == page.code
         assert page.title
         assert page.cause
         assert set(page.sources) <= set(tables().sources)
-        if code in REASONS:
-            assert f'"{code}"' in engine
+        assert f'"{code}"' in used

@@ -393,20 +393,125 @@ REASONS: dict[str, Page] = {
 FINDINGS: dict[str, Page] = {
     page.code: page
     for page in (
+        # Of the engine: what else decides beside the GPU code
         Page(
             "host-platform",
             "Built for another host processor",
             "{subject} is built for {built}; {device} comes in {hosts} machines only",
-            "GPU code and host code have to fit, and the host code of this file does not load there.",
-            "Use a build for {hosts}.",
+            "GPU code and host code both have to fit, and the host code of this file does not load there.",
+            "Use a build for that processor.",
         ),
         Page(
             "cuda-major-newer-than-driver",
             "The CUDA runtime is newer than the driver",
             "{subject} needs the CUDA {needed} runtime, which needs a driver of R{first} or newer; this is {driver}",
-            "Inside a CUDA major version older drivers work (minor version compatibility); across major versions they do not.",
-            "Install a driver of R{first} or newer, or use a build for CUDA {supported}.",
+            "Inside a CUDA major version older drivers work (minor version compatibility); across major versions they "
+            "do not.",
+            "Install a newer driver, or use a build for the CUDA major version of the driver.",
             ("cuda-compatibility-guide",),
+        ),
+        # Of the scanner: what was found beside the code, or could not be read
+        Page(
+            "no-gpu-code",
+            "No GPU code",
+            "no GPU code in {files} files",
+            "Nothing that was looked at holds fatbins, cubins or PTX: the package is pure Python, for the CPU, or "
+            "compiles its kernels at run time.",
+            "Look at the package that holds the kernels, or at what it compiles at run time.",
+        ),
+        Page(
+            "link-input",
+            "Input for the linker",
+            "relocatable code only",
+            "The file holds relocatable GPU code and nothing that a driver loads as it is.",
+            "Judge the library that it is linked into.",
+            ("fatbin-experiment", "nvcc-manual"),
+        ),
+        Page(
+            "bare-images",
+            "Code outside any fatbin",
+            "cubins or PTX that lie bare in a data section",
+            "Some libraries carry kernels as plain data and load them by hand. Whether and where they do cannot be "
+            "seen, so this code is listed and not counted.",
+            "",
+            ("fatbin-experiment",),
+        ),
+        Page(
+            "foreign-gpu-code",
+            "GPU code in another container",
+            "a section of GPU code that is not an NVIDIA fatbin",
+            "Code for AMD (`.hip_fatbin`) or of clang's offload driver (`.llvm.offloading`) is not read.",
+        ),
+        Page(
+            "damaged-fatbin",
+            "A damaged fatbin",
+            "a fatbin whose headers contradict each other or leave its section",
+            "The file is damaged, or made to mislead. What could be read is reported.",
+            "Get the file again; if it stays so, please report it.",
+        ),
+        Page(
+            "damaged-image",
+            "An image that cannot be read",
+            "a payload that does not decompress or parse",
+            "The payload of an entry is damaged; its kind and target are known from its header, its kernels are not.",
+            "Get the file again; if it stays so, please report it.",
+        ),
+        Page(
+            "damaged-elf",
+            "A damaged ELF file",
+            "headers that contradict each other or the size of the file",
+            "The section table could not be read as it says. What could be read is reported.",
+            "Get the file again; if it stays so, please report it.",
+        ),
+        Page(
+            "damaged-archive-member",
+            "A damaged member of an archive",
+            "a member that does not unpack to what the archive says",
+            "Its data is damaged, or its checksum or size is wrong. The other members are reported.",
+            "Get the archive again.",
+        ),
+        Page(
+            "truncated-file",
+            "A file that ends early",
+            "the file ends before its own headers say it should",
+            "A download that broke off looks like this.",
+            "Get the file again.",
+        ),
+        Page(
+            "encrypted-member",
+            "An encrypted member",
+            "a member that cannot be read without a password",
+            "Encrypted members of an archive are skipped.",
+            "Unpack it first and name the folder.",
+        ),
+        Page(
+            "unsafe-name",
+            "An unsafe name",
+            "a member name with control characters, an absolute path or `..`",
+            "Nothing is written under such a name here, since nothing is extracted; an installer might.",
+            "Do not install it before you know why.",
+        ),
+        Page(
+            "limit-reached",
+            "A limit was reached",
+            "more, larger or deeper than the limits allow",
+            "Reading is bounded, so that a hostile file cannot exhaust the machine. What was read until then is "
+            "reported, and the answer may be incomplete.",
+            "Raise the limit (capably.scanner.Limits) if you trust the file.",
+        ),
+        Page(
+            "missing-file",
+            "A file that is not there",
+            "a file that the distribution's RECORD lists and that is not there",
+            "The installation is damaged or was changed by hand.",
+            "Install the distribution again.",
+        ),
+        Page(
+            "unreadable-file",
+            "A file that cannot be opened",
+            "a file that the operating system does not let capably read",
+            "Its permissions or the disk are the cause.",
+            "Read it as a user who may.",
         ),
     )
 }

@@ -1,0 +1,77 @@
+"""Read files into facts: which GPU code they hold, for what, and how it is stored.
+
+Nothing here judges whether code runs anywhere. Any bytes give a result or a `capably.errors.ScanError`,
+within the bounds of `Limits`; nothing is extracted, executed or written.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from capably.scanner.limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    import importlib.metadata
+    from collections.abc import Callable
+
+    from capably.facts import Artifact
+
+__all__ = ["DEFAULT_LIMITS", "Limits", "scan", "scan_distribution"]
+
+
+def scan(
+    path: str | os.PathLike[str],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    progress: Callable[[str, int, int], None] | None = None,
+    with_sha256: bool = False,
+) -> Artifact:
+    """Read the GPU code of a file or a directory.
+
+    What a file is, its content tells: a 64-bit ELF file (library, object, executable), a cubin, a fatbin,
+    PTX, a wheel or another zip. A directory is read with all below it; links to directories are not
+    followed, archives in it not opened.
+
+    Damage in a part is a finding of the artifact, and the rest is read.
+
+    Args:
+        path: What to read.
+        limits: How much to read at most.
+        progress: Called now and then with the name of a file or member, the bytes of it that were read, and
+            its size in bytes.
+        with_sha256: Whether to hash the artifact (if it is a file) and the libraries in it.
+
+    Raises:
+        ScanError: It is not there, not a regular file, or nothing of the above.
+        TruncatedError: It is a zip that is cut off.
+        LimitError: It is a zip with more members than the limits allow.
+    """
+    from capably.scanner.files import scan_path  # noqa: PLC0415 - importing this package stays cheap
+    from capably.scanner.tally import Job  # noqa: PLC0415 - as above
+
+    return scan_path(os.fspath(path), Job(limits, progress, with_sha256))
+
+
+def scan_distribution(
+    dist: importlib.metadata.Distribution,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    progress: Callable[[str, int, int], None] | None = None,
+    with_sha256: bool = False,
+) -> Artifact:
+    """Read the GPU code of an installed distribution.
+
+    Its files are those of its RECORD. One that is missing, or that lies outside the environment, is a
+    finding.
+
+    Args:
+        dist: As `importlib.metadata.distribution` gives it.
+        limits: How much to read at most.
+        progress: See `scan`.
+        with_sha256: Whether to hash the libraries in it.
+    """
+    from capably.scanner.distribution import scan_installed  # noqa: PLC0415 - as above
+    from capably.scanner.tally import Job  # noqa: PLC0415 - as above
+
+    return scan_installed(dist, Job(limits, progress, with_sha256))

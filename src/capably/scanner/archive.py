@@ -1,0 +1,354 @@
+"""Wheels and other zips: members are streamed, nothing is ever written to disk.
+
+`zipfile` reads the central directory; the data is inflated here, once, in chunks, and its CRC is checked.
+Source: PKWARE APPNOTE.TXT 6.3, sections 4.3 and 4.4.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from dataclasses import dataclass
+from io import FileIO
+from typing import TYPE_CHECKING, Any
+
+from capably.errors import LimitError, ScanError, TruncatedError
+from capably.facts import Artifact, ArtifactKind
+from capably.scanner.library import HEAD_BYTES, Form, classify, read_library
+from capably.scanner.source import StreamSource
+from capably.scanner.tally import Job, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from capably.scanner.limits import Budget
+
+__all__ = ["scan_archive"]
+
+_INPUT = 64 << 10
+_OUTPUT = 1 << 20
+_STORED, _DEFLATED = 0, 8
+_LOCAL_HEADER = 30
+_PROGRESS_STEP = 8 << 20
+
+
+def scan_archive(path: str, name: str, file: FileIO, size: int, job: Job) -> Artifact:
+    """Scan a wheel or any other zip.
+
+    Args:
+        path: As the user named it.
+        name: Name of the file, which tells a wheel.
+        file: The open file.
+        size: Of the file, in bytes.
+        job: The call.
+
+    Raises:
+        ScanError: It has no central directory that can be read.
+        LimitError: It has too many members.
+    """
+    members = _members(path, file, size, job)
+    repeated = _repeated(members)
+    tally = Tally(job)
+    for info in members:
+        if tally.stop(path):
+            break
+        hashed = job.with_sha256 or (info.file_size, info.CRC) in repeated
+        tally.files += 1
+        member = _open(file, size, info, job, hashed=hashed)
+        if member is None:
+            continue
+        with tally.guard(info.filename):
+            _scan_member(member, tally)
+    wheel = _wheel_tags(name)
+    return Artifact(
+        path=path,
+        kind=ArtifactKind.ARCHIVE if wheel is None else ArtifactKind.WHEEL,
+        libraries=tally.libraries(path),
+        findings=job.findings.take(),
+        name=wheel[0] if wheel else None,
+        version=wheel[1] if wheel else None,
+        platforms=wheel[2] if wheel else (),
+        files=tally.files,
+    )
+
+
+def _scan_member(member: _Member, tally: Tally) -> None:
+    head = member.stream().read(0, HEAD_BYTES)
+    form = classify(head)
+    tally.count(form)
+    if form in (Form.OTHER, Form.ZIP):
+        member.report_damage()
+        return
+    library = read_library(member.path, member, head, form, tally.job)
+    member.report_damage()
+    if library is not None:
+        digest = member.sha256
+        tally.add(library, identity=digest, sha256=digest if tally.job.with_sha256 else None)
+
+
+def _repeated(members: list[zipfile.ZipInfo]) -> set[tuple[int, int]]:
+    """Size and CRC of members that may be copies of each other: only these have to be hashed."""
+    seen: set[tuple[int, int]] = set()
+    twice: set[tuple[int, int]] = set()
+    for info in members:
+        key = (info.file_size, info.CRC)
+        (twice if key in seen else seen).add(key)
+    return twice
+
+
+def _members(path: str, file: FileIO, size: int, job: Job) -> list[zipfile.ZipInfo]:
+    _check_directory(path, file, size, job.budget)
+    file.seek(0)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            listed = archive.infolist()
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError, EOFError, OSError) as error:
+        raise ScanError(path, f"it is not a readable zip: {error}") from None
+    except MemoryError:
+        raise LimitError(path, "its central directory is too large") from None
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in listed:
+        # Zips made on Windows by old tools have backslashes; such a name is a path all the same.
+        if info.filename.endswith("/"):
+            continue
+        if info.filename in members:
+            job.findings.add("damaged-archive-member", info.filename, "Its name occurs twice; the last one was read.")
+        members[info.filename] = info
+        if _unsafe(info.filename):
+            job.findings.add(
+                "unsafe-name", info.filename, "Its name is absolute, has `..` in it or holds control characters."
+            )
+    # Members that share data are how small archives grow large; every honest writer puts them one after the
+    # other. They are read in that order, too.
+    result = []
+    behind = 0
+    for info in sorted(members.values(), key=lambda info: info.header_offset):
+        if info.header_offset < behind:
+            job.findings.add("damaged-archive-member", info.filename, "It overlaps another member and was not read.")
+            continue
+        behind = info.header_offset + _LOCAL_HEADER + info.compress_size
+        result.append(info)
+    return result
+
+
+def _check_directory(path: str, file: FileIO, size: int, budget: Budget) -> None:
+    """Refuse a central directory that is too large before `zipfile` makes an object of each record."""
+    limits = budget.limits
+    # The end record has 22 bytes and a comment of 65,535 at most; the record of zip64 and its locator, 76.
+    start = max(0, size - 22 - 65_535 - 76)
+    file.seek(start)
+    tail = file.read(size - start) or b""
+    end = tail.rfind(b"PK\x05\x06")
+    if end < 0 or end + 22 > len(tail):
+        raise TruncatedError(path, "it begins like a zip but has no end: it is cut off")
+    directory = int.from_bytes(tail[end + 12 : end + 16], "little")
+    wide = tail.rfind(b"PK\x06\x06", 0, end)
+    if directory == 0xFFFFFFFF and wide >= 0:
+        directory = int.from_bytes(tail[wide + 40 : wide + 48], "little")
+    if directory > min(limits.directory_bytes, size):
+        if directory > size:
+            raise TruncatedError(path, "its central directory is larger than the file")
+        raise LimitError(path, f"its central directory has more than {limits.directory_bytes} bytes")
+    place = start + (wide if wide >= 0 and directory else end) - directory
+    count = 0
+    file.seek(max(0, place))
+    left = directory
+    carry = b""
+    while left > 0 and (piece := file.read(min(left, 1 << 20))):
+        left -= len(piece)
+        count += (carry + piece).count(b"PK\x01\x02")
+        carry = piece[-3:]
+        budget.check_time(path)
+    if count > limits.members:
+        raise LimitError(path, f"it has more than {limits.members} members")
+
+
+def _unsafe(name: str) -> bool:
+    parts = name.replace("\\", "/").split("/")
+    return (
+        name.startswith(("/", "\\"))
+        or ".." in parts
+        or (len(name) > 1 and name[1] == ":")
+        or any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in name)
+    )
+
+
+def _wheel_tags(name: str) -> tuple[str, str, tuple[str, ...]] | None:
+    """Name, version and platforms as the file name of a wheel tells them."""
+    if not name.endswith(".whl"):
+        return None
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename  # noqa: PLC0415 - 8 ms
+
+    try:
+        distribution, version, _, _ = parse_wheel_filename(name)
+    except InvalidWheelFilename:
+        return None
+    return str(distribution), str(version), tuple(name.removesuffix(".whl").rsplit("-", 1)[1].split("."))
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where the data of a member lies, and how it may be had."""
+
+    file: FileIO
+    offset: int
+    info: zipfile.ZipInfo
+
+
+def _open(file: FileIO, size: int, info: zipfile.ZipInfo, job: Job, *, hashed: bool) -> _Member | None:
+    name = info.filename
+    if info.flag_bits & 0x1:
+        job.findings.add("encrypted-member", name, "It is encrypted and was not read.")
+        return None
+    if info.compress_type not in (_STORED, _DEFLATED):
+        job.findings.add("unreadable-file", name, f"Its compression method {info.compress_type} is not supported.")
+        return None
+    if info.header_offset > size:
+        job.findings.add("damaged-archive-member", name, "Its header lies behind the archive.")
+        return None
+    file.seek(info.header_offset)
+    local = file.read(_LOCAL_HEADER) or b""
+    if len(local) < _LOCAL_HEADER or local[:4] != b"PK\x03\x04":
+        job.findings.add("damaged-archive-member", name, "Its local header is missing.")
+        return None
+    names = int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
+    offset = info.header_offset + _LOCAL_HEADER + names
+    if offset + info.compress_size > size:
+        job.findings.add("damaged-archive-member", name, "Its data ends behind the archive.")
+        return None
+    return _Member(_Place(file, offset, info), job, hashed=hashed)
+
+
+class _Member:
+    """A member as `capably.scanner.library.Content`."""
+
+    def __init__(self, place: _Place, job: Job, *, hashed: bool) -> None:
+        self.path = place.info.filename
+        self.size = place.info.file_size
+        self.sha256: str | None = None
+        self._place = place
+        self._job = job
+        self._hashed = hashed
+        self._damage: str | None = None
+        self._stream = StreamSource(self._chunks(first=True))
+
+    def stream(self) -> StreamSource:
+        """The first run over the data."""
+        return self._stream
+
+    def source(self) -> StreamSource:
+        """One more run."""
+        return StreamSource(self._chunks(first=False))
+
+    def finish(self) -> None:
+        """Run the first stream to its end."""
+        self.size = self._stream.drain()
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes that were kept; for others the member is inflated again up to there."""
+        size = min(size, max(0, self.size - offset))
+        kept = self._stream.kept(offset, size)
+        return self.source().read(offset, size) if kept is None else kept
+
+    def report_damage(self) -> None:
+        """Say what was wrong with the compressed data, once the member was read."""
+        if self._damage is not None:
+            self._job.findings.add("damaged-archive-member", self.path, self._damage)
+
+    def _chunks(self, *, first: bool) -> Iterator[bytes]:
+        """The decompressed data. Only the first run checks it; it ends where the data is damaged."""
+        info = self._place.info
+        limits = self._job.budget.limits
+        digest = hashlib.sha256() if first and self._hashed else None
+        crc = 0
+        total = 0
+        reported = 0
+        cap = min(limits.member_bytes, max(limits.ratio * info.compress_size, limits.ratio_from_bytes))
+        if first:
+            self._job.advance(self.path, 0, info.file_size)
+        try:
+            for chunk in self._inflated():
+                total += len(chunk)
+                self._job.budget.spend(len(chunk))
+                if total > cap:
+                    self._job.findings.add(
+                        "limit-reached", self.path, f"It decompresses to more than {cap} bytes; the rest was not read."
+                    )
+                    return
+                if first:
+                    crc = _CRC32(chunk, crc)
+                    if digest:
+                        digest.update(chunk)
+                    if total - reported >= _PROGRESS_STEP:
+                        reported = total
+                        self._job.advance(self.path, total, info.file_size)
+                yield chunk
+        except _DamageError as damage:
+            self._damage = str(damage)
+            return
+        if first:
+            self._job.advance(self.path, total, max(total, info.file_size))
+        if first and total != info.file_size:
+            self._damage = f"It has {total} bytes; the archive says {info.file_size}."
+        elif first and crc != info.CRC:
+            self._damage = "Its CRC-32 is wrong: its bytes were changed."
+        if digest:
+            self.sha256 = digest.hexdigest()
+
+    def _inflated(self) -> Iterator[bytes]:
+        info = self._place.info
+        position = self._place.offset
+        left = info.compress_size
+        engine = _decompressor() if info.compress_type == _DEFLATED else None
+        ended = engine is None
+        while left > 0:
+            # Several streams of one archive share the file, so each read seeks.
+            self._place.file.seek(position)
+            data = self._place.file.read(min(left, _INPUT)) or b""
+            if not data:
+                raise _DamageError("The archive ends within it.")
+            position += len(data)
+            left -= len(data)
+            if engine is None:
+                yield data
+                continue
+            while data:
+                try:
+                    chunk = engine.decompress(data, _OUTPUT)
+                except _INFLATE_ERRORS:
+                    raise _DamageError("Its compressed data is damaged.") from None
+                if chunk:
+                    yield chunk
+                if engine.eof:
+                    ended = True
+                    left = 0
+                    break
+                data = engine.unconsumed_tail
+        if engine is not None and not ended:
+            # What fits into the window of the engine may still be to come.
+            try:
+                while chunk := engine.decompress(b"", _OUTPUT):
+                    yield chunk
+            except _INFLATE_ERRORS:
+                raise _DamageError("Its compressed data is damaged.") from None
+            if not engine.eof:
+                raise _DamageError("Its compressed data is cut off.")
+
+
+class _DamageError(Exception):
+    """The data of a member cannot be decompressed any further."""
+
+
+_engine: Any  # zlib and isal share no type
+try:
+    # Twice as fast as zlib (810 against 410 MB/s on a wheel of cubins), but not made for every platform.
+    from isal import isal_zlib as _engine
+except ImportError:  # pragma: no cover - depends on the platform
+    _engine = zlib
+_INFLATE_ERRORS: tuple[type[Exception], ...] = (zlib.error, _engine.error)
+_CRC32: Callable[[bytes, int], int] = _engine.crc32
+
+
+def _decompressor() -> Any:  # noqa: ANN401 - as above
+    return _engine.decompressobj(-15)

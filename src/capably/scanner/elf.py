@@ -1,0 +1,237 @@
+"""ELF files of a host: which parts may hold GPU code, and what the file needs.
+
+Source: System V ABI, "Object Files"; sections as written by nvcc 11.8 to 13.5.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from capably.scanner.limits import Limits
+
+__all__ = ["FATBIN_SECTIONS", "UNKNOWN_SECTION", "Layout", "Region", "elf_ranges", "read_elf"]
+
+FATBIN_SECTIONS = (".nv_fatbin", "__nv_relfatbin")
+UNKNOWN_SECTION = "(unknown)"
+_FOREIGN = {
+    ".hip_fatbin": "code for GPUs by AMD",
+    ".llvm.offloading": "offloading images of LLVM",
+}
+_MACHINES = {21: "ppc64le", 62: "x86_64", 183: "aarch64", 243: "riscv"}
+_SECTION = struct.Struct("<IIQQQQII16x")
+_NOBITS, _DYNAMIC = 8, 6
+_ALLOC, _EXEC = 0x2, 0x4
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a file that is searched for GPU code.
+
+    Attributes:
+        section: Its name in the file.
+        start: Offset of its first byte in the file.
+        end: Offset behind its last.
+        named: It is there for fatbins: whatever is wrong in it is worth a finding.
+    """
+
+    section: str
+    start: int
+    end: int
+    named: bool
+
+
+@dataclass(slots=True)
+class Layout:
+    """What the headers of a file say.
+
+    Attributes:
+        regions: In the order of the file, without overlaps.
+        machine: The host processor.
+        needed: The libraries it needs.
+        problems: Findings as pairs of code and message.
+    """
+
+    regions: list[Region] = field(default_factory=list)
+    machine: str | None = None
+    needed: tuple[str, ...] = ()
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+
+def elf_ranges(head: bytes) -> list[tuple[int, int]]:
+    """Which bytes of an ELF file `read_elf` is going to ask for, as far as its first bytes tell.
+
+    Args:
+        head: The beginning of the file, program headers included.
+
+    Returns:
+        Pairs of start and end, as offsets in the file.
+    """
+    # The first sections hold symbol names, among them those of needed libraries. The names of sections lie
+    # just before the section table; patchelf moves .dynstr behind it.
+    ranges = [(0, 1 << 20)]
+    if len(head) < 64:
+        return ranges
+    phoff, shoff = struct.unpack_from("<QQ", head, 32)
+    if shoff:
+        ranges.append((max(0, shoff - (256 << 10)), shoff + (4 << 20)))
+    count = min(struct.unpack_from("<H", head, 56)[0], 64)
+    for i in range(count):
+        if phoff + (i + 1) * 56 > len(head):
+            break
+        kind, _, offset, _, _, size = struct.unpack_from("<IIQQQQ", head, phoff + i * 56)
+        if kind == 2:  # PT_DYNAMIC
+            ranges.append((offset, offset + min(size, 64 << 10)))
+    return ranges
+
+
+def read_elf(read: Callable[[int, int], bytes], size: int, limits: Limits) -> Layout:
+    """Read the headers of an ELF64 file.
+
+    Where there is no section table the whole file is one region, named `UNKNOWN_SECTION`.
+
+    Args:
+        read: Gives the bytes at an offset, fewer at the end of the file.
+        size: Of the file.
+        limits: Bounds for sections and names.
+    """
+    layout = Layout()
+    whole = [Region(UNKNOWN_SECTION, 0, size, named=False)]
+    header = read(0, 64)
+    if len(header) < 64:
+        layout.problems.append(("truncated-file", "It ends within its ELF header."))
+        return layout
+    machine, _, _, _, shoff, _, _, _, _, shsize, count, names_index = struct.unpack_from("<HIQQQIHHHHHH", header, 18)
+    layout.machine = _MACHINES.get(machine, f"EM_{machine}")
+    if not shoff:
+        layout.regions = whole
+        return layout
+    if shsize != 64:
+        layout.problems.append(("damaged-elf", f"Its section headers are said to have {shsize} bytes, not 64."))
+        layout.regions = whole
+        return layout
+    first = read(shoff, 64)
+    if len(first) == 64:
+        # More than 65,279 sections: the real numbers are in section 0.
+        fields = _SECTION.unpack(first)
+        count = count or fields[5]
+        names_index = fields[6] if names_index == 0xFFFF else names_index
+    if not count and len(first) == 64:
+        layout.regions = whole
+        return layout
+    if len(first) < 64 or shoff + count * 64 > size:
+        layout.problems.append(
+            ("truncated-file", f"Its section table should end at byte {shoff + count * 64}; the file has {size} bytes.")
+        )
+        layout.regions = whole
+        return layout
+    if count > limits.sections:
+        layout.problems.append(("limit-reached", f"It has {count} sections; the first {limits.sections} were read."))
+        count = limits.sections
+    table = read(shoff, count * 64)
+    if len(table) < count * 64:  # the file shrinks while it is read
+        layout.problems.append(("truncated-file", "Its section table is cut off."))
+        layout.regions = whole
+        return layout
+    sections = list(_SECTION.iter_unpack(table))
+    names = _names(read, size, sections, names_index, layout)
+    _collect_regions(sections, names, size, layout)
+    layout.needed = _needed(read, sections, size, limits)
+    return layout
+
+
+_Row = tuple[int, int, int, int, int, int, int, int]
+
+
+def _names(read: Callable[[int, int], bytes], size: int, sections: list[_Row], index: int, layout: Layout) -> list[str]:
+    if index >= len(sections) or sections[index][1] == _NOBITS or sections[index][4] + sections[index][5] > size:
+        layout.problems.append(("damaged-elf", "The names of its sections cannot be read."))
+        return [UNKNOWN_SECTION] * len(sections)
+    # Names of 70,000 sections were never longer than this; what lies behind stays without a name.
+    strings = read(sections[index][4], min(sections[index][5], 16 << 20))
+    return [_text(strings, row[0], 512) for row in sections]
+
+
+def _text(strings: bytes, start: int, most: int) -> str:
+    stop = strings.find(b"\0", start, start + most)
+    return strings[start : stop if stop >= 0 else start + most].decode("utf-8", "backslashreplace")
+
+
+def _collect_regions(sections: list[_Row], names: list[str], size: int, layout: Layout) -> None:
+    found: list[Region] = []
+    outside = False
+    for row, name in zip(sections, names, strict=True):
+        _, kind, flags, _, offset, length, _, _ = row
+        if kind in (0, _NOBITS) or not length:
+            continue
+        if name in _FOREIGN:
+            layout.problems.append(
+                ("foreign-gpu-code", f"Its section {name} holds {_FOREIGN[name]}, which is not looked into.")
+            )
+            continue
+        named = name in FATBIN_SECTIONS
+        if not named and (not flags & _ALLOC or flags & _EXEC):
+            continue
+        end = offset + length
+        if end > size:
+            outside = True
+            end = size
+        if offset < end:
+            found.append(Region(name, offset, end, named))
+    if outside:
+        layout.problems.append(("truncated-file", f"It has sections that end behind its {size} bytes."))
+    layout.regions = _without_overlaps(found)
+
+
+def _without_overlaps(found: list[Region]) -> list[Region]:
+    """Cut regions so that each byte lies in one: two sections on the same bytes would count code twice.
+
+    Sections for fatbins go first, else the one that begins first, else the longer.
+    """
+    result: list[Region] = []
+    for named in (True, False):
+        taken = sorted(result, key=lambda region: region.start)
+        index = 0
+        covered = 0
+        for region in sorted(
+            (region for region in found if region.named is named), key=lambda region: (region.start, -region.end)
+        ):
+            start = max(region.start, covered)
+            while index < len(taken) and taken[index].end <= start:
+                index += 1
+            at = index
+            while start < region.end:
+                stop = min(taken[at].start, region.end) if at < len(taken) else region.end
+                if start < stop:
+                    result.append(Region(region.section, start, stop, named))
+                start = max(start, stop if at >= len(taken) else taken[at].end)
+                at += 1
+            covered = max(covered, region.end)
+    return sorted(result, key=lambda region: region.start)
+
+
+def _needed(read: Callable[[int, int], bytes], sections: list[_Row], size: int, limits: Limits) -> tuple[str, ...]:
+    dynamic = next((row for row in sections if row[1] == _DYNAMIC), None)
+    if dynamic is None or dynamic[6] >= len(sections):
+        return ()
+    strings = sections[dynamic[6]]
+    if strings[1] == _NOBITS or strings[4] >= size or dynamic[4] >= size:
+        return ()
+    table = read(dynamic[4], min(dynamic[5], 64 << 10))
+    offsets: list[int] = []
+    for tag, value in struct.iter_unpack("<QQ", table[: len(table) // 16 * 16]):
+        if tag == 0 or len(offsets) >= limits.needed:
+            break
+        if tag == 1 and value < strings[5]:  # DT_NEEDED
+            offsets.append(value)
+    if not offsets:
+        return ()
+    # One request for all names; they lie together unless somebody scattered them.
+    low = min(offsets)
+    span = min(max(offsets) + 4096, strings[5], low + (1 << 20)) - low
+    text = read(strings[4] + low, span)
+    return tuple(_text(text, offset - low, 4096) for offset in offsets if offset - low < span)

@@ -1,0 +1,96 @@
+"""How much of an input is read before the scanner gives up on it, and the account of what was used."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, fields
+
+from capably.errors import LimitError
+
+__all__ = ["DEFAULT_LIMITS", "Budget", "Limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds for one call of the scanner. All are positive; sizes are in bytes.
+
+    The defaults leave room above the largest real inputs that were measured: a library of 1.2 GB, a cubin
+    of 134 MB at a ratio of 212:1, 6,300 entries in one library, 16,000 members in one wheel.
+
+    Attributes:
+        members: Files in an archive, a directory or a distribution.
+        directory_bytes: Size of the central directory of a zip.
+        member_bytes: Uncompressed size of one member of an archive.
+        total_bytes: All bytes that are decompressed, members and images together.
+        image_bytes: One image: a cubin, a PTX text, a concatenated container.
+        ratio: Uncompressed to compressed; only looked at above ``ratio_from_bytes``. Deflate cannot exceed
+            1032:1.
+        ratio_from_bytes: What may be decompressed before the ratio matters.
+        entries: Fatbins and fatbin entries of one file, together.
+        sections: Sections of one ELF file that are read.
+        needed: Names of needed libraries that are read from one file.
+        nesting: Depth of a directory tree.
+        findings: Findings that are kept; the last one says that there were more.
+        seconds: Time for the whole call.
+
+    Raises:
+        ValueError: A bound is not positive.
+    """
+
+    members: int = 250_000
+    directory_bytes: int = 256 << 20
+    member_bytes: int = 16 << 30
+    total_bytes: int = 256 << 30
+    image_bytes: int = 512 << 20
+    ratio: int = 1_000
+    ratio_from_bytes: int = 64 << 20
+    entries: int = 250_000
+    sections: int = 70_000
+    needed: int = 1_000
+    nesting: int = 64
+    findings: int = 1_000
+    seconds: float = 1_800.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not value > 0:  # NaN is refused too
+                raise ValueError(f"the limit `{field.name}` must be positive, not {value}")
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Budget:
+    """What one call of the scanner has used up.
+
+    Args:
+        limits: The bounds. The clock starts here.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._stop = time.monotonic() + limits.seconds
+        self._bytes = 0
+        self.entries = 0  # fatbins and their entries, of the file at hand
+
+    def check_time(self, path: str = "") -> None:
+        """Raise `LimitError` where the time is up."""
+        if time.monotonic() > self._stop:
+            raise LimitError(path, f"reading takes longer than {self.limits.seconds:g} seconds")
+
+    def spend(self, count: int) -> None:
+        """Count *count* decompressed bytes.
+
+        Raises:
+            LimitError: Too many bytes, or the time is up.
+        """
+        self._bytes += count
+        if self._bytes > self.limits.total_bytes:
+            raise LimitError("", f"it holds more than {self.limits.total_bytes} bytes when decompressed")
+        self.check_time()
+
+    @property
+    def exhausted(self) -> bool:
+        """Nothing more can be read by this call."""
+        return self._bytes > self.limits.total_bytes or time.monotonic() > self._stop

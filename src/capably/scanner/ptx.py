@@ -1,0 +1,62 @@
+"""PTX text: its head and whether it defines anything.
+
+Sources: PTX ISA, "PTX Module Directives"; texts of nvcc 11.8 to 13.5.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from capably.arch import ComputeCapability, Suffix, Target, TargetKind
+from capably.version import PtxVersion
+
+__all__ = ["HEAD_BYTES", "PtxHead", "has_code", "read_head"]
+
+# Comments (licences, command lines) may precede the directives; 64 KiB of them were never seen.
+HEAD_BYTES = 64 << 10
+
+# Possessive, so that hostile text costs linear time: nothing skipped is ever looked at again.
+_SKIP = rb"(?>[\s\x00]+|//[^\n]*+\n|/\*(?>.*?\*/))*+"
+_HEAD = re.compile(
+    rb"(?:\xef\xbb\xbf)?+" + _SKIP + rb"\.version\s++([0-9]{1,3})\.([0-9]{1,3})(?![0-9])"
+    # A text whose target cannot be read is still PTX.
+    rb"(?:" + _SKIP + rb"\.target\s++(?:sm|compute)_([0-9]{2,3})([af]?)(?![0-9A-Za-z_]))?",
+    re.DOTALL,
+)
+_CODE = re.compile(rb"\"[^\"\n]*+\"?|//[^\n]*+|/\*.*?(?:\*/|\Z)|\.(entry|func)(?![0-9A-Za-z_$])", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class PtxHead:
+    """The directives at the top.
+
+    Attributes:
+        version: Of ``.version``.
+        target: Of ``.target``, always virtual; None where it cannot be read.
+    """
+
+    version: PtxVersion
+    target: Target | None
+
+
+def read_head(text: bytes) -> PtxHead | None:
+    """The head of a PTX text, or None where *text* does not begin like one.
+
+    Args:
+        text: Its first `HEAD_BYTES` bytes at most are looked at.
+    """
+    match = _HEAD.match(text[:HEAD_BYTES])
+    if match is None:
+        return None
+    version = PtxVersion(int(match[1]), int(match[2]))
+    target = None
+    if match[3] is not None and int(match[3]) >= 10:
+        capability = ComputeCapability.from_number(int(match[3]))
+        target = Target(capability, Suffix(match[4].decode()), TargetKind.VIRTUAL)
+    return PtxHead(version, target)
+
+
+def has_code(text: bytes) -> bool:
+    """Whether a text, or the beginning of one, has an ``.entry`` or a ``.func`` outside its comments."""
+    return any(match[1] is not None for match in _CODE.finditer(text))

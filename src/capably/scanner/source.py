@@ -1,0 +1,167 @@
+"""Bytes by offset, from a file or from a stream that only runs forward.
+
+The walkers ask for little: some bytes at an offset, or whatever is at hand around one. They promise in turn
+never to go back behind the offset of their last request, so a member of an archive can be walked while it is
+inflated, with one chunk in memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import FileIO
+
+__all__ = ["BytesSource", "FileSource", "Source", "StreamSource"]
+
+_WINDOW = 256 << 10
+
+
+class Source(Protocol):
+    """Where bytes come from."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Up to *size* bytes at *offset*; fewer only at the end."""
+        ...
+
+    def window(self, offset: int, least: int) -> tuple[int, bytes]:
+        """A piece of any length around *offset*, and the offset of its first byte.
+
+        At least *least* bytes lie behind *offset* unless the end comes first.
+        """
+        ...
+
+
+class BytesSource:
+    """Bytes in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self, offset: int, size: int) -> bytes:
+        """See `Source.read`."""
+        return self._data[offset : offset + size]
+
+    def window(self, offset: int, least: int) -> tuple[int, bytes]:
+        """See `Source.window`."""
+        del offset, least
+        return 0, self._data
+
+
+class FileSource:
+    """A file on disk, read by offset.
+
+    It is read, not mapped: a file that another process truncates meanwhile ends early instead of killing
+    this process by SIGBUS.
+    """
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+
+    def read(self, offset: int, size: int) -> bytes:
+        """See `Source.read`."""
+        if offset >= 1 << 63:  # what no file has, and what no seek takes
+            return b""
+        self._file.seek(offset)
+        data = self._file.read(size) or b""
+        if len(data) < size:  # one read() call may return less (2 GiB at most on Linux)
+            parts = [data]
+            left = size - len(data)
+            while left > 0 and (more := self._file.read(left)):
+                parts.append(more)
+                left -= len(more)
+            data = b"".join(parts)
+        return data
+
+    def window(self, offset: int, least: int) -> tuple[int, bytes]:
+        """See `Source.window`."""
+        return offset, self.read(offset, max(least, _WINDOW))
+
+
+class StreamSource:
+    """Chunks that come one after the other. Requests must not go back.
+
+    Args:
+        chunks: The pieces in order. It must end, not raise, where the stream is damaged.
+    """
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._base = 0
+        self._buffer = b""
+        self._kept: list[tuple[int, int, bytearray]] = []
+
+    @property
+    def position(self) -> int:
+        """How many bytes came so far."""
+        return self._base + len(self._buffer)
+
+    def keep(self, start: int, stop: int) -> None:
+        """Put aside the bytes from *start* to *stop* as they come by, as far as they are still to come."""
+        start = max(start, self._base)
+        if start < stop:
+            held = self._buffer[start - self._base : stop - self._base]
+            self._kept.append((start, stop, bytearray(held)))
+
+    def kept(self, offset: int, size: int) -> bytes | None:
+        """The bytes at *offset* if they were put aside, else None."""
+        for start, _, data in self._kept:
+            if start <= offset and offset + size <= start + len(data):
+                return bytes(data[offset - start : offset - start + size])
+        return None
+
+    def read(self, offset: int, size: int) -> bytes:
+        """See `Source.read`."""
+        self._seek(offset)
+        if self.position < offset:
+            return b""
+        if self.position < offset + size:
+            parts = [self._buffer[offset - self._base :]]
+            have = len(parts[0])
+            self._base = offset
+            while have < size and (chunk := self._pull(offset + have)):
+                parts.append(chunk)
+                have += len(chunk)
+            self._buffer = b"".join(parts)
+        start = offset - self._base
+        return self._buffer[start : start + size]
+
+    def window(self, offset: int, least: int) -> tuple[int, bytes]:
+        """See `Source.window`."""
+        self._seek(offset)
+        if self._base + len(self._buffer) < offset + least:
+            self.read(offset, least)
+        return self._base, self._buffer
+
+    def drain(self) -> int:
+        """Run to the end; the size of the whole.
+
+        Nothing can be read afterwards but what was kept.
+        """
+        position = self.position
+        self._buffer = b""
+        while chunk := self._pull(position):
+            position += len(chunk)
+        self._base = position
+        return position
+
+    def _seek(self, offset: int) -> None:
+        if offset < self._base:
+            raise AssertionError(f"a stream cannot go back from {self._base} to {offset}")
+        while offset > self._base + len(self._buffer):
+            position = self.position
+            chunk = self._pull(position)
+            if not chunk:
+                self._base, self._buffer = position, b""
+                return
+            self._base, self._buffer = position, chunk
+
+    def _pull(self, position: int) -> bytes:
+        chunk = next(self._chunks, b"")
+        end = position + len(chunk)
+        for start, stop, data in self._kept:
+            want = start + len(data)
+            if want < stop and want < end and want >= position:
+                data.extend(chunk[want - position : stop - position])
+        return chunk

@@ -1,0 +1,137 @@
+"""What a call of the scanner found so far, over all files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from capably.errors import LimitError
+from capably.facts import Finding
+from capably.scanner.limits import Budget, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+
+    from capably.facts import Library
+    from capably.scanner.library import Form
+
+__all__ = ["Findings", "Job", "Tally"]
+
+
+# Of one code about one file: a library of a thousand damaged fatbins must not drown the others.
+_MOST_ALIKE = 20
+
+
+class Findings:
+    """Findings in order, each once, and no more of them than the limits allow.
+
+    Args:
+        most: How many to keep, besides the one that the artifact has no GPU code.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._all: dict[Finding, None] = {}
+        self._alike: Counter[tuple[str, str]] = Counter()
+
+    def add(self, code: str, path: str, message: str) -> None:
+        """Note one."""
+        self._alike[code, path] += 1
+        alike = self._alike[code, path]
+        if alike > _MOST_ALIKE:
+            return
+        if alike == _MOST_ALIKE:
+            message = "There is more of this than is kept."
+        if len(self._all) < self._most - 1 or code == "no-gpu-code":
+            self._all[Finding(code, path, message)] = None
+        elif len(self._all) < self._most:
+            self._all[Finding("limit-reached", path, "There are more findings than are kept.")] = None
+
+    def take(self) -> tuple[Finding, ...]:
+        """All of them."""
+        return tuple(self._all)
+
+
+@dataclass(slots=True)
+class Job:
+    """One call of the scanner.
+
+    Attributes:
+        limits: How much to read at most.
+        progress: See `capably.scanner.scan`.
+        with_sha256: Whether to hash.
+        budget: What may still be spent.
+        findings: Where to say what is wrong.
+    """
+
+    limits: Limits
+    progress: Callable[[str, int, int], None] | None
+    with_sha256: bool
+    budget: Budget = field(init=False)
+    findings: Findings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.budget = Budget(self.limits)
+        self.findings = Findings(self.limits.findings)
+
+    def advance(self, name: str, done: int, total: int) -> None:
+        """Tell the progress on a file."""
+        if self.progress is not None:
+            self.progress(name, done, total)
+
+
+class Tally:
+    """Libraries and what was looked at.
+
+    Attributes:
+        files: How many files were looked at.
+        job: The call.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.files = 0
+        self.job = job
+        self._forms: Counter[str] = Counter()
+        self._libraries: dict[Hashable, list[Library]] = {}
+        self._stopped = False
+
+    def count(self, form: Form) -> None:
+        """Note what a file is."""
+        self._forms[form.value] += 1
+
+    def add(self, library: Library, *, identity: Hashable | None, sha256: str | None) -> None:
+        """Note a library; *identity* is equal for libraries with the same bytes, None if it is the only one."""
+        key = (library.path,) if identity is None else identity
+        self._libraries.setdefault(key, []).append(replace(library, sha256=sha256))
+
+    @contextmanager
+    def guard(self, path: str) -> Iterator[None]:
+        """Turn a limit that ends the whole call into a finding about *path*."""
+        try:
+            yield
+        except LimitError as error:
+            self.job.findings.add("limit-reached", path, f"Reading stopped: {error.problem}.")
+            self._stopped = self._stopped or self.job.budget.exhausted
+
+    def stop(self, path: str) -> bool:
+        """Whether the call is over; says so once."""
+        if self._stopped or self.job.budget.exhausted:
+            self.job.findings.add("limit-reached", path, "The files after that were not read.")
+            return True
+        return False
+
+    def libraries(self, path: str) -> tuple[Library, ...]:
+        """All libraries by path, copies folded; a finding about *path* if there are none."""
+        result = []
+        for same in self._libraries.values():
+            first, *rest = sorted(same, key=lambda library: library.path)
+            result.append(replace(first, copies=tuple(library.path for library in rest)))
+        if not result:
+            kinds = ", ".join(f"{count} {form}" for form, count in sorted(self._forms.items()))
+            files = f"{self.files} file{'' if self.files == 1 else 's'}"
+            looked = f" ({kinds})" if kinds else ""
+            self.job.findings.add("no-gpu-code", path, f"No GPU code for NVIDIA in {files}{looked}.")
+        return tuple(sorted(result, key=lambda library: library.path))

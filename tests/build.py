@@ -1,0 +1,358 @@
+"""Writes files with GPU code from descriptions: cubins, PTX, fatbins, ELF files, wheels.
+
+It knows the layouts by itself and shares no code with the scanner, so that `scan(build(x)) == x` says
+something. Targets are given as everybody writes them: ``sm_90a``, ``compute_100f``, ``lto_90``. All numbers
+are little-endian; sizes and offsets are in bytes.
+
+    lib = elf([section(".nv_fatbin", fatbin([sass("sm_90a"), ptx_entry("compute_90", "8.7")]))])
+    wheel(tmp_path / "x-1.0-py3-none-any.whl", {"x/_C.so": lib})
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import struct
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import lz4.block
+import zstandard
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+Compression = Literal["none", "lz4", "zstd"]
+
+KINDS = {"ptx": 1, "sass": 2, "ltoir": 8, "index": 0x20, "relptx": 0x40, "tileir": 0x80, "concat": 0x100}
+MACHINES = {"x86_64": 62, "aarch64": 183, "riscv": 243, "ppc64le": 21}
+
+
+def align8(value: int) -> int:
+    return (value + 7) & ~7
+
+
+def pad8(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 8)
+
+
+def split_target(target: str) -> tuple[str, int, str]:
+    match = re.fullmatch(r"(sm|compute|lto)_([0-9]{2,3})([af]?)", target)
+    assert match, target
+    return match[1], int(match[2]), match[3]
+
+
+def cubin(
+    target: str = "sm_90",
+    *,
+    kernels: tuple[str, ...] = ("k",),
+    toolkit: tuple[int, int] | None = (12, 6),
+    relocatable: bool = False,
+    abi: int | None = None,
+    names_first: bool = True,
+    filler: int = 0,
+) -> bytes:
+    """A cubin as ptxas writes it.
+
+    Args:
+        target: ``sm_XY[a|f]``.
+        kernels: One ``.text.`` section each; none makes a stub.
+        toolkit: That made it; None leaves it out.
+        relocatable: Of type ET_REL.
+        abi: 7 or 8; without it as the toolkit would.
+        names_first: The section names at 0x40, as in all real ones.
+        filler: Bytes of code in each kernel.
+    """
+    _, number, suffix = split_target(target)
+    if abi is None:
+        abi = 8 if (toolkit or (0, 0)) >= (13, 0) or number >= 100 else 7
+    release = toolkit or (0, 0)
+    flags, version = number, release[0] * 10 + release[1]
+    if abi == 7:
+        flags |= number << 16 | 0x500 | (0x800 if suffix == "a" else 0)
+    else:
+        flags = 0x06000000 | number << 8 | (2 if number >= 100 else 4)
+        version = 1
+        if suffix == "a" and toolkit is not None and release < (13, 0):
+            flags |= 8
+    rows: list[tuple[str, int, bytes]] = [(".strtab", 3, b"\0k\0"), (".symtab", 2, bytes(24))]
+    if abi == 8:
+        compat = bytes([2, 2, 1, 0]) + (bytes([2, 9, 1, 0]) if suffix == "a" and release >= (13, 0) else b"")
+        rows.append((".nv.compat", 0x70000086, compat))
+        option = f" -arch sm_{number}{suffix}" if suffix == "f" else ""
+        text = f"ptxas\0Cuda compilation tools, release {release[0]}.{release[1]}, V\0{option} -m 64\0"
+        if toolkit is not None:
+            rows.append((".note.nv.tkinfo", 7, note(2000, struct.pack("<6I", 2, 0, 0, 0, 0, 0) + text.encode())))
+            if release >= (13, 0):
+                value = struct.pack("<HHI", 2, number, release[0] * 10 + release[1])
+                rows.append((".note.nv.cuinfo", 7, note(1000, value)))
+    for kernel in kernels:
+        rows.append((f".nv.info.{kernel}", 0x70000000, bytes(8)))
+        rows.append((f".text.{kernel}", 1, bytes(16 + filler)))
+    names = b"\0.shstrtab\0"
+    offsets = []
+    for name, _, _ in rows:
+        offsets.append(len(names))
+        names += name.encode() + b"\0"
+    body = pad8(names) + bytes(8) if names_first else bytes(8)
+    names_at = 0x40
+    table = [bytes(64)]
+    placed = []
+    for name_at, (_, kind, data) in zip(offsets, rows, strict=True):
+        placed.append((name_at, kind, 0x40 + len(body), len(data)))
+        body += pad8(data)
+    if not names_first:
+        names_at = 0x40 + len(body)
+        body += pad8(names)
+    table.append(struct.pack("<IIQQQQIIQQ", 1, 3, 0, 0, names_at, len(names), 0, 0, 1, 0))
+    table += [struct.pack("<IIQQQQIIQQ", n, k, 0, 0, o, s, 0, 0, 1, 0) for n, k, o, s in placed]
+    ident = b"\x7fELF\x02\x01\x01" + bytes([0x33 if abi == 7 else 0x41, abi]) + bytes(7)
+    header = struct.pack(
+        "<HHIQQQIHHHHHH", 1 if relocatable else 2, 190, version, 0, 0, 0x40 + len(body), flags, 64, 56, 0, 64,
+        len(table), 1,
+    )  # fmt: skip
+    return ident + header + body + b"".join(table)
+
+
+def note(kind: int, value: bytes) -> bytes:
+    """An ELF note of NVIDIA."""
+    return struct.pack("<III", 12, len(value), kind) + b"NVIDIA Corp\0" + value
+
+
+def ptx(
+    target: str = "compute_90", version: str = "8.7", *, entries: tuple[str, ...] = ("k",), comment: str = ""
+) -> bytes:
+    """PTX text without its NUL."""
+    _, number, suffix = split_target(target)
+    code = "".join(f".visible .entry {name}()\n{{\n\tret;\n}}\n" for name in entries)
+    return f"{comment}\n.version {version}\n.target sm_{number}{suffix}\n.address_size 64\n{code}".encode()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A fatbin entry: its fields, and `raw` to write it."""
+
+    kind: int
+    target: str | None
+    payload: bytes
+    compression: Compression = "none"
+    code_version: tuple[int, int] = (1, 7)
+    name: str = ""
+    options: str = ""
+    flags: int = 0
+
+    @property
+    def all_flags(self) -> int:
+        suffix = split_target(self.target)[2] if self.target else ""
+        packed = {"none": 0, "lz4": 0x2000, "zstd": 0x8000}[self.compression]
+        return 0x11 | packed | {"": 0, "a": 0x100000, "f": 0x200000}[suffix] | self.flags
+
+    def header(self, second: int, third: int, packed: int, size: int) -> bytes:
+        """The header with its name and options; *second* None means its own size."""
+        name = self.name.encode()
+        extra = name + b"\0" if name else b""
+        options_at = 0
+        if self.options:
+            options_at = 64 + align8(len(extra))
+            text = self.options.encode()
+            extra = pad8(extra) + struct.pack("<II", options_at + 8, len(text)) + text + b"\0"
+        extra = pad8(extra)
+        arch = split_target(self.target)[1] if self.target else 0
+        return (
+            struct.pack(
+                "<HHIQIIHHIIIQQQ", self.kind, 0x0101, second or 64 + len(extra), third, packed, options_at,
+                self.code_version[1], self.code_version[0], arch, 64 if name else 0, len(name), self.all_flags,
+                0, size,
+            )
+            + extra
+        )  # fmt: skip
+
+    def raw(self) -> bytes:
+        data, size = pack(self.payload, self.compression)
+        stored = pad8(data)
+        packed = len(data) if self.compression != "none" else 0
+        return self.header(0, len(stored), packed, size) + stored
+
+
+def pack(data: bytes, compression: Compression) -> tuple[bytes, int]:
+    """Compressed bytes and the size that the header states."""
+    if compression == "lz4":
+        return lz4.block.compress(data, store_size=False), len(data)
+    if compression == "zstd":
+        return zstandard.ZstdCompressor().compress(data), len(data)
+    return data, 0
+
+
+def entry(
+    kind: int | str,
+    target: str | None,
+    payload: bytes,
+    *,
+    compression: Compression = "none",
+    code_version: tuple[int, int] = (1, 7),
+    name: str = "",
+    options: str = "",
+    flags: int = 0,
+) -> Entry:
+    """Any entry; *kind* as a number or by a name of `KINDS`, *flags* beside those that follow from the rest."""
+    number = KINDS[kind] if isinstance(kind, str) else kind
+    return Entry(number, target, payload, compression, code_version, name, options, flags)
+
+
+def sass(
+    target: str = "sm_90",
+    *,
+    kernels: tuple[str, ...] = ("k",),
+    toolkit: tuple[int, int] = (12, 6),
+    relocatable: bool = False,
+    compression: Compression = "none",
+    name: str = "",
+    names_first: bool = True,
+    filler: int = 0,
+) -> Entry:
+    """An entry with a cubin in it."""
+    data = cubin(
+        target, kernels=kernels, toolkit=toolkit, relocatable=relocatable, names_first=names_first, filler=filler
+    )
+    return entry("sass", target, data, compression=compression, code_version=(1, data[8]), name=name)
+
+
+def ptx_entry(
+    target: str = "compute_90",
+    version: str = "8.7",
+    *,
+    entries: tuple[str, ...] = ("k",),
+    compression: Compression = "none",
+    options: str = "",
+) -> Entry:
+    """An entry with PTX in it."""
+    major, minor = map(int, version.split("."))
+    text = ptx(target, version, entries=entries) + b"\0"
+    return entry("ptx", target, text, compression=compression, code_version=(major, minor), options=options)
+
+
+def concat(images: Sequence[Entry], compression: Compression = "zstd", *, count: int | None = None) -> bytes:
+    """The container entry of CUDA 13.4, as bytes; the compression of *images* is ignored."""
+    blob = b""
+    directory = b""
+    for image in images:
+        bare = Entry(image.kind, image.target, b"", "none", image.code_version, image.name, image.options)
+        data = pad8(image.payload)
+        # The second word is the place in the blob, which is 0 for the first image.
+        header = bytearray(bare.header(1, len(data), 0, 0))
+        struct.pack_into("<I", header, 4, len(blob))
+        directory += bytes(header)
+        blob += data
+    directory = struct.pack("<II", len(images) if count is None else count, 8 + len(directory)) + directory
+    data, size = pack(blob, compression)
+    flags = 0x11 | {"none": 0, "lz4": 0x2000, "zstd": 0x8000}[compression]
+    packed = len(data) if compression != "none" else 0
+    head = struct.pack(
+        "<HHIQIIHHIIIQQQ", 0x100, 0x0101, 64 + len(directory), len(pad8(data)), packed, 64, 1, 0, 0, 0, 0, flags, 0,
+        size,
+    )  # fmt: skip
+    return head + directory + pad8(data)
+
+
+def fatbin(entries: Sequence[Entry | bytes]) -> bytes:
+    """A fatbin; entries may be given as bytes."""
+    body = b"".join(item if isinstance(item, bytes) else item.raw() for item in entries)
+    return struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(body)) + body
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a host ELF file."""
+
+    name: str
+    data: bytes
+    kind: int = 1
+    flags: int = 0x2
+    link: int = 0
+    align: int = 8
+
+
+def section(name: str, data: bytes, *, kind: int = 1, flags: int = 0x2) -> Section:
+    """A section; allocated by default (flag 2), 4 makes it executable."""
+    return Section(name, data, kind, flags)
+
+
+def elf(
+    sections: list[Section], *, machine: str | int = "x86_64", needed: tuple[str, ...] = (), object_file: bool = False
+) -> bytes:
+    """A 64-bit ELF file with *sections* in that order, then .dynstr, .dynamic and .shstrtab."""
+    rows = list(sections)
+    if needed:
+        strings = b"\0" + b"".join(name.encode() + b"\0" for name in needed)
+        offsets = [strings.index(b"\0" + name.encode() + b"\0") + 1 for name in needed]
+        rows.append(Section(".dynstr", strings, 3))
+        dynamic = b"".join(struct.pack("<QQ", 1, offset) for offset in offsets) + bytes(16)
+        rows.append(Section(".dynamic", dynamic, 6, 0x3, link=len(rows)))
+    names = b"\0"
+    body = b""
+    table = [bytes(64)]
+    rows.append(Section(".shstrtab", b"", 3, 0))
+    for row in rows:
+        name_at = len(names)
+        names += row.name.encode() + b"\0"
+        data = names if row.name == ".shstrtab" else row.data
+        body += bytes(-(64 + len(body)) % row.align)
+        table.append(
+            struct.pack("<IIQQQQIIQQ", name_at, row.kind, row.flags, 0, 64 + len(body), len(data), row.link, 0, 8, 0)
+        )
+        body += data
+    if needed:  # sh_link counts from section 1
+        fixed = bytearray(table[len(rows) - 1])
+        struct.pack_into("<I", fixed, 40, len(rows) - 2)
+        table[len(rows) - 1] = bytes(fixed)
+    body = pad8(body)
+    number = MACHINES[machine] if isinstance(machine, str) else machine
+    header = b"\x7fELF\x02\x01\x01" + bytes(9)
+    header += struct.pack(
+        "<HHIQQQIHHHHHH", 1 if object_file else 3, number, 1, 0, 0, 64 + len(body), 0, 64, 56, 0, 64, len(table),
+        len(rows),
+    )  # fmt: skip
+    return header + body + b"".join(table)
+
+
+def library(*fatbins: bytes, machine: str = "x86_64", needed: tuple[str, ...] = ()) -> bytes:
+    """A shared library with fatbins in `.nv_fatbin`."""
+    return elf([section(".nv_fatbin", b"".join(fatbins))], machine=machine, needed=needed)
+
+
+def zip_file(
+    path: Path, members: dict[str, bytes] | list[tuple[str, bytes]], *, compression: int = zipfile.ZIP_DEFLATED
+) -> Path:
+    """A zip with *members* in their order."""
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in members.items() if isinstance(members, dict) else members:
+            archive.writestr(zipfile.ZipInfo(name), data, compression)
+    return path
+
+
+def wheel(
+    directory: Path,
+    name: str,
+    version: str,
+    members: dict[str, bytes],
+    *,
+    platform: str = "manylinux_2_28_x86_64",
+    compression: int = zipfile.ZIP_DEFLATED,
+) -> Path:
+    """A wheel in *directory*, with METADATA, WHEEL and RECORD, that pip can install."""
+    stem = f"{name.replace('-', '_')}-{version}"
+    info = f"{stem}.dist-info"
+    full = dict(members)
+    full[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode()
+    full[f"{info}/WHEEL"] = (
+        f"Wheel-Version: 1.0\nGenerator: build\nRoot-Is-Purelib: false\nTag: py3-none-{platform}\n".encode()
+    )
+    rows = []
+    for path, data in full.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        rows.append(f"{path},sha256={digest},{len(data)}")
+    full[f"{info}/RECORD"] = "\n".join([*rows, f"{info}/RECORD,,", ""]).encode()
+    return zip_file(directory / f"{stem}-py3-none-{platform}.whl", full, compression=compression)

@@ -1,0 +1,99 @@
+"""What importing costs, and who may import whom."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def modules_after(code: str) -> set[str]:
+    """The modules that a fresh interpreter holds after *code*."""
+    script = f"{code}\nimport sys, json\nsys.stdout.write('\\n' + json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_importing_capably_loads_nothing_but_itself() -> None:
+    outside = {
+        name for name in modules_after("import capably") - modules_after("pass") if name.split(".")[0] != "capably"
+    }
+    assert outside <= set(sys.stdlib_module_names)
+    assert not outside & {"ctypes", "subprocess", "dataclasses", "json", "importlib.metadata"}
+
+
+def test_judging_needs_the_standard_library_only() -> None:
+    code = "import capably; capably.judge(capably.facts.Fatbin(()), capably.Device(capably.ComputeCapability(9, 0)))"
+    code = code.replace("capably.facts.", "__import__('capably.facts').facts.")
+    tops = {name.split(".")[0] for name in modules_after(code) - modules_after("pass")}
+    assert tops - {"capably"} <= set(sys.stdlib_module_names)
+    assert not tops & {"ctypes", "subprocess", "socket"}
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_version_and_help_load_neither_rich_nor_metadata(option: str) -> None:
+    loaded = modules_after(f"from capably.cli import main\ntry:\n    main(['{option}'])\nexcept SystemExit:\n    pass")
+    assert not loaded & {"rich", "importlib.metadata", "capably.scanner", "capably.engine", "lz4", "zstandard", "torch"}
+    if option == "--version":
+        assert "click" not in loaded
+
+
+def test_every_public_name_loads_and_an_unknown_one_does_not() -> None:
+    import capably
+
+    for name in capably.__all__:
+        assert getattr(capably, name) is not None
+    assert set(dir(capably)) == set(capably.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = capably.nothing
+
+
+def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable,
+        "-c",
+        "from importlinter.cli import lint_imports_command; lint_imports_command()",
+        "--no-cache",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(root / "src"), "COLUMNS": "120", "COVERAGE_PROCESS_START": ""}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_the_layers_hold(copy: Path) -> None:
+    done = lint_imports(copy)
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("engine.py", "import capably.scanner"),  # judging never looks
+        ("engine.py", "import subprocess"),
+        ("knowledge.py", "import capably.engine"),  # upwards
+        ("scanner/__init__.py", "import capably.engine"),  # looking never judges
+        ("facts.py", "import capably.reasons"),  # neighbours are strangers
+        ("newcomer.py", "import capably.errors"),  # a module without a place
+    ],
+)
+def test_a_forbidden_import_is_refused(copy: Path, module: str, forbidden: str) -> None:
+    path = copy / "src/capably" / module
+    before = path.read_text() if path.exists() else ""
+    path.write_text(before + f"\n{forbidden}  # injected\n")
+    done = lint_imports(copy)
+    assert done.returncode != 0, done.stdout
+    assert "broken" in done.stdout.lower() or "newcomer" in done.stdout + done.stderr
