@@ -393,9 +393,9 @@ def test_no_fact_taken_away_turns_an_answer_into_its_opposite(
     image: Image, here: Device, by: Driver | None, data: st.DataObject
 ) -> None:
     """Only the driver as a whole is left in: not knowing it means some driver that serves the device."""
-    missing = data.draw(st.sampled_from(("ptx", "toolkit", "code_version", "stub", "target")))
+    gone: dict[str, Any] = {data.draw(st.sampled_from(("ptx", "toolkit", "code_version", "stub", "target"))): None}
     known = judge(image, here, by).outcome
-    less = judge(replace(image, **{missing: None}), here, by).outcome
+    less = judge(replace(image, **gone), here, by).outcome
     assert not (known in YES and less is Outcome.FAILS)
     assert not (known is Outcome.FAILS and less in YES)
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from capably.arch import ComputeCapability, Target, TargetKind
-from capably.engine import Verdict, judge
+from capably.engine import judge
 from capably.errors import CapablyError, ParseError
 from capably.facts import Device, Driver, Fatbin, FatbinGroup, Image, ImageKind, Library
+from capably.report.machine import reason_object
 from capably.version import CudaVersion, PtxVersion
 
 if TYPE_CHECKING:
@@ -72,25 +73,15 @@ def _common(case: dict[str, Any]) -> tuple[Driver | None, CudaVersion | None]:
     return driver, CudaVersion.parse(built) if built is not None else None
 
 
-def _reasons(verdict: Verdict) -> list[dict[str, Any]]:
-    return [
-        {
-            "code": reason.code,
-            "outcome": reason.outcome,
-            "subject": reason.subject,
-            "message": reason.message,
-            "way_out": reason.way_out,
-            "sources": list(reason.sources),
-        }
-        for reason in verdict.reasons
-    ]
-
-
 def _answer_verdict(case: dict[str, Any]) -> dict[str, Any]:
     driver, toolkit = _common(case)
     fatbin = Fatbin(tuple(read_image(text, toolkit) for text in case["images"]))
     verdict = judge(fatbin, _device(case["device"]), driver)
-    return {"id": case["id"], "outcome": verdict.outcome, "reasons": _reasons(verdict)}
+    return {
+        "id": case["id"],
+        "outcome": verdict.outcome,
+        "reasons": [reason_object(reason) for reason in verdict.reasons],
+    }
 
 
 def _answer_multi(case: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +92,7 @@ def _answer_multi(case: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": case["id"],
         "per_device": {capability: verdict.coverage for capability, verdict in verdicts.items()},
-        "reasons": [reason for verdict in verdicts.values() for reason in _reasons(verdict)],
+        "reasons": [reason_object(reason) for verdict in verdicts.values() for reason in verdict.reasons],
     }
 
 
@@ -148,7 +139,7 @@ def _cases(stream: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.File("r", encoding="utf-8"), metavar="FILE…")
+@click.argument("files", nargs=-1, required=True, type=click.File("r", encoding="utf-8"), metavar="FILE...")
 def conform(files: tuple[TextIO, ...]) -> None:
     """Answer recorded cases (JSON Lines; - reads standard input).
 
