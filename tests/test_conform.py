@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from capably.cli.conform import answer, conform, read_image
+from capably.cli.app import cli
+from capably.cli.conform import answer, read_image
 from capably.errors import ParseError
 
 DATA = Path(__file__).parent / "data"
@@ -40,7 +40,7 @@ def test_a_wrong_expectation_changes_ok_and_nothing_else() -> None:
 
 
 def run(text: str, *arguments: str) -> tuple[int, list[dict[str, Any]], BaseException | None]:
-    result = CliRunner().invoke(conform, [*(arguments or ["-"])], input=io.StringIO(text).read())
+    result = CliRunner().invoke(cli, ["conform", *(arguments or ["-"])], input=text)
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     return result.exit_code, lines, result.exception
 
@@ -72,7 +72,7 @@ def test_a_false_answer_makes_the_exit_code_one() -> None:
 )
 def test_what_is_no_case_is_refused_with_its_line(line: str, problem: str) -> None:
     code, lines, error = run(line)
-    assert (code, lines) == (1, [])  # the group turns it into exit code 2
+    assert (code, lines) == (1, [])  # as an exception; capably.cli.app.run makes exit code 2 of it
     assert problem in str(error)
     assert str(error).startswith("line 1: ")
 
