@@ -39,7 +39,7 @@ def test_a_wrong_expectation_changes_ok_and_nothing_else() -> None:
     assert wrong == {**right, "ok": False}
 
 
-def run(text: str, *arguments: str) -> tuple[int, list[dict[str, Any]], BaseException | None]:
+def run(text: str | bytes, *arguments: str) -> tuple[int, list[dict[str, Any]], BaseException | None]:
     result = CliRunner().invoke(cli, ["conform", *(arguments or ["-"])], input=text)
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     return result.exit_code, lines, result.exception
@@ -68,9 +68,12 @@ def test_a_false_answer_makes_the_exit_code_one() -> None:
         ('{"id": "x", "device": {"capability": "9.0"}, "images": ["sm_90@8.0"]}', "no PTX version"),
         ('{"id": "x", "device": {"capability": "9.0"}, "images": [1]}', "line 1"),
         ('{"id": "x", "device": [], "images": []}', "line 1"),
+        ('{"id": "x", "device": {"capability": 9.0}, "images": ["sm_90"]}', "`9.0` is not a text"),
+        ('{"id": "x", "device": {"capability": "9.0"}, "images": ["lto_90"]}', "machine code"),
+        (b'{"id": "\xff"}', "not JSON"),
     ],
 )
-def test_what_is_no_case_is_refused_with_its_line(line: str, problem: str) -> None:
+def test_what_is_no_case_is_refused_with_its_line(line: str | bytes, problem: str) -> None:
     code, lines, error = run(line)
     assert (code, lines) == (1, [])  # as an exception; capably.cli.app.run makes exit code 2 of it
     assert problem in str(error)
