@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,7 @@ class Form(enum.Enum):
 
 # What holds files, each of which counts for itself. The members of a static library count together.
 ARCHIVES = frozenset({Form.ZIP, Form.TAR, Form.PACKED})
-_PACKED = (b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
+_PACKED = re.compile(rb"\x1f\x8b\x08|BZh[1-9](?:1AY&SY|\x17rE8P\x90)|\xfd7zXZ\0|\x28\xb5\x2f\xfd")
 _RANGES = {Form.ELF: elf_ranges, Form.PE: pe_ranges, Form.COFF: coff_ranges}
 
 
@@ -81,7 +82,7 @@ def classify(head: bytes) -> Form:
         return Form.PE
     if head[:8] in (ar.MAGIC, ar.THIN_MAGIC):
         return Form.AR
-    if head.startswith(_PACKED):
+    if _PACKED.match(head):
         return Form.PACKED
     if is_coff(head):
         return Form.COFF

@@ -98,11 +98,18 @@ def _seekable(path: str, content: Content, job: Job) -> Iterator[tuple[Seekable,
 
 
 def unpacked(path: str, content: Content, job: Job) -> Content | None:
-    """The tar archive in a compressed file; None if there is something else in it."""
+    """The tar archive in a compressed file; None if there is something else in it.
+
+    Raises:
+        ScanError: Nothing can be unpacked.
+    """
     from capably.scanner.packed import PackedContent  # noqa: PLC0415 - lzma and others, only where needed
 
     inner = PackedContent(path, content, job)
-    return inner if tar.is_tar(inner.stream().read(0, tar.BLOCK)) else None
+    head = inner.stream().read(0, tar.BLOCK)
+    if not head and inner.damaged:
+        raise ScanError(path, "its compressed data is damaged")
+    return inner if tar.is_tar(head) else None
 
 
 def scan_tar(label: str, prefix: str, content: Content, tally: Tally, depth: int) -> None:

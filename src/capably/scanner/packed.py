@@ -30,6 +30,10 @@ _PROGRESS_STEP = 8 << 20
 class PackedContent:
     """What a compressed content unpacks to. Its size is not known.
 
+    Attributes:
+        size: Only right after `finish`.
+        damaged: The first run ended early, as a finding says.
+
     Args:
         path: How to name it in findings.
         content: The compressed bytes.
@@ -38,6 +42,7 @@ class PackedContent:
 
     def __init__(self, path: str, content: Content, job: Job) -> None:
         self.size = 0
+        self.damaged = False
         self._path = path
         self._content = content
         self._job = job
@@ -81,8 +86,8 @@ class PackedContent:
             code, message = "truncated-file", "Its compressed data is cut off."
         except _DamageError:
             code, message = "damaged-archive-member", "Its compressed data is damaged."
-        # What gives nothing at all only looks like a compressed file.
-        if first and code and total:
+        if first and code:
+            self.damaged = True
             self._job.findings.add(code, self._path, f"{message} The rest was not read.")
 
 
