@@ -139,13 +139,13 @@ class Library:
     """One file with GPU code.
 
     Attributes:
-        path: Relative to the artifact, with ``/``.
+        path: Relative to the artifact, with ``/``; ``!/`` stands between an archive and what lies in it.
         size_bytes: Of the file, uncompressed.
         fatbins: Groups of equal fatbins over all sections.
         bare: Images outside any fatbin.
-        machine: Host processor of an ELF or PE file (``x86_64``, ``aarch64``, ``EM_<n>``); None for files
-            that no host loads.
-        needed: Shared libraries that it names as needed (DT_NEEDED).
+        machine: Host processor of an ELF or PE file (``x86_64``, ``aarch64``, ``EM_<n>``,
+            ``PE_0x<n>``), or of the objects of a static library if it is one; None for files that no host loads.
+        needed: Shared libraries that it names as needed (DT_NEEDED, import directory).
         copies: Further paths with the same bytes; the library counts once.
         sha256: Only where asked for.
     """

@@ -526,10 +526,18 @@ FINDINGS: dict[str, Page] = {
             hides=True,
         ),
         Page(
+            "damaged-pe",
+            "A damaged PE or COFF file",
+            "headers that contradict each other",
+            "The section table could not be read as it says. What could be read is reported.",
+            "Get the file again; if it stays so, please report it.",
+            hides=True,
+        ),
+        Page(
             "damaged-archive-member",
             "A damaged member of an archive",
             "a member that does not unpack to what the archive says",
-            "Its data is damaged, or its checksum or size is wrong. The other members are reported.",
+            "Its data or a header is damaged, or its checksum or size is wrong. What else could be read is reported.",
             "Get the archive again.",
             hides=True,
         ),
@@ -575,9 +583,10 @@ FINDINGS: dict[str, Page] = {
         Page(
             "unreadable-file",
             "A file that cannot be opened",
-            "a file that the operating system does not let capably read",
-            "Its permissions or the disk are the cause.",
-            "Read it as a user who may.",
+            "a file that the operating system does not let capably read, or that is stored in a way it does not read",
+            "Its permissions or the disk are the cause, or a form of archive without the bytes (thin) or with holes "
+            "(sparse), or a compression method that is not supported.",
+            "Read it as a user who may; unpack an archive first and name the folder.",
             hides=True,
         ),
     )

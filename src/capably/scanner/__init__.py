@@ -29,9 +29,11 @@ def scan(
 ) -> Artifact:
     """Read the GPU code of a file or a directory.
 
-    What a file is, its content tells: a 64-bit ELF file (library, object, executable), a cubin, a fatbin,
-    PTX, a wheel or another zip. A directory is read with all below it; links to directories are not
-    followed, archives in it not opened.
+    What a file is, its content tells: a 64-bit ELF file or a PE file (library, object, executable), a COFF
+    object, a static library, a cubin, a fatbin, PTX, a wheel or another zip, a tar archive (also compressed
+    by gzip, bzip2, xz or zstd). A directory is read with all below it; links to directories are not
+    followed. Archives in directories and in archives are read too; what lies in them is named
+    `archive!/member`. A static library is one library.
 
     Damage in a part is a finding of the artifact, and the rest is read.
 

@@ -1,4 +1,4 @@
-"""Wheels and other zips: members are streamed, nothing is ever written to disk.
+"""Zips, wheels among them: members are streamed, nothing is ever written to disk.
 
 `zipfile` reads the central directory; the data is inflated here, once, in chunks, and its CRC is checked.
 Source: PKWARE APPNOTE.TXT 6.3, sections 4.3 and 4.4.
@@ -10,21 +10,24 @@ import hashlib
 import zipfile
 import zlib
 from dataclasses import dataclass
-from io import FileIO
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from capably.errors import LimitError, ScanError, TruncatedError
 from capably.facts import Artifact, ArtifactKind
-from capably.scanner.library import HEAD_BYTES, Form, classify, read_library
-from capably.scanner.source import StreamSource
-from capably.scanner.tally import Job, Tally
+from capably.scanner.content import FileContent, SliceContent
+from capably.scanner.library import HEAD_BYTES, Form, classify
+from capably.scanner.nested import scan_item
+from capably.scanner.source import Seekable, StreamSource
+from capably.scanner.tally import Job, Tally, is_unsafe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from io import FileIO
 
+    from capably.scanner.content import Content
     from capably.scanner.limits import Budget
 
-__all__ = ["scan_archive"]
+__all__ = ["scan_archive", "scan_zip"]
 
 _INPUT = 64 << 10
 _OUTPUT = 1 << 20
@@ -47,19 +50,8 @@ def scan_archive(path: str, name: str, file: FileIO, size: int, job: Job) -> Art
         ScanError: It has no central directory that can be read.
         LimitError: It has too many members.
     """
-    members = _members(path, file, size, job)
-    repeated = _repeated(members)
     tally = Tally(job)
-    for info in members:
-        if tally.stop(path):
-            break
-        hashed = job.with_sha256 or (info.file_size, info.CRC) in repeated
-        tally.files += 1
-        member = _open(file, size, info, job, hashed=hashed)
-        if member is None:
-            continue
-        with tally.guard(info.filename):
-            _scan_member(member, tally)
+    scan_zip(path, "", file, size, tally, depth=0)
     wheel = _wheel_tags(name)
     return Artifact(
         path=path,
@@ -73,18 +65,52 @@ def scan_archive(path: str, name: str, file: FileIO, size: int, job: Job) -> Art
     )
 
 
-def _scan_member(member: _Member, tally: Tally) -> None:
+def scan_zip(label: str, prefix: str, file: Seekable, size: int, tally: Tally, *, depth: int) -> None:
+    """Read all members of a zip.
+
+    Args:
+        label: How to name the archive.
+        prefix: What to put before the names of its members.
+        file: The archive.
+        size: Of the archive, in bytes.
+        tally: Where the libraries go.
+        depth: How many archives it is in, itself included.
+
+    Raises:
+        ScanError: It has no central directory that can be read.
+        LimitError: It has too many members.
+    """
+    job = tally.job
+    members = _members(label, prefix, file, size, job)
+    repeated = _repeated(members)
+    for info in members:
+        if tally.stop(label) or tally.full(label):
+            break
+        hashed = job.with_sha256 or (info.file_size, info.CRC) in repeated
+        tally.files += 1
+        member = _open(prefix + info.filename, file, size, info, job, hashed=hashed)
+        if member is None:
+            continue
+        with tally.guard(member.path):
+            _scan_member(member, tally, prefix, depth)
+
+
+def _scan_member(member: _Member, tally: Tally, scope: str, depth: int) -> None:
+    content: Content = member
     head = member.stream().read(0, HEAD_BYTES)
     form = classify(head)
     tally.count(form)
-    if form in (Form.OTHER, Form.ZIP):
-        member.report_damage()
-        return
-    library = read_library(member.path, member, head, form, tally.job)
+    if form is Form.ZIP and (stored := member.stored()) is not None:
+        content = stored  # whose directory can be read where it is
+    library = scan_item(member.path, content, head, form, tally, depth=depth + 1)
     member.report_damage()
     if library is not None:
         digest = member.sha256
-        tally.add(library, identity=digest, sha256=digest if tally.job.with_sha256 else None)
+        tally.add(
+            library,
+            identity=None if digest is None else (scope, digest),
+            sha256=digest if tally.job.with_sha256 else None,
+        )
 
 
 def _repeated(members: list[zipfile.ZipInfo]) -> set[tuple[int, int]]:
@@ -97,11 +123,11 @@ def _repeated(members: list[zipfile.ZipInfo]) -> set[tuple[int, int]]:
     return twice
 
 
-def _members(path: str, file: FileIO, size: int, job: Job) -> list[zipfile.ZipInfo]:
+def _members(path: str, prefix: str, file: Seekable, size: int, job: Job) -> list[zipfile.ZipInfo]:
     _check_directory(path, file, size, job.budget)
     file.seek(0)
     try:
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(cast("IO[bytes]", file)) as archive:
             listed = archive.infolist()
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError, EOFError, OSError) as error:
         raise ScanError(path, f"it is not a readable zip: {error}") from None
@@ -112,27 +138,28 @@ def _members(path: str, file: FileIO, size: int, job: Job) -> list[zipfile.ZipIn
         # Zips made on Windows by old tools have backslashes; such a name is a path all the same.
         if info.filename.endswith("/"):
             continue
+        name = prefix + info.filename
         if info.filename in members:
-            job.findings.add("damaged-archive-member", info.filename, "Its name occurs twice; the last one was read.")
+            job.findings.add("damaged-archive-member", name, "Its name occurs twice; the last one was read.")
         members[info.filename] = info
-        if _unsafe(info.filename):
-            job.findings.add(
-                "unsafe-name", info.filename, "Its name is absolute, has `..` in it or holds control characters."
-            )
+        if is_unsafe(info.filename):
+            job.findings.add("unsafe-name", name, "Its name is absolute, has `..` in it or holds control characters.")
     # Members that share data are how small archives grow large; every honest writer puts them one after the
     # other. They are read in that order, too.
     result = []
     behind = 0
     for info in sorted(members.values(), key=lambda info: info.header_offset):
         if info.header_offset < behind:
-            job.findings.add("damaged-archive-member", info.filename, "It overlaps another member and was not read.")
+            job.findings.add(
+                "damaged-archive-member", prefix + info.filename, "It overlaps another member and was not read."
+            )
             continue
         behind = info.header_offset + _LOCAL_HEADER + info.compress_size
         result.append(info)
     return result
 
 
-def _check_directory(path: str, file: FileIO, size: int, budget: Budget) -> None:
+def _check_directory(path: str, file: Seekable, size: int, budget: Budget) -> None:
     """Refuse a central directory that is too large before `zipfile` makes an object of each record."""
     limits = budget.limits
     # The end record has 22 bytes and a comment of 65,535 at most; the record of zip64 and its locator, 76.
@@ -164,16 +191,6 @@ def _check_directory(path: str, file: FileIO, size: int, budget: Budget) -> None
         raise LimitError(path, f"it has more than {limits.members} members")
 
 
-def _unsafe(name: str) -> bool:
-    parts = name.replace("\\", "/").split("/")
-    return (
-        name.startswith(("/", "\\"))
-        or ".." in parts
-        or (len(name) > 1 and name[1] == ":")
-        or any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in name)
-    )
-
-
 def _wheel_tags(name: str) -> tuple[str, str, tuple[str, ...]] | None:
     """Name, version and platforms as the file name of a wheel tells them."""
     if not name.endswith(".whl"):
@@ -191,13 +208,13 @@ def _wheel_tags(name: str) -> tuple[str, str, tuple[str, ...]] | None:
 class _Place:
     """Where the data of a member lies, and how it may be had."""
 
-    file: FileIO
+    path: str
+    file: Seekable
     offset: int
     info: zipfile.ZipInfo
 
 
-def _open(file: FileIO, size: int, info: zipfile.ZipInfo, job: Job, *, hashed: bool) -> _Member | None:
-    name = info.filename
+def _open(name: str, file: Seekable, size: int, info: zipfile.ZipInfo, job: Job, *, hashed: bool) -> _Member | None:
     if info.flag_bits & 0x1:
         job.findings.add("encrypted-member", name, "It is encrypted and was not read.")
         return None
@@ -217,14 +234,14 @@ def _open(file: FileIO, size: int, info: zipfile.ZipInfo, job: Job, *, hashed: b
     if offset + info.compress_size > size:
         job.findings.add("damaged-archive-member", name, "Its data ends behind the archive.")
         return None
-    return _Member(_Place(file, offset, info), job, hashed=hashed)
+    return _Member(_Place(name, file, offset, info), job, hashed=hashed)
 
 
 class _Member:
     """A member as `capably.scanner.library.Content`."""
 
     def __init__(self, place: _Place, job: Job, *, hashed: bool) -> None:
-        self.path = place.info.filename
+        self.path = place.path
         self.size = place.info.file_size
         self.sha256: str | None = None
         self._place = place
@@ -240,6 +257,14 @@ class _Member:
     def source(self) -> StreamSource:
         """One more run."""
         return StreamSource(self._chunks(first=False))
+
+    def stored(self) -> Content | None:
+        """The same bytes, in any order and unchecked, if they are not compressed."""
+        place = self._place
+        if place.info.compress_type != _STORED:
+            return None
+        stop = place.offset + place.info.compress_size
+        return SliceContent(FileContent(place.file, stop), place.offset, place.info.compress_size)
 
     def finish(self) -> None:
         """Run the first stream to its end."""

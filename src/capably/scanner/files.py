@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING
 
 from capably.errors import ScanError
 from capably.facts import Artifact, ArtifactKind
-from capably.scanner.library import HEAD_BYTES, Form, classify, read_library
-from capably.scanner.source import FileSource
+from capably.scanner.content import FileContent
+from capably.scanner.library import ARCHIVES, HEAD_BYTES, Form, classify, read_library
+from capably.scanner.nested import scan_item, scan_tar, unpacked
 from capably.scanner.tally import Job, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from capably.facts import Library
+    from capably.scanner.content import Content
 
 __all__ = ["scan_path", "scan_tree"]
 
 _EXPECTED = (
-    "it is nothing that capably reads: expected a 64-bit ELF file, a cubin, a fatbin, PTX, a wheel or "
-    "another zip, or a directory"
+    "it is nothing that capably reads: expected a 64-bit ELF file, a PE file, an object or a static library, a "
+    "cubin, a fatbin, PTX, a wheel or another zip, a tar archive, or a directory"
 )
 
 
@@ -54,6 +55,9 @@ def scan_path(path: str, job: Job) -> Artifact:
 
             artifact = scan_archive(path, name, file, size, job)
             return replace(artifact, sha256=_digest(file)) if job.with_sha256 else artifact
+        if form in ARCHIVES:
+            artifact = _scan_tar(path, form, FileContent(file, size), job)
+            return replace(artifact, sha256=_digest(file)) if job.with_sha256 else artifact
         if form is Form.OTHER:
             raise ScanError(path, "it is empty" if not size else _EXPECTED)
         tally = Tally(job)
@@ -61,7 +65,9 @@ def scan_path(path: str, job: Job) -> Artifact:
         tally.count(form)
         digest = _digest(file) if job.with_sha256 else None
         with tally.guard(name):
-            library = _read(name, _FileContent(file, size), head, form, job)
+            job.advance(name, 0, size)
+            library = read_library(name, FileContent(file, size), head, form, job)
+            job.advance(name, size, size)
             if library is not None:
                 tally.add(library, identity=None, sha256=digest)
         return Artifact(
@@ -72,6 +78,22 @@ def scan_path(path: str, job: Job) -> Artifact:
             files=1,
             sha256=digest,
         )
+
+
+def _scan_tar(path: str, form: Form, content: Content, job: Job) -> Artifact:
+    inner = unpacked(path, content, job) if form is Form.PACKED else content
+    if inner is None:
+        raise ScanError(path, f"no tar archive is in it, and {_EXPECTED}")
+    tally = Tally(job)
+    with tally.guard(path):
+        scan_tar(path, "", inner, tally, 0)
+    return Artifact(
+        path=path,
+        kind=ArtifactKind.ARCHIVE,
+        libraries=tally.libraries(path),
+        findings=job.findings.take(),
+        files=tally.files,
+    )
 
 
 def scan_tree(root: str, names: Iterable[tuple[str, str]], job: Job) -> Tally:
@@ -87,10 +109,7 @@ def scan_tree(root: str, names: Iterable[tuple[str, str]], job: Job) -> Tally:
     by_size: dict[int, list[tuple[str, str]]] = {}
     libraries = []
     for name, path in names:
-        if tally.stop(root):
-            break
-        if tally.files >= job.limits.members:
-            job.findings.add("limit-reached", root, f"Only the first {job.limits.members} files were read.")
+        if tally.stop(root) or tally.full(root):
             break
         try:
             with _opened(path, name) as (file, size):
@@ -98,10 +117,12 @@ def scan_tree(root: str, names: Iterable[tuple[str, str]], job: Job) -> Tally:
                 head = file.read(HEAD_BYTES) or b""
                 form = classify(head)
                 tally.count(form)
-                if form in (Form.OTHER, Form.ZIP):
+                if form is Form.OTHER:
                     continue
                 with tally.guard(name):
-                    library = _read(name, _FileContent(file, size), head, form, job)
+                    job.advance(name, 0, size)
+                    library = scan_item(name, FileContent(file, size), head, form, tally, depth=1)
+                    job.advance(name, size, size)
                     if library is not None:
                         libraries.append((library, path))
                         by_size.setdefault(size, []).append((name, path))
@@ -117,36 +138,6 @@ def scan_tree(root: str, names: Iterable[tuple[str, str]], job: Job) -> Tally:
                 job.findings.add("unreadable-file", library.path, f"It cannot be read: {error.problem}.")
         tally.add(library, identity=digest, sha256=digest if job.with_sha256 else None)
     return tally
-
-
-class _FileContent:
-    """A file on disk as `capably.scanner.library.Content`."""
-
-    def __init__(self, file: FileIO, size: int) -> None:
-        self.size = size
-        self._source = FileSource(file)
-
-    def stream(self) -> None:
-        """Bytes can be had in any order."""
-        return
-
-    def source(self) -> FileSource:
-        """The file."""
-        return self._source
-
-    def finish(self) -> None:
-        """Nothing is left to do."""
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Bytes at any offset."""
-        return self._source.read(offset, size)
-
-
-def _read(name: str, content: _FileContent, head: bytes, form: Form, job: Job) -> Library | None:
-    job.advance(name, 0, content.size)
-    library = read_library(name, content, head, form, job)
-    job.advance(name, content.size, content.size)
-    return library
 
 
 @contextmanager

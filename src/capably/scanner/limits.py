@@ -18,7 +18,7 @@ class Limits:
     of 134 MB at a ratio of 212:1, 6,300 entries in one library, 16,000 members in one wheel.
 
     Attributes:
-        members: Files in an archive, a directory or a distribution.
+        members: Files in an archive, a directory or a distribution, with those of archives in it.
         directory_bytes: Size of the central directory of a zip.
         member_bytes: Uncompressed size of one member of an archive.
         total_bytes: All bytes that are decompressed, members and images together.
@@ -27,9 +27,10 @@ class Limits:
             1032:1.
         ratio_from_bytes: What may be decompressed before the ratio matters.
         entries: Fatbins and fatbin entries of one file, together.
-        sections: Sections of one ELF file that are read.
+        sections: Sections of one ELF, PE or COFF file that are read.
         needed: Names of needed libraries that are read from one file.
-        nesting: Depth of a directory tree.
+        nesting: Depth of a directory tree, and of archives within archives.
+        nested_bytes: Compressed zips within archives, which have to be held in memory, at a time.
         findings: Findings that are kept; the last one says that there were more.
         seconds: Time for the whole call.
 
@@ -48,6 +49,7 @@ class Limits:
     sections: int = 70_000
     needed: int = 1_000
     nesting: int = 64
+    nested_bytes: int = 512 << 20
     findings: int = 1_000
     seconds: float = 1_800.0
 
@@ -73,6 +75,7 @@ class Budget:
         self._stop = time.monotonic() + limits.seconds
         self._bytes = 0
         self.entries = 0  # fatbins and their entries, of the file at hand
+        self.held = 0  # bytes of zips within archives
 
     def check_time(self, path: str = "") -> None:
         """Raise `LimitError` where the time is up."""

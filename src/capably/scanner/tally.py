@@ -18,11 +18,21 @@ if TYPE_CHECKING:
     from capably.facts import Library
     from capably.scanner.library import Form
 
-__all__ = ["Findings", "Job", "Tally"]
+__all__ = ["Findings", "Job", "Tally", "is_unsafe"]
 
 
 # Of one code about one file: a library of a thousand damaged fatbins must not drown the others.
 _MOST_ALIKE = 20
+
+
+def is_unsafe(name: str) -> bool:
+    """Whether a member should not be called that: an absolute path, one with `..`, or with control characters."""
+    return (
+        name.startswith(("/", "\\"))
+        or ".." in name.replace("\\", "/").split("/")
+        or (len(name) > 1 and name[1] == ":")
+        or any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in name)
+    )
 
 
 class Findings:
@@ -115,6 +125,13 @@ class Tally:
         except LimitError as error:
             self.job.findings.add("limit-reached", path, f"Reading stopped: {error.problem}.")
             self._stopped = self._stopped or self.job.budget.exhausted
+
+    def full(self, path: str) -> bool:
+        """Whether enough files were looked at; says so."""
+        if self.files < self.job.limits.members:
+            return False
+        self.job.findings.add("limit-reached", path, f"Only the first {self.job.limits.members} files were read.")
+        return True
 
     def stop(self, path: str) -> bool:
         """Whether the call is over; says so once."""
