@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from capably.errors import LimitError, ScanError, TruncatedError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from capably.scanner.content import Content
     from capably.scanner.limits import Budget
 
-__all__ = ["scan_archive", "scan_zip"]
+__all__ = ["named", "scan_archive", "scan_zip"]
 
 _INPUT = 64 << 10
 _OUTPUT = 1 << 20
@@ -52,16 +52,20 @@ def scan_archive(path: str, name: str, file: FileIO, size: int, job: Job) -> Art
     """
     tally = Tally(job)
     scan_zip(path, "", file, size, tally, depth=0)
+    libraries = tally.libraries(path)
+    artifact = Artifact(path, ArtifactKind.ARCHIVE, libraries, job.findings.take(), files=tally.files)
+    return named(artifact, name)
+
+
+def named(artifact: Artifact, name: str) -> Artifact:
+    """An archive with what the *name* of its file tells: whether it is a wheel, and of what."""
     wheel = _wheel_tags(name)
-    return Artifact(
-        path=path,
+    return replace(
+        artifact,
         kind=ArtifactKind.ARCHIVE if wheel is None else ArtifactKind.WHEEL,
-        libraries=tally.libraries(path),
-        findings=job.findings.take(),
         name=wheel[0] if wheel else None,
         version=wheel[1] if wheel else None,
         platforms=wheel[2] if wheel else (),
-        files=tally.files,
     )
 
 

@@ -73,7 +73,7 @@ class Budget:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._stop = time.monotonic() + limits.seconds
-        self._bytes = 0
+        self.spent = 0  # decompressed bytes
         self.entries = 0  # fatbins and their entries, of the file at hand
         self.held = 0  # bytes of zips within archives
 
@@ -88,12 +88,12 @@ class Budget:
         Raises:
             LimitError: Too many bytes, or the time is up.
         """
-        self._bytes += count
-        if self._bytes > self.limits.total_bytes:
+        self.spent += count
+        if self.spent > self.limits.total_bytes:
             raise LimitError("", f"it holds more than {self.limits.total_bytes} bytes when decompressed")
         self.check_time()
 
     @property
     def exhausted(self) -> bool:
         """Nothing more can be read by this call."""
-        return self._bytes > self.limits.total_bytes or time.monotonic() > self._stop
+        return self.spent > self.limits.total_bytes or time.monotonic() > self._stop

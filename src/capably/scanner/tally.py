@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ from capably.facts import Finding
 from capably.scanner.limits import Budget, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterable, Iterator
 
     from capably.facts import Library
     from capably.scanner.library import Form
+    from capably.scanner.remember import Memory  # noqa: TC004 - annotations of `Job` are never resolved
 
 __all__ = ["Findings", "Job", "Tally", "is_unsafe"]
 
@@ -46,9 +48,13 @@ class Findings:
         self._most = most
         self._all: dict[Finding, None] = {}
         self._alike: Counter[tuple[str, str]] = Counter()
+        self.log: list[list[str]] | None = None
+        """Every one that is noted, while it is a list."""
 
     def add(self, code: str, path: str, message: str) -> None:
         """Note one."""
+        if self.log is not None:
+            self.log.append([code, path, message])
         self._alike[code, path] += 1
         alike = self._alike[code, path]
         if alike > _MOST_ALIKE:
@@ -73,6 +79,8 @@ class Job:
         limits: How much to read at most.
         progress: See `capably.scanner.scan`.
         with_sha256: Whether to hash.
+        memory: Results of earlier calls.
+        started_ns: When it began.
         budget: What may still be spent.
         findings: Where to say what is wrong.
     """
@@ -80,12 +88,18 @@ class Job:
     limits: Limits
     progress: Callable[[str, int, int], None] | None
     with_sha256: bool
+    memory: Memory | None = None
+    started_ns: int = field(init=False, default_factory=time.time_ns)
     budget: Budget = field(init=False)
     findings: Findings = field(init=False)
 
     def __post_init__(self) -> None:
         self.budget = Budget(self.limits)
         self.findings = Findings(self.limits.findings)
+
+    def is_lasting(self, findings: Iterable[Finding]) -> bool:
+        """Whether the result would be the same the next time: nothing failed that may work then."""
+        return not self.budget.exhausted and all(finding.code != "unreadable-file" for finding in findings)
 
     def advance(self, name: str, done: int, total: int) -> None:
         """Tell the progress on a file."""
