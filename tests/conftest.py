@@ -1,10 +1,20 @@
 """Settings of the whole suite."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # No test may fail because a machine is slow; CI repeats the same examples every time.
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True, max_examples=300)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or fills the cache of the user who runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CAPABLY_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -156,7 +156,21 @@ def test_a_command_that_is_none_is_a_bug(monkeypatch: pytest.MonkeyPatch, capsys
         (["check", "--gpuu", "T4"], "--gpu"),
         (["check", "--gpu", "RTX 5091"], "unknown GPU: `RTX 5091`; did you mean `GeForce RTX 5090`"),
         (["check", "--gpu", "9.0a"], "a GPU has no suffix"),
-        (["check", "--gpu", " , "], "expected a product name"),
+        (["check", "--gpu", " , "], "--gpu is empty: name a product"),
+        (["check", "--gpu", "", "x.so"], "--gpu is empty"),
+        (["check", "--gpu", "T4", "--driver", ""], "--driver is empty"),
+        (["check", "--gpu", "T4", "--driver", "12"], "a CUDA version with its second number"),
+        (["check", "--gpu", "T4", ""], "an empty name is no artifact"),
+        (["check", "--gpu", "RTX", "5090"], 'needs quotes: --gpu "RTX 5090"'),
+        (["check", "--gpu", "H100", "80GB"], 'needs quotes: --gpu "H100 80GB"'),
+        (["check", "--gpu", "Radeon RX 7900"], "only NVIDIA GPUs"),
+        (["check", "--gpu", "T4", "xformers", "==", "0.0.35"], "without spaces: `xformers==0.0.35`"),
+        (["check", "--gpu", "T4", "xformers[all]"], "this form is not supported"),
+        (["check", "--gpu", "T4", "xformers@1"], "this form is not supported"),
+        (["check", "--gpu", "T4", "https://example.com/x.whl"], "this form is not supported"),
+        (["check", "--gpu", "T4", "no-such-dist"], "`no-such-dist==VERSION` fetches"),
+        (["gpus", "99.9"], "no product with that compute capability"),
+        (["scan", "no-such-dist"], "no installed distribution"),
         (["check", "--gpu", "T4", "--driver", "latest"], "not a driver version"),
         (["check", "--fail-on", "all"], "'all' is not one of 'none', 'partial', 'unknown'"),
         (["check", "--gpu", "T4", "no/such.whl"], "no such file or directory: `no/such.whl`"),
@@ -180,7 +194,7 @@ def test_interruption_is_130(monkeypatch: pytest.MonkeyPatch, capsys: Captured) 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("capably.knowledge.tables", interrupt)
+    monkeypatch.setattr("capably.cli.targets.tables", interrupt)
     assert main(["gpus"]) == 130
     assert "interrupted" in capsys.readouterr().err
 
@@ -283,6 +297,61 @@ def test_the_json_of_check(hopper: Path, capsys: Captured) -> None:
     ]
 
 
+def test_a_build_that_does_not_start_there_is_a_breach(tmp_path: Path, capsys: Captured) -> None:
+    path = build.wheel(tmp_path, "far", "1", {"far/_C.so": build.library(build.fatbin([build.sass("sm_110")]))})
+    assert main(["check", str(path), "--gpu", "11.0", "--json"]) == 0
+    (result,) = document(capsys)["results"]
+    if any(finding["code"] == "host-platform" for finding in result["findings"]):
+        assert result["coverage"] == "full"
+    assert main(["check", str(path), "--gpu", "Jetson AGX Thor", "--fail-on", "none"]) == 1
+    assert "native !host" in capsys.readouterr().out
+
+
+def test_nothing_to_judge_is_said(tmp_path: Path, capsys: Captured) -> None:
+    assert main(["check", str(make(tmp_path, "pure")), "--gpu", "T4", "--fail-on", "none"]) == 0
+    assert "--fail-on had nothing to judge in" in capsys.readouterr().err
+
+
+def test_a_driver_beyond_the_tables_is_said(hopper: Path, capsys: Captured) -> None:
+    assert main(["check", str(hopper), "--gpu", "H100", "--driver", "999"]) == 0
+    assert "note: --driver 999 is newer than any driver known (R" in capsys.readouterr().err
+
+
+def test_a_link_to_nothing(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "x.whl").symlink_to(tmp_path / "gone.whl")
+    assert main(["check", str(tmp_path / "x.whl"), "--gpu", "T4"]) == 2
+    assert "gone.whl`, which is not there" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full disk")
+def test_a_full_disk_is_no_bug() -> None:
+    code = "import sys; from capably.cli import main; sys.exit(main(['gpus']))"
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "error: cannot write the answer: No space left on device\n"
+
+
+def test_homes_are_not_shown() -> None:
+    assert console.shown_path("/home/alice/secret") == "/home/.../secret"
+    assert console.shown_path(Path.home() / "x") == "~/x"
+    assert "alice" not in str(EnvironmentProblem("/home/alice/secret", "there is no interpreter"))
+
+
+def test_scan_takes_what_check_takes(site: Path, capsys: Captured) -> None:
+    assert main(["scan", "hopper-kernels", "gone", "--python", str(site), "--json"]) == 2
+    found = document(capsys)
+    assert [artifact["name"] for artifact in found["artifacts"]] == ["hopper-kernels"]
+    assert [error["artifact"] for error in found["errors"]] == ["gone"]
+
+
 def test_one_unreadable_artifact_does_not_hide_the_others(hopper: Path, tmp_path: Path, capsys: Captured) -> None:
     broken = tmp_path / "broken.whl"
     broken.write_bytes(b"PK\x03\x04")
@@ -291,6 +360,7 @@ def test_one_unreadable_artifact_does_not_hide_the_others(hopper: Path, tmp_path
     assert "error: " in shown.err
     assert "broken.whl" in shown.err
     assert [result["artifact"] for result in json.loads(shown.out)["results"]] == [str(hopper)]
+    assert [error["artifact"] for error in json.loads(shown.out)["errors"]] == [str(broken)]
 
 
 def test_without_gpu_all_are_judged_and_said(hopper: Path, capsys: Captured) -> None:
@@ -381,7 +451,7 @@ class _Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("columns", "width"), [("20", 50), ("100", 100), ("300", 120)])
+@pytest.mark.parametrize(("columns", "width"), [("20", 60), ("100", 100), ("300", 160)])
 def test_the_width_and_colour_of_a_terminal(columns: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setenv("TERM", "xterm")
@@ -428,7 +498,7 @@ def test_a_pinned_release_is_fetched_with_all_options(
     options += ["--python-version", "3.12", "--platform", "manylinux_2_28_x86_64"]
     assert main(["check", "hopper==1.0", "--gpu", "H100", "--json", *options]) == 0
     shown = capsys.readouterr()
-    assert shown.err == "note: fetching\n"
+    assert shown.err == f"note: fetching\nnote: hopper==1.0 is {hopper.name}\n"
     assert json.loads(shown.out)["results"][0]["artifact"] == "hopper==1.0"
     assert asked["requirement"] == "hopper==1.0"
     assert asked["extra_index_urls"] == ("https://b", "https://c")
@@ -537,7 +607,9 @@ def test_a_distribution_without_a_name_is_skipped(site: Path, monkeypatch: pytes
 @pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "a/\0b.so", "no\x1bsuch/file"])
 def test_names_that_no_system_takes(name: str) -> None:
     errors: list[CapablyError] = []
-    found = read_artifacts([name], python=None, fetch_pinned=Path, progress=lambda *_: None, report=errors.append)
+    found = read_artifacts(
+        [name], python=None, fetch_pinned=Path, progress=lambda *_: None, report=lambda _, error: errors.append(error)
+    )
     assert list(found) == []
     assert len(errors) == 1
 
@@ -618,6 +690,14 @@ def test_what_is_no_gpu(text: str) -> None:
         ("12.4", None, CudaVersion(12, 4)),
         ("CUDA 12.4", None, CudaVersion(12, 4)),
         ("12.4.1", None, CudaVersion(12, 4)),
+        ("cu124", None, CudaVersion(12, 4)),
+        ("cu92", None, CudaVersion(9, 2)),
+        ("CUDA Version: 12.4", None, CudaVersion(12, 4)),
+        ("v550", DriverRelease(550), None),
+        ("R550.54", DriverRelease(550, 54), None),
+        ("NVIDIA driver 550.54.14", DriverRelease(550, 54, 14), None),
+        ("550.54.14 (CUDA 12.4)", DriverRelease(550, 54, 14), CudaVersion(12, 4)),
+        ("Driver Version: 550.54.14    CUDA Version: 12.4", DriverRelease(550, 54, 14), CudaVersion(12, 4)),
     ],
 )
 def test_drivers_as_people_write_them(text: str, release: DriverRelease | None, cuda: CudaVersion | None) -> None:
@@ -625,9 +705,11 @@ def test_drivers_as_people_write_them(text: str, release: DriverRelease | None, 
     assert (driver.release, driver.cuda, driver.assumed) == (release, cuda, False)
 
 
-@pytest.mark.parametrize("text", ["", "12", "150.1", "latest", "550.1.2.3", "R550.1", "550,1"])
+@pytest.mark.parametrize(
+    "text", ["", "12", "cu12", "150.1", "latest", "550.1.2.3", "v12.4", "550,1", "9.9.9", "99.9", "8.0"]
+)
 def test_what_is_no_driver(text: str) -> None:
-    with pytest.raises(ParseError):
+    with pytest.raises((ParseError, console.WrongUseError)):
         read_driver(text)
 
 
@@ -666,6 +748,13 @@ def test_gpus_are_found_best_first(capsys: Captured) -> None:
     assert "GeForce RTX 4090" in capsys.readouterr().out
     assert main(["gpus", "H100"]) == 0
     assert capsys.readouterr().out.startswith("H100\n  capability   9.0 (Hopper)\n")
+    assert main(["gpus", "3090", "ti"]) == 0
+    assert capsys.readouterr().out.startswith("GeForce RTX 3090 Ti\n")
+    for arguments in (["9.0"], ["sm_90"]):
+        assert main(["gpus", *arguments]) == 0
+        assert capsys.readouterr().out.startswith("9.0  Hopper\n")
+    assert main(["gpus", "all", "--json"]) == 0
+    assert len(document(capsys)["gpus"]) == len(tables().products)
 
 
 def test_errors_keep_their_hints(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from capably.cli.fetch import fetch, is_pinned
+from capably.cli.fetch import _near, fetch, is_pinned
 from capably.errors import FetchError
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ def index(tmp_path: Path) -> str:
     source = tmp_path / "simple" / "sourceonly"
     source.mkdir()
     (source / "index.html").write_text('<a href="sourceonly-1.0.tar.gz">sourceonly-1.0.tar.gz</a>')
+    newer = tmp_path / "simple" / "newer"
+    newer.mkdir()
+    (newer / "index.html").write_text('<a href="newer-2.0-py3-none-any.whl" data-requires-python="&gt;=3.12">newer</a>')
     return (tmp_path / "simple").as_uri() + "/"
 
 
@@ -100,26 +103,62 @@ def test_python_version_and_platform_are_passed_on(index: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("requirement", "python_version", "hint"),
+    ("requirement", "python_version", "problem", "hint"),
     [
-        ("faraway==1.0", None, "--python-version"),
-        ("sourceonly==1.0", "3.12", "source only"),
-        ("gone==1.0", None, "check the name"),
+        ("faraway==1.0", None, "no index has wheels called `faraway`", "--python-version"),
+        ("sourceonly==1.0", "3.12", "only a source distribution", "not built here"),
+        ("gone==1.0", None, "no index has wheels called `gone`", "Either the name is wrong"),
+        ("demo==1.1", None, "releases near it: 1.0", "Check the version"),
+        ("demo==1.0", "3.x", "`3.x` is no version of Python", "--python-version 3.12"),
+        ("newer==2.0", "3.9", "it needs Python >=3.12", "--python-version"),
     ],
 )
-def test_what_is_not_there_says_what_to_try(
-    index: str, tmp_path: Path, requirement: str, python_version: str | None, hint: str
+def test_what_is_not_there_says_what_to_try(  # noqa: PLR0917 - four parameters and two fixtures
+    index: str, tmp_path: Path, requirement: str, python_version: str | None, problem: str, hint: str
 ) -> None:
     with pytest.raises(FetchError) as caught:
         fetch(
             requirement,
-            cache_dir=tmp_path / "cache",
+            cache_dir=tmp_path / "new" / "cache",
             index_url=index,
             python_version=python_version,
             announce=lambda _: None,
         )
-    assert "No matching distribution" in caught.value.problem
+    assert problem in caught.value.problem
     assert hint in caught.value.hint
+    assert not (tmp_path / "new").exists(), "no empty folders are left"
+
+
+def test_a_platform_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match="no platform tag"):
+        fetch("demo==1.0", cache_dir=tmp_path, platforms=("x86_64",), announce=lambda _: None)
+
+
+def test_an_index_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    with pytest.raises(FetchError, match="could not be reached"):
+        fetch("demo==1.0", cache_dir=tmp_path, index_url="http://127.0.0.1:9/simple", announce=lambda _: None)
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said: list[str] = []
+    with pytest.raises(FetchError, match="cannot use the cache") as caught:
+        fetch("demo==1.0", cache_dir=tmp_path / "file" / "cache", announce=said.append)
+    assert "XDG_CACHE_HOME" in caught.value.hint
+    assert said == []
+
+
+def test_without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(FetchError, match="has no pip"):
+        fetch("demo==1.0", cache_dir=tmp_path, announce=lambda _: None)
+
+
+def test_releases_near() -> None:
+    assert _near("1.5", ["1.0", "1.4", "1.6", "2.0", "3.0", "1.5.dev1"]) == ("1.0", "1.4", "1.6", "2.0", "3.0")
+    assert _near("1", ["1.0.dev1"]) == ("1.0.dev1",)
+    assert _near("1", ["odd version"]) == ()
 
 
 def test_an_index_that_is_not_there_is_a_fetch_error(tmp_path: Path) -> None:

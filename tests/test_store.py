@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from capably import store as module
 from capably.cli.cache import cache, cache_folder
 from capably.report.cache import cache_document
+from capably.report.machine import schema
 from capably.store import Store, StoreInfo, Verification
 
 if TYPE_CHECKING:
@@ -366,28 +367,7 @@ def test_threads_share_it(root: Path) -> None:
 
 # -- The command
 
-SCHEMA = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["schema", "cache"],
-    "properties": {
-        "schema": {"const": 1},
-        "cache": {
-            "type": "object",
-            "additionalProperties": False,
-            "required": ["path", "entries", "size_bytes", "max_bytes", "problem", "removed", "sound"],
-            "properties": {
-                "path": {"type": "string"},
-                "entries": {"type": "integer", "minimum": 0},
-                "size_bytes": {"type": "integer", "minimum": 0},
-                "max_bytes": {"type": "integer", "minimum": 1},
-                "problem": {"type": ["string", "null"]},
-                "removed": {"type": ["integer", "null"], "minimum": 0},
-                "sound": {"type": ["integer", "null"], "minimum": 0},
-            },
-        },
-    },
-}
+SCHEMA = schema()
 
 
 def answer(*arguments: str) -> str:

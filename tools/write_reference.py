@@ -71,6 +71,8 @@ def commands() -> str:
             continue
         child = _context(command, name, context)
         lines += [f"## capably {name}", "", "```", command.get_help(child), "```", ""]
+        for part, below in sorted(getattr(command, "commands", {}).items()):
+            lines += [f"### capably {name} {part}", "", "```", below.get_help(_context(below, part, child)), "```", ""]
     lines += [
         "## Exit codes",
         "",

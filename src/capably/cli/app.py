@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from capably import __version__
-from capably.cli.console import complain, hint
-from capably.errors import CapablyError, FetchError, UnknownNameError
+from capably.cli.console import complain, explain, hint
+from capably.errors import CapablyError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,7 @@ _COMMANDS = {
     "check": ("capably.cli.check", "check", "Which artifacts run on which GPUs, and why not."),
     "scan": ("capably.cli.scan", "scan", "What GPU code files hold."),
     "gpus": ("capably.cli.gpus", "gpus", "The GPUs that are known by name."),
+    "cache": ("capably.cli.cache", "cache", "The results of scans that are kept."),
     "conform": ("capably.cli.conform", "conform", "Answer recorded cases (plumbing)."),
 }
 
@@ -98,13 +99,9 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         return _wrong_use(error)
     except CapablyError as error:
-        complain(f"error: {error}")
-        if isinstance(error, FetchError):
-            hint(error.hint)
+        explain(error)
         if isinstance(error, UnknownNameError):
             hint(_WHERE_NAMES_ARE.get(error.what, ""))
-        for note in getattr(error, "__notes__", ()):
-            hint(note)
         return 2
     except Exception:  # noqa: BLE001 - the one place where a defect of capably becomes a message
         complain("error: this is a bug in capably; the answer could not be given")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from capably.cli.console import WrongUseError, shown_path
 from capably.errors import CapablyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from importlib.metadata import Distribution
 
+    from capably.cli.environment import Environment
     from capably.facts import Artifact
+    from capably.store import Store
 
     Progress = Callable[[str, int, int], None]
 
@@ -24,14 +30,18 @@ class NoArtifactError(CapablyError):
     Attributes:
         asked: As it was given.
         close: Names of files or distributions that are close.
+        leads_to: For a link: the file that is not there.
     """
 
-    def __init__(self, asked: str, close: tuple[str, ...] = ()) -> None:
-        super().__init__(asked, close)
+    def __init__(self, asked: str, close: tuple[str, ...] = (), leads_to: str | None = None) -> None:
+        super().__init__(asked, close, leads_to)
         self.asked = asked
         self.close = close
+        self.leads_to = leads_to
 
     def __str__(self) -> str:
+        if self.leads_to is not None:
+            return f"`{self.asked}` is a link to `{self.leads_to}`, which is not there"
         if _looks_like_path(self.asked):
             text = f"no such file or directory: `{self.asked}`"
         else:
@@ -49,7 +59,9 @@ def read_artifacts(
     python: str | None,
     fetch_pinned: Callable[[str], Path],
     progress: Progress,
-    report: Callable[[CapablyError], None],
+    report: Callable[[str, CapablyError], None],
+    store: Store | None = None,
+    with_sha256: bool = False,
 ) -> Iterator[tuple[str, Artifact]]:
     """Each artifact under the name by which it was asked for.
 
@@ -58,46 +70,89 @@ def read_artifacts(
         python: See `capably.cli.environment.find_environment`.
         fetch_pinned: Brings a ``name==version`` here.
         progress: See `capably.scanner.scan`.
-        report: Is told about one that cannot be read; the others are still read.
+        report: Is told about one that cannot be read, under its name; the others are still read.
+        store: See `capably.scanner.scan`.
+        with_sha256: Whether to hash files.
+
+    Raises:
+        WrongUseError: A name and a version are apart.
     """
+    if any(text.startswith("==") or text.endswith("==") for text in asked):
+        joined = re.sub(r" *== *", "==", " ".join(asked))
+        raise WrongUseError(f"a release is written in one word, without spaces: `{joined}`")
+    from capably.scanner import scan, scan_distribution  # noqa: PLC0415 - only commands that read need it
+
+    @functools.cache  # asking an interpreter takes 20 ms
+    def installed() -> tuple[Environment, Mapping[str, Distribution]]:
+        from capably.cli.environment import distributions, find_environment  # noqa: PLC0415 - 30 ms
+
+        environment = find_environment(python)
+        return environment, distributions(environment)
+
     for text in asked:
         try:
-            yield text, _read(text, python, fetch_pinned, progress)
+            found = _find(text, installed, fetch_pinned)
+            if isinstance(found, Path):
+                yield text, scan(found, progress=progress, with_sha256=with_sha256, store=store)
+            else:
+                yield text, scan_distribution(found, progress=progress, with_sha256=with_sha256, store=store)
         except CapablyError as error:
-            report(error)
+            report(text, error)
 
 
-def _read(text: str, python: str | None, fetch_pinned: Callable[[str], Path], progress: Progress) -> Artifact:
+# What pip would take and capably does not: URLs, extras, ranges, markers.
+_OTHER_FORM = re.compile(r"[A-Za-z0-9][\w.-]*(?:\[| *[<>=!~@;]).*|[a-z+]+:(?://)?.+", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
+
+
+def _find(
+    text: str,
+    installed: Callable[[], tuple[Environment, Mapping[str, Distribution]]],
+    fetch_pinned: Callable[[str], Path],
+) -> Path | Distribution:
+    """What *text* names: a path, what is fetched for it, or an installed distribution."""
     from capably.cli.fetch import is_pinned  # noqa: PLC0415 - only commands that read need it
-    from capably.scanner import scan, scan_distribution  # noqa: PLC0415 - as above
 
+    if not text.strip():
+        raise WrongUseError("an empty name is no artifact; the current folder is `.`")
     path = Path(text)
     if _exists(path):
-        return scan(path, progress=progress)
+        return path
     if is_pinned(text):
-        return scan(fetch_pinned(text), progress=progress)
+        return fetch_pinned(text)
+    if _is_link(path):
+        raise NoArtifactError(text, leads_to=shown_path(path.parent / path.readlink()))
+    if _OTHER_FORM.fullmatch(text):
+        raise WrongUseError(
+            f"`{text}`: this form is not supported; write NAME==VERSION, a path or the name of what is installed"
+        )
     if _looks_like_path(text):
         siblings = [str(path.parent / other.name) for other in _siblings(path)]
         raise NoArtifactError(text, tuple(difflib.get_close_matches(text, siblings, n=1)))
     from packaging.utils import canonicalize_name  # noqa: PLC0415 - 8 ms
 
-    from capably.cli.environment import distributions, find_environment  # noqa: PLC0415 - 30 ms
-
-    environment = find_environment(python)
-    installed = distributions(environment)
-    distribution = installed.get(canonicalize_name(text))
+    environment, known = installed()
+    distribution = known.get(canonicalize_name(text))
     if distribution is None:
-        error = NoArtifactError(text, tuple(difflib.get_close_matches(canonicalize_name(text), installed, n=2)))
-        where = f"looked at {len(installed)} distributions in {environment.place} ({environment.chosen_by})"
-        error.add_note(f"{where}; `NAME==VERSION` fetches a release, --python names another environment")
+        error = NoArtifactError(text, tuple(difflib.get_close_matches(canonicalize_name(text), known, n=2)))
+        where = f"looked at {len(known)} distributions in {environment.place} ({environment.chosen_by})"
+        release = f"`{text}==VERSION` fetches a release, " if _NAME.fullmatch(text) else ""
+        error.add_note(f"{where}; {release}--python names another environment")
         raise error
-    return scan_distribution(distribution, progress=progress)
+    return distribution
 
 
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except (OSError, ValueError):  # longer than the system allows, or with a null byte: no path
+        return False
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except (OSError, ValueError):
         return False
 
 
@@ -113,7 +168,8 @@ def read_environment(
     *,
     announce: Callable[[str], None],
     progress: Progress,
-    report: Callable[[CapablyError], None],
+    report: Callable[[str, CapablyError], None],
+    store: Store | None = None,
 ) -> list[tuple[str, Artifact]]:
     """Every installed distribution that holds GPU code.
 
@@ -122,6 +178,7 @@ def read_environment(
         announce: Is told which environment it is.
         progress: See `capably.scanner.scan`.
         report: Is told about a distribution that cannot be read.
+        store: See `capably.scanner.scan`.
     """
     from capably.cli.environment import distributions, find_environment  # noqa: PLC0415 - 30 ms
     from capably.scanner import scan_distribution  # noqa: PLC0415 - as above
@@ -133,9 +190,9 @@ def read_environment(
     found = []
     for name, distribution in installed.items():
         try:
-            artifact = scan_distribution(distribution, progress=progress)
+            artifact = scan_distribution(distribution, progress=progress, store=store)
         except CapablyError as error:
-            report(error)
+            report(name, error)
             continue
         if artifact.libraries:
             found.append((name, artifact))

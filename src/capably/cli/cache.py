@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from capably.cli.console import output_options, print_answer, style_of
+from capably.cli.console import output_options, print_answer, shown_path, style_of
 
 if TYPE_CHECKING:
     from capably.store import Store
@@ -72,10 +73,12 @@ def verify(format_: str, as_json: bool, color: str, quiet: bool) -> int:
 def _answer(store: Store, machine: bool, color: str, *, removed: int | None = None, sound: int | None = None) -> int:
     from capably.report.cache import cache_document, cache_text  # noqa: PLC0415 - see capably.cli.app
 
+    info = store.info()
+    info = replace(info, root=shown_path(info.root))
     if machine:
         from capably.report.machine import dumps  # noqa: PLC0415 - see capably.cli.app
 
-        print_answer(dumps(cache_document(store.info(), removed=removed, sound=sound)) + "\n")
+        print_answer(dumps(cache_document(info, removed=removed, sound=sound)) + "\n")
     else:
-        print_answer(cache_text(store.info(), style_of(color), removed=removed, sound=sound))
+        print_answer(cache_text(info, style_of(color), removed=removed, sound=sound))
     return 0

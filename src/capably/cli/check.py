@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from capably.cli.console import ProgressBar, complain, hint, note, output_options, print_answer, style_of
+from capably.cli.console import note, output_options, print_answer, style_of
+from capably.cli.sources import source_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
+    from collections.abc import Iterable
 
-    from capably.engine import Coverage
-    from capably.errors import CapablyError
-    from capably.facts import Artifact, Device, Driver
-    from capably.report.answer import Gpu
+    from capably.cli.sources import Reader
+    from capably.facts import Device, Driver
+    from capably.report.answer import Gpu, Result
 
 __all__ = ["check"]
 
@@ -70,47 +69,21 @@ class _GpuType(_ParamType):
     "Default: the newest known that serves each GPU.",
 )
 @click.option(
-    "--python",
-    metavar="PATH",
-    help="The interpreter or environment whose distributions are meant. Default: the active one, else capably's own.",
-)
-@click.option(
     "--fail-on",
     type=click.Choice(_LEVELS),
-    help="Exit with 1 where a coverage is none; none or partial; or also unknown.",
-)
-@click.option("--index-url", metavar="URL", help="For NAME==VERSION: the package index, as for pip.")
-@click.option(
-    "--extra-index-url", "extra_index_urls", multiple=True, metavar="URL", help="A further index; may be repeated."
-)
-@click.option("--python-version", metavar="VERSION", help="For NAME==VERSION: the Python that the wheel is for (3.12).")
-@click.option(
-    "--platform",
-    "platforms",
-    multiple=True,
-    metavar="TAG",
-    help="For NAME==VERSION: a platform tag (manylinux_2_28_x86_64); may be repeated.",
-)
-@click.option(
-    "--offline",
-    is_flag=True,
-    envvar=["CAPABLY_CHECK_OFFLINE", "CAPABLY_OFFLINE"],
-    help="Fetch nothing.",
+    help="Exit with 1 where a coverage is none; none or partial; or also unknown. A build that cannot be installed "
+    "or started there counts as none.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="All reasons, with their sources.")
+@source_options("check")
 @output_options("check")
 def check(  # noqa: PLR0917 - click passes options by name
     artifacts: tuple[str, ...],
     gpus: tuple[str, ...],
     driver: str | None,
-    python: str | None,
     fail_on: str | None,
-    index_url: str | None,
-    extra_index_urls: tuple[str, ...],
-    python_version: str | None,
-    platforms: tuple[str, ...],
-    offline: bool,
     verbose: bool,
+    reader: Reader,
     format_: str,
     as_json: bool,
     color: str,
@@ -126,79 +99,59 @@ def check(  # noqa: PLR0917 - click passes options by name
     capably check xformers==0.0.35 --gpu all --fail-on partial
     capably check --gpu T4 --driver 535.183.01
     """  # noqa: D301 - the backspace tells click to keep the lines below it as they are
-    from capably.cli.artifacts import read_artifacts, read_environment  # noqa: PLC0415 - see capably.cli.app
+    from capably.cli.targets import unquoted  # noqa: PLC0415 - see capably.cli.app
+    from capably.errors import CapablyError  # noqa: PLC0415 - as above
     from capably.report.answer import judge_all  # noqa: PLC0415 - as above
 
-    columns = _columns(gpus, driver, quiet=quiet)
-    failed = False
-
-    def report(error: CapablyError) -> None:
-        nonlocal failed
-        failed = True
-        complain(f"error: {error}")
-        for text in (getattr(error, "hint", ""), *getattr(error, "__notes__", ())):
-            hint(text)
-
-    def fetch_pinned(requirement: str) -> Path:
-        from platformdirs import user_cache_path  # noqa: PLC0415 - 10 ms, for fetching only
-
-        from capably.cli.fetch import fetch  # noqa: PLC0415 - as above
-
-        return fetch(
-            requirement,
-            cache_dir=user_cache_path("capably", appauthor=False) / "wheels",
-            index_url=index_url,
-            extra_index_urls=extra_index_urls,
-            python_version=python_version,
-            platforms=platforms,
-            offline=offline,
-            announce=lambda text: note(text, quiet=quiet),
-        )
-
-    found: list[tuple[str, Artifact]]
-    with ProgressBar(quiet=quiet) as progress:
-        if artifacts:
-            found = list(
-                read_artifacts(artifacts, python=python, fetch_pinned=fetch_pinned, progress=progress, report=report)
-            )
-        else:
-            announce = _announcer(quiet=quiet)
-            found = read_environment(python, announce=announce, progress=progress, report=report)
-        answer = judge_all(found, columns)
+    try:
+        columns = _columns(gpus, driver, quiet=quiet)
+    except CapablyError as error:
+        if artifacts and (text := unquoted(gpus, artifacts)):
+            error.add_note(text)
+        raise
+    found = reader.read(artifacts, advice=lambda name: unquoted(gpus, artifacts[artifacts.index(name) :]))
+    answer = judge_all(found, columns)
     if as_json or format_ == "json":
         from capably.report.machine import check_document, dumps  # noqa: PLC0415 - see capably.cli.app
 
-        print_answer(dumps(check_document(answer)) + "\n")
-    elif found or not failed:
+        print_answer(dumps(check_document(answer, reader.errors)) + "\n")
+    elif found or not reader.errors:
         from capably.report.text import check_text  # noqa: PLC0415 - see capably.cli.app
 
         print_answer(check_text(answer, style_of(color), verbose=verbose))
-    if failed:
+    if reader.errors:
         return 2
-    return _exit_code(fail_on, (result.verdict.coverage for _, result in answer.results))
-
-
-def _announcer(*, quiet: bool) -> Callable[[str], None]:
-    return lambda text: note(text, quiet=quiet)
+    if fail_on is None:
+        return 0
+    judged = {row.asked for row, result in answer.results if _level(result) is not None}
+    for name in [name for name, _ in found if name not in judged] if found else ["what is installed"]:
+        note(f"--fail-on had nothing to judge in {name}: no GPU code found", quiet=quiet)
+    return _exit_code(fail_on, (_level(result) for _, result in answer.results))
 
 
 def _columns(gpus: tuple[str, ...], driver: str | None, *, quiet: bool) -> tuple[Gpu, ...]:
     from capably.cli.targets import read_driver, read_gpus  # noqa: PLC0415 - see capably.cli.app
-    from capably.knowledge import tables  # noqa: PLC0415 - as above
+    from capably.knowledge import Standing, tables  # noqa: PLC0415 - as above
     from capably.report.answer import Gpu  # noqa: PLC0415 - as above
 
     named: Driver | None = read_driver(driver) if driver is not None else None
+    if named is not None and tables().branch(named)[1] is Standing.NEWER:
+        newest = tables().branches[-1]
+        note(f"--driver {driver} is newer than any driver known (R{newest.number}, CUDA {newest.cuda})", quiet=quiet)
     devices: tuple[Device, ...] = read_gpus(gpus or ("all",))
     if not gpus:
         note("no GPU named: judging every capability from 7.0 that has a product; name yours with --gpu", quiet=quiet)
     return tuple(Gpu(device, named or tables().newest_driver(device.capability)) for device in devices)
 
 
-def _exit_code(fail_on: str | None, coverages: Iterable[Coverage | None]) -> int:
-    """What the contract of ``--fail-on`` makes of all coverages."""
-    if fail_on is None:
-        return 0
-    seen: set[Any] = set(coverages)
+def _level(result: Result) -> str | None:
+    """What --fail-on takes a result for: GPU code that fits is worth nothing in a build that does not start."""
+    return "none" if result.blocked else result.verdict.coverage
+
+
+def _exit_code(fail_on: str, levels: Iterable[str | None]) -> int:
+    """What the contract of ``--fail-on`` makes of all results."""
+    seen: set[Any] = set(levels)
     if seen & set(_LEVELS[: _LEVELS.index(fail_on) + 1]):
         return 1
     return 3 if "unknown" in seen else 0

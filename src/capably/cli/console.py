@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
+from capably.errors import CapablyError
 from capably.report.layout import Style
 from capably.report.safe import printable
 
@@ -18,9 +22,51 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["ProgressBar", "complain", "hint", "note", "output_options", "print_answer", "style_of"]
+__all__ = [
+    "OutputError",
+    "ProgressBar",
+    "WrongUseError",
+    "complain",
+    "explain",
+    "hint",
+    "note",
+    "output_options",
+    "print_answer",
+    "shown_path",
+    "style_of",
+]
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
+
+
+_LEAST, _MOST = 60, 160
+
+
+class WrongUseError(CapablyError):
+    """What was written does not mean anything, in one sentence."""
+
+
+class OutputError(CapablyError):
+    """The answer could not be written.
+
+    Attributes:
+        problem: What the operating system said.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"cannot write the answer: {self.problem}"
+
+
+def shown_path(place: str | os.PathLike[str]) -> str:
+    """A path without the name of the user: the home directory is `~`."""
+    path = Path(place).absolute()
+    with contextlib.suppress(ValueError, RuntimeError):  # elsewhere, or there is no home
+        return f"~/{path.relative_to(Path.home()).as_posix()}"
+    return re.sub(r"^((?:[A-Za-z]:)?[/\\](?:home|Users)[/\\])[^/\\]+", r"\1...", os.fspath(place))
 
 
 def output_options(command: str) -> Callable[[_Command], _Command]:
@@ -67,39 +113,55 @@ def _encodes(stream: TextIO) -> bool:
     return (stream.encoding or "").lower().replace("-", "").startswith("utf")
 
 
+def _colours(color: str, stream: TextIO) -> bool:
+    if color != "auto":
+        return color == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def style_of(color: str) -> Style:
-    """What standard output takes: 80 columns in a pipe, the terminal's own width on one."""
-    terminal = sys.stdout.isatty()
-    if color == "auto":
-        if os.environ.get("NO_COLOR"):
-            coloured = False
-        elif os.environ.get("FORCE_COLOR"):
-            coloured = True
-        else:
-            coloured = terminal and os.environ.get("TERM") != "dumb"
-    else:
-        coloured = color == "always"
-    # Beyond 120 columns the eye loses the line; below 50 nothing lines up any more.
-    width = min(max(shutil.get_terminal_size().columns, 50), 120) if terminal else 80
-    return Style(width, coloured, not _encodes(sys.stdout))
+    """What standard output takes: COLUMNS, else the terminal's own width, else 80 columns."""
+    width = 80
+    if os.environ.get("COLUMNS", "").isdecimal() or sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+    # Beyond 160 columns the eye loses the line; below 60 nothing lines up any more.
+    return Style(min(max(width, _LEAST), _MOST), _colours(color, sys.stdout), not _encodes(sys.stdout))
 
 
 def print_answer(text: str) -> None:
-    """Write the answer to standard output. Whoever closes the pipe early has seen enough."""
+    """Write the answer to standard output. Whoever closes the pipe early has seen enough.
+
+    Raises:
+        OutputError: It could not be written, because the disk is full, say.
+    """
     try:
         # click.echo lets colours through to terminals of old Windows too.
         click.echo(text, nl=False, color=True)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # Python flushes once more at exit, and would complain then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise OutputError(error.strerror or type(error).__name__) from error
 
 
 def complain(text: str) -> None:
     """Write *text* to standard error, each line fit to print."""
     ascii_only = not _encodes(sys.stderr)
     lines = (printable(line, ascii_only=ascii_only) for line in text.split("\n"))
-    click.echo("\n".join(lines), err=True)
+    with contextlib.suppress(OSError):  # there is no place left to complain about it
+        click.echo("\n".join(lines), err=True)
+
+
+def explain(error: CapablyError) -> None:
+    """Write an error to standard error, and what to do about it."""
+    complain(f"error: {error}")
+    for text in (getattr(error, "hint", ""), *getattr(error, "__notes__", ())):
+        hint(text)
 
 
 def hint(text: str) -> None:
@@ -123,8 +185,9 @@ class ProgressBar:
     patience = 0.5
     """Seconds before anything is shown."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, color: str = "auto") -> None:
         self._shown = not quiet and sys.stderr.isatty()
+        self._coloured = _colours(color, sys.stderr)
         self._start = time.monotonic()
         self._bar: Any = None
         self._task: Any = None
@@ -156,7 +219,7 @@ class ProgressBar:
             BarColumn(20),
             TaskProgressColumn(),
             TextColumn("{task.description}", markup=False),
-            console=Console(stderr=True),
+            console=Console(stderr=True, no_color=not self._coloured),
             transient=True,
         )
         self._bar.start()

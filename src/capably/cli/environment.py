@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
+from capably.cli.console import shown_path
 from capably.errors import CapablyError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class EnvironmentProblem(CapablyError):  # noqa: N818 - EnvironmentError is a bu
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"no Python environment at `{self.place}`: {self.problem}"
+        return f"no Python environment at `{shown_path(self.place)}`: {self.problem}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def find_environment(python: str | None) -> Environment:
         EnvironmentProblem: The one that was named, or that is active, cannot be asked.
     """
     if python is not None:
-        return Environment(_shown(python), "--python", _ask(python))
+        return Environment(shown_path(python), "--python", _ask(python))
     for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
         prefix = os.environ.get(variable)
         if not prefix:
@@ -74,18 +75,11 @@ def find_environment(python: str | None) -> Environment:
         if Path(prefix).resolve() == Path(sys.prefix).resolve():
             break
         try:
-            return Environment(_shown(prefix), variable, _ask(prefix))
+            return Environment(shown_path(prefix), variable, _ask(prefix))
         except EnvironmentProblem as error:
             error.add_note(f"{variable} names it; unset that, or name an interpreter with --python")
             raise
-    return Environment(_shown(sys.prefix), "capably's own", tuple(path for path in sys.path if path))
-
-
-def _shown(place: str) -> str:
-    try:
-        return f"~/{Path(place).absolute().relative_to(Path.home()).as_posix()}"
-    except (ValueError, RuntimeError):  # elsewhere, or there is no home
-        return place
+    return Environment(shown_path(sys.prefix), "capably's own", tuple(path for path in sys.path if path))
 
 
 def _ask(place: str) -> tuple[str, ...]:

@@ -10,17 +10,18 @@ __all__ = ["gpus"]
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("words", nargs=-1, metavar="[NAME]")
 @output_options("gpus")
-def gpus(name: str | None, format_: str, as_json: bool, color: str, quiet: bool) -> int:
+def gpus(words: tuple[str, ...], format_: str, as_json: bool, color: str, quiet: bool) -> int:
     """The GPUs that are known by name, or those that NAME may mean, best match first.
 
     Names are taken as people and drivers write them: 4090, "Tesla V100-SXM2-32GB", "NVIDIA H100 80GB HBM3".
+    A compute capability (9.0, sm_120) stands for all products of it.
     """
     del quiet  # there is nothing but the answer
-    from capably.knowledge import tables  # noqa: PLC0415 - see capably.cli.app
+    from capably.cli.targets import find_gpus  # noqa: PLC0415 - see capably.cli.app
 
-    products = tables().find_products(name) if name is not None else tables().products
+    products, by_name = find_gpus(" ".join(words))
     if as_json or format_ == "json":
         from capably.report.machine import dumps, gpus_document  # noqa: PLC0415 - see capably.cli.app
 
@@ -28,5 +29,5 @@ def gpus(name: str | None, format_: str, as_json: bool, color: str, quiet: bool)
     else:
         from capably.report.text import gpus_text  # noqa: PLC0415 - see capably.cli.app
 
-        print_answer(gpus_text(products, style_of(color), details=name is not None))
+        print_answer(gpus_text(products, style_of(color), details=by_name))
     return 0

@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from capably.cli.console import ProgressBar, complain, output_options, print_answer, style_of
+from capably.cli.console import output_options, print_answer, style_of
+from capably.cli.sources import source_options
+
+if TYPE_CHECKING:
+    from capably.cli.sources import Reader
 
 __all__ = ["scan"]
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("artifacts", nargs=-1, required=True, metavar="ARTIFACT...")
 @click.option("--hash", "with_sha256", is_flag=True, help="Add the sha256 of files and libraries.")
+@source_options("scan")
 @output_options("scan")
 def scan(  # noqa: PLR0917 - click passes options by name
-    paths: tuple[str, ...], with_sha256: bool, format_: str, as_json: bool, color: str, quiet: bool
+    artifacts: tuple[str, ...],
+    with_sha256: bool,
+    reader: Reader,
+    format_: str,
+    as_json: bool,
+    color: str,
+    quiet: bool,
 ) -> int:
     """What GPU code files hold: wheels, directories, libraries, objects, loose cubins and PTX.
+
+    ARTIFACT is a path, the name of an installed distribution, or NAME==VERSION, which is fetched with pip.
 
     Per library and section: the images by kind and target, how many there are, how they are stored. Whether
     they run anywhere is a question for `capably check`.
     """
-    from capably import scanner  # noqa: PLC0415 - see capably.cli.app
-    from capably.errors import CapablyError  # noqa: PLC0415 - as above
-
-    found = []
-    failed = False
-    with ProgressBar(quiet=quiet) as progress:
-        for path in paths:
-            try:
-                found.append((path, scanner.scan(path, progress=progress, with_sha256=with_sha256)))
-            except CapablyError as error:
-                failed = True
-                complain(f"error: {error}")
+    del quiet  # the reader has it
+    found = reader.read(artifacts, with_sha256=with_sha256)
     if as_json or format_ == "json":
         from capably.report.machine import dumps, scan_document  # noqa: PLC0415 - see capably.cli.app
 
-        print_answer(dumps(scan_document(found)) + "\n")
+        print_answer(dumps(scan_document(found, reader.errors)) + "\n")
     elif found:
         from capably.report.text import scan_text  # noqa: PLC0415 - see capably.cli.app
 
         print_answer(scan_text(found, style_of(color)))
-    return 2 if failed else 0
+    return 2 if reader.errors else 0

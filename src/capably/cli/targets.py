@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING
 
 from capably.arch import ComputeCapability
+from capably.cli.console import WrongUseError
 from capably.errors import CapablyError, ParseError, UnknownNameError
 from capably.facts import Device, Driver
 from capably.knowledge import tables
 from capably.version import CudaVersion, DriverRelease
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from capably.knowledge import Product
 
-__all__ = ["AmbiguousNameError", "read_driver", "read_gpus"]
+__all__ = ["AmbiguousNameError", "find_gpus", "read_driver", "read_gpus", "unquoted"]
 
 _OLDEST_OF_ALL = ComputeCapability(7, 0)
 _EXPLICIT = re.compile(r"(?i)(?:sm_?|compute_?|cc ?)[0-9]{2,3}[a-z]?|[0-9]{1,2}\.[0-9][a-z]?")
@@ -46,22 +48,85 @@ def read_gpus(values: Iterable[str]) -> tuple[Device, ...]:
     """The devices that ``--gpu`` names; each value may hold several, with commas between them.
 
     Raises:
+        WrongUseError: Nothing is named.
         UnknownNameError: No GPU is called so.
         AmbiguousNameError: GPUs of several capabilities are.
         ParseError: A capability is ill-formed.
     """
     devices: dict[Device, None] = {}
     for value in values:
-        for part in value.split(","):
+        for part in re.split(r"[,;\n]", value):
             name = part.strip()
             if not name:
                 continue
             found = _all() if name.lower() == "all" else (_device(name),)
             devices.update(dict.fromkeys(found))
     if not devices:
-        error = ParseError("GPU", ",".join(values), 0, 1, "a product name, a compute capability or `all`")
-        raise error
+        raise WrongUseError("--gpu is empty: name a product, a compute capability or `all`")
     return tuple(devices)
+
+
+def unquoted(gpus: Sequence[str], artifacts: Sequence[str]) -> str:
+    """What to say where the rest of a GPU's name was perhaps taken for artifacts; empty where it was not.
+
+    >>> unquoted(["RTX"], ["5090"])
+    'a name with spaces needs quotes: --gpu "RTX 5090"'
+    """
+    for value in gpus:
+        begun = re.split(r"[,;]", value)[-1].strip()
+        for count in range(min(len(artifacts), 5), 0, -1):
+            name = " ".join([begun, *artifacts[:count]])
+            try:
+                tables().find_products(name)
+            except UnknownNameError:
+                continue
+            return f'a name with spaces needs quotes: --gpu "{name}"'
+    return ""
+
+
+def find_gpus(name: str) -> tuple[tuple[Product, ...], bool]:
+    """The products that *name* may mean, all of them without a name, and whether it is the name of a product.
+
+    Raises:
+        UnknownNameError: No GPU is called so, or none is known with that capability.
+        ParseError: A capability is ill-formed.
+    """
+    if not name.strip() or name.strip().lower() == "all":
+        return tables().products, False
+    if not _EXPLICIT.fullmatch(name.strip()):
+        return _find(name), True
+    products = tuple(_with(_capability(name.strip())))
+    if not products:
+        error = UnknownNameError("GPU", name.strip())
+        error.add_note("no product with that compute capability is known")
+        raise error
+    return products, False
+
+
+# Names that are close to some of NVIDIA's by their letters only.
+_FOREIGN = re.compile(
+    r"(?i).*\b(?:amd|ati|radeon|instinct|rx ?[0-9]{3,4}\w*|mi[0-9]{2,3}[a-z]?|gfx[0-9a-f]+|intel|arc|gaudi ?[0-9]?|apple|"
+    r"m[1-9](?: (?:pro|max|ultra))?|tpu|adreno|mali)\b.*"
+)
+_CLOSE = 0.72
+
+
+def _find(name: str) -> tuple[Product, ...]:
+    try:
+        return tables().find_products(name)
+    except UnknownNameError as error:
+        close = () if _FOREIGN.fullmatch(name) else tuple(s for s in error.suggestions if _likeness(name, s) >= _CLOSE)
+        better = UnknownNameError("GPU", name, close)
+        if not close:
+            better.add_note("only NVIDIA GPUs are known here")
+        raise better from error
+
+
+def _likeness(name: str, product: str) -> float:
+    def bare(text: str) -> str:
+        return re.sub(r"[^a-z0-9]", "", re.sub(r"\b(?:nvidia|geforce|tesla|quadro|jetson)\b", "", text.casefold()))
+
+    return difflib.SequenceMatcher(None, bare(name), bare(product)).ratio()
 
 
 def _hosts(products: Iterable[Product]) -> tuple[str, ...]:
@@ -94,7 +159,7 @@ def _device(name: str) -> Device:
     if _EXPLICIT.fullmatch(name):
         return _by_capability(name)
     try:
-        products = tables().find_products(name)
+        products = _find(name)
     except UnknownNameError:
         # `90` is a capability; `980`, which would be one by its shape, is a card.
         try:
@@ -111,31 +176,69 @@ def _device(name: str) -> Device:
     return Device(products[0].capability, products[0].name, _hosts(products), assumed=True)
 
 
-def _by_capability(name: str) -> Device:
+def _capability(name: str) -> ComputeCapability:
     try:
-        capability = ComputeCapability.parse(name)
+        return ComputeCapability.parse(name)
     except ParseError as error:
         error.add_note("a GPU has no suffix: `9.0`, not `9.0a`, which is what code is compiled for")
         raise
+
+
+def _by_capability(name: str) -> Device:
+    capability = _capability(name)
     return Device(capability, None, _hosts(_with(capability)), assumed=True)
 
 
+_LEAD = re.compile(r"(?i)^(?:(?:nvidia(?:-smi)?|cuda|driver|version|release)\b[\s:=]*)+")
+_PAIR = re.compile(r"(?i)(.*[0-9])[\s,;/|(]+(?:max )?cuda(?: version)?[\s:]*([0-9]+\.[0-9]+)\s*\)?")
+
+
 def read_driver(text: str) -> Driver:
-    """A driver from its release (``550.54.14``, ``R550``) or from the CUDA version it supports (``12.4``).
+    """A driver from its release (``550.54.14``, ``R550``), from the CUDA version it supports (``12.4``), or both.
 
     Raises:
-        ParseError: Neither, or not to be told apart.
+        WrongUseError: It is empty, or it may be either.
+        ParseError: Neither.
     """
-    plain = re.sub(r"(?i)^\s*(?:cuda|driver)\s*", "", text).strip()
-    if plain[:1] in ("R", "r"):
-        return Driver(release=DriverRelease.parse(plain))
-    numbers = re.fullmatch(r"([0-9]{1,4})(?:\.[0-9]{1,4}){0,2}", plain)
+    if not text.strip():
+        raise WrongUseError(
+            "--driver is empty: name a release such as 550.54.14 or R550, or a CUDA version such as 12.4"
+        )
+    pair = _PAIR.fullmatch(text.strip())
+    if pair is not None:
+        release, cuda = read_driver(pair[1]).release, _cuda(text, pair[2])
+        return Driver(release=release, cuda=cuda)
+    plain = _LEAD.sub("", text.strip())
+    joined = re.fullmatch(r"(?i)cu-?([0-9]{1,2})([0-9])", plain)
+    if joined is not None and int(joined[1]) >= _OLDEST_CUDA_MAJOR:
+        return Driver(cuda=_cuda(text, f"{joined[1]}.{joined[2]}"))
     expected = "a driver release such as `550.54.14` or `R550`, or a CUDA version such as `12.4`"
+    numbers = re.fullmatch(r"(?i)([rv]?)([0-9]{1,4})((?:\.[0-9]{1,4}){0,2})", plain)
     if numbers is None:
         raise ParseError("driver version", text, 0, len(text), expected)
-    first = int(numbers[1])
+    letter, first, rest = numbers[1], int(numbers[2]), numbers[3]
     if first >= _LEAST_BRANCH:
-        return Driver(release=DriverRelease.parse(plain))
-    if first < 100 and "." in plain:
-        return Driver(cuda=CudaVersion.parse(plain))
+        return Driver(release=DriverRelease.parse(f"{first}{rest}"))
+    if first < 100 and rest and not letter:
+        return Driver(cuda=_cuda(text, plain))
+    if not rest:
+        raise WrongUseError(
+            f"`{text}` is neither a release nor a CUDA version in full: a release is written 550.54.14 or R550, "
+            f"a CUDA version with its second number, {first}.0 or the like"
+        )
     raise ParseError("driver version", text, 0, len(text), expected)
+
+
+_OLDEST_CUDA_MAJOR = 9
+
+
+def _cuda(text: str, version: str) -> CudaVersion:
+    """A CUDA version that exists, or that may exist by now."""
+    cuda = CudaVersion.parse(version)
+    known = [version for version, _ in tables().ptx]
+    newest = known[-1]
+    last = max((found.minor for found in known if found.major == cuda.major), default=2)
+    real = _OLDEST_CUDA_MAJOR <= cuda.major < newest.major and cuda.minor <= last
+    if real or newest.major <= cuda.major <= newest.major + 1:
+        return cuda
+    raise ParseError("CUDA version", text, 0, len(text), f"one that there is, such as `{newest}`")

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING
 
 from capably.engine import Verdict, choose, judge
 from capably.facts import Artifact, Device, Driver, Finding
+from capably.reasons import FINDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 __all__ = ["Answer", "Gpu", "Result", "Row", "judge_all"]
+
+
+# These say already why there is nothing to judge.
+_SAID = frozenset({"no-gpu-code", "alternative-missing"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +45,28 @@ class Result:
     def findings(self) -> tuple[Finding, ...]:
         """Those of the verdict, and why there was nothing to judge where that was so."""
         found = self.verdict.findings
-        if self.verdict.coverage is not None or any(finding.code == "no-gpu-code" for finding in found):
+        if self.verdict.coverage is not None or any(finding.code in _SAID for finding in found):
             return found
         return (*found, Finding("no-gpu-code", self.artifact.path, _nothing(self.artifact)))
 
     @property
     def local(self) -> tuple[Finding, ...]:
         """The findings about this GPU and its driver; the others are about the artifact, wherever it goes."""
-        return tuple(finding for finding in self.verdict.findings if finding not in self.artifact.findings)
+        return tuple(
+            finding
+            for finding in self.verdict.findings
+            if finding in self.blocked or finding not in self.artifact.findings
+        )
+
+    @property
+    def blocked(self) -> tuple[Finding, ...]:
+        """Why nothing of it is of use there, whatever the GPU code says; empty where that is not so."""
+        return tuple(f for f in self.verdict.findings if f.code in FINDINGS and FINDINGS[f.code].blocks)
+
+    @property
+    def unread(self) -> tuple[Finding, ...]:
+        """What was not read, so that there may be more GPU code than was judged."""
+        return tuple(f for f in self.verdict.findings if f.code in FINDINGS and FINDINGS[f.code].hides)
 
 
 def _nothing(artifact: Artifact) -> str:

@@ -38,8 +38,8 @@ def schema() -> dict[str, Any]:
 # -- check
 
 
-def check_document(answer: Answer) -> dict[str, Any]:
-    """The answer of ``capably check``."""
+def check_document(answer: Answer, errors: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+    """The answer of ``capably check``; *errors* are pairs of what was asked for and why it could not be read."""
     return {
         "schema": _SCHEMA,
         "gpus": [
@@ -69,7 +69,12 @@ def check_document(answer: Answer) -> dict[str, Any]:
             }
             for row, result in answer.results
         ],
+        "errors": _errors(errors),
     }
+
+
+def _errors(errors: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"artifact": asked, "message": message} for asked, message in errors]
 
 
 def _driver(driver: Driver) -> dict[str, Any]:
@@ -103,8 +108,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
 # -- scan
 
 
-def scan_document(artifacts: Sequence[tuple[str, Artifact]]) -> dict[str, Any]:
-    """The answer of ``capably scan``."""
+def scan_document(artifacts: Sequence[tuple[str, Artifact]], errors: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+    """The answer of ``capably scan``; *errors* as for `check_document`."""
     return {
         "schema": _SCHEMA,
         "artifacts": [
@@ -121,6 +126,7 @@ def scan_document(artifacts: Sequence[tuple[str, Artifact]]) -> dict[str, Any]:
             }
             for asked, artifact in artifacts
         ],
+        "errors": _errors(errors),
     }
 
 

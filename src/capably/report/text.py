@@ -6,7 +6,7 @@ Everything that came from files or from the command line goes through `Style.saf
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from capably.arch import Target, TargetKind
@@ -40,7 +40,15 @@ _LEGEND = {
     "unknown": "the facts do not decide; what is missing is said above",
     "no GPU code": "none was found, so there is nothing to judge",
     "-": "another build inside the package is loaded on this GPU",
+    "!host": "whatever its GPU code: this build is for another processor, so it does not install or start there",
+    "!driver": "whatever its GPU code: the CUDA it is built with is too new for the driver, so it does not start",
+    "!missing": "the build inside the package that would be loaded on this GPU is not there",
     "!": "something else stands in the way or was not read: see the lines with ! above",
+}
+_MARKS = {
+    "host-platform": "!host",
+    "cuda-major-newer-than-driver": "!driver",
+    "alternative-missing": "!missing",
 }
 _TONES = {
     "native": "good",
@@ -53,8 +61,6 @@ _TONES = {
     "-": "dim",
 }
 _ORDER = {"none": 0, "unknown": 1, "partial": 2}
-# Findings that say what a file is, not that something in it escaped notice.
-_HARMLESS = frozenset({"no-gpu-code", "link-input", "bare-images", "foreign-gpu-code"})
 _LABEL = 30
 _FEW = 3
 _SOME = 2
@@ -132,9 +138,22 @@ def _cell(result: Result | None) -> Cell:
     word = _word(result)
     counts = result.verdict.counts
     text = f"partial {_percent(counts.usable, counts.total)}" if word == "partial" else word
-    if result.local or any(finding.code not in _HARMLESS for finding in result.artifact.findings):
-        return Cell(f"{text} !", _TONES[word] if word not in ("native", "PTX", "native+PTX") else "warn")
+    usable = word in ("native", "PTX", "native+PTX")
+    if result.blocked:
+        marks = [_MARKS.get(finding.code, "!") for finding in result.blocked]
+        return Cell(f"{text} {min(marks, key=list(_LEGEND).index)}", "bad" if usable else _TONES[word])
+    if result.local or not all(_harmless(finding.code) for finding in result.artifact.findings):
+        return Cell(f"{text} !", "warn" if usable else _TONES[word])
     return Cell(text, _TONES[word])
+
+
+def _harmless(code: str) -> bool:
+    return code in FINDINGS and FINDINGS[code].harmless
+
+
+def _plain(cell: str) -> str:
+    """The word of a cell, without the mark behind it."""
+    return cell.partition(" !")[0]
 
 
 def _entries(answer: Answer, style: Style) -> list[_Entry]:
@@ -187,14 +206,17 @@ def _named(name: str, gpu: Gpu) -> str:
 
 
 def _matrix(entries: Sequence[_Entry], names: Sequence[str], answer: Answer, style: Style) -> Iterator[str]:
-    upright = _upright(entries, names, answer, style)
-    if fits(upright, style.width):
-        yield from grid(upright, style)
-        return
+    # Names are broken only where there is no room for them in one line.
+    for room in (_LABEL, 12):
+        upright = _upright(entries, names, answer, style, room)
+        if fits(upright, style.width):
+            yield from grid(upright, style)
+            return
     across = _transposed(entries, names, answer, style)
     if fits(across, style.width):
         yield from grid(across, style, fixed=2)
         return
+    upright = _upright(entries, names, answer, style, 12)
     yield from min(list(grid(upright, style)), list(grid(across, style, fixed=2)), key=len)
 
 
@@ -206,10 +228,12 @@ def _physical(cells: Sequence[Sequence[Cell]], *, bottom: bool = False) -> list[
     return [list(row) for row in zip(*full, strict=True)]
 
 
-def _upright(entries: Sequence[_Entry], names: Sequence[str], answer: Answer, style: Style) -> list[list[Cell]]:
-    """Artifacts as rows, GPUs as columns."""
+def _upright(
+    entries: Sequence[_Entry], names: Sequence[str], answer: Answer, style: Style, room: int
+) -> list[list[Cell]]:
+    """Artifacts as rows, GPUs as columns whose names take *room* columns at most."""
     header = [
-        [*(Cell(text, "strong") for text in wrap(name, 12)), Cell(str(gpu.device.capability), "dim")]
+        [*(Cell(text, "strong") for text in wrap(name, room)), Cell(str(gpu.device.capability), "dim")]
         for name, gpu in zip(names, answer.gpus, strict=True)
     ]
     rows = _physical([[Cell("")], *header], bottom=True)
@@ -299,7 +323,7 @@ def _stories(
         where: dict[str, list[str]] = {}
         for index in told.gpus:
             cell = _cell(told.rows[0].results[index])
-            where.setdefault(cell.text.removesuffix(" !"), []).append(_named(names[index], answer.gpus[index]))
+            where.setdefault(_plain(cell.text), []).append(_named(names[index], answer.gpus[index]))
         title = "; ".join(f"{text} on {join(found)}" for text, found in where.items())
         capabilities = sorted({answer.gpus[index].device.capability for index in told.gpus})
         yield [
@@ -334,14 +358,16 @@ def _how_much(told: _Told, style: Style, *, verbose: bool) -> Iterator[str]:
     counts = told.result.verdict.counts
     places = told.story.places
     parts = []
-    if counts.usable and (counts.fails or counts.unknown):
+    unread = bool(told.result.unread)
+    if counts.usable and (counts.fails or counts.unknown or unread):
         load = "loads" if counts.usable == 1 else "load"
         how = f"{counts.runs} as machine code and {counts.compiles} by PTX"
         if not (counts.runs and counts.compiles):
             how = "as machine code" if counts.runs else "by PTX"
-        parts.append(f"{counts.usable} of {_plural(counts.total, 'fatbin')} {load}, {how}")
-    if counts.fails and counts.usable + counts.unknown:
-        parts.append(f"{counts.fails} {'does' if counts.fails == 1 else 'do'} not")
+        read = " that were read" if unread else ""
+        parts.append(f"{counts.usable} of {_plural(counts.total, 'fatbin')}{read} {load}, {how}")
+    if counts.fails and (counts.usable or counts.unknown or unread):
+        parts.append(f"{counts.fails} {'does' if counts.fails == 1 else 'do'} not{'' if counts.usable else ' load'}")
     if counts.unknown and counts.usable + counts.fails:
         parts.append(f"{counts.unknown} undecided")
     if parts:
@@ -349,7 +375,9 @@ def _how_much(told: _Told, style: Style, *, verbose: bool) -> Iterator[str]:
     libraries = sum(1 for part in told.result.verdict.parts if part.coverage is not None)
     # Alternatives that are told together have their code in different files.
     if len(told.rows) == 1 and (libraries > len(places) or (libraries > 1 and counts.usable)):
-        shown = places if verbose else sorted(places, key=lambda place: -place[1])[:_FEW]
+        # The package's own libraries before those that it bundles.
+        ordered = sorted(places, key=lambda place: (".libs/" in place[0], -place[1]))
+        shown = ordered if verbose else ordered[:_FEW]
         room = style.width - 8 - len(" (0000 of 0000)")
         texts = [f"{style.clip(path, room)} ({here} of {total})" for path, here, total in shown]
         if len(shown) < len(places):
@@ -369,32 +397,31 @@ def _because(told: _Told, capabilities: Sequence[str], style: Style, *, verbose:
         texts.append(style.safe(argument.message(capabilities, sorted(built, key=by_number))) + count + code)
     if len(shown) < len(arguments):
         texts.append(f"and {len(arguments) - len(shown)} more (-v shows all)")
+    if told.result.unread:
+        titles = dict.fromkeys(_page_title(finding.code) for finding in told.result.unread)
+        texts.append(f"not everything was read ({', '.join(titles)}, see below), so there may be more GPU code in it")
     yield from _labelled("why", texts, style)
 
 
 def _ways(told: _Told, answer: Answer, style: Style, *, verbose: bool) -> Iterator[str]:
-    if told.story.deliberate:
-        note = (
-            "Each of these holds kernels for other architectures in particular, which packages keep beside general "
-            "ones. So this may be on purpose: the package then calls something else on this GPU."
-        )
-        yield from _labelled("note", [note], style)
-        if not verbose:
-            return
     ways: dict[tuple[str, ...], dict[str, None]] = {}
     for index, (found, *_) in zip(told.gpus, told.stories, strict=True):
         ways.setdefault(found.ways_out, {})[str(answer.gpus[index].device.capability)] = None
     if len(ways) == 1:
-        yield from _labelled("do", [style.safe(way) for way in next(iter(ways))], style, "good")
-        return
-    shown = list(ways.items()) if verbose or len(ways) == _MANY + 1 else list(ways.items())[:_MANY]
-    intro = "" if any(len(steps) != 1 for steps in ways) else _common([steps[0] for steps in ways])
-    texts = [f"{intro.rstrip()}:"] if intro else []
-    texts += [
-        f"{join(capabilities)}: {style.safe(way[len(intro) :])}" for steps, capabilities in shown for way in steps
-    ]
-    if len(shown) < len(ways):
-        texts.append(f"and so on for {len(ways) - len(shown)} more (-v shows all)")
+        texts = [style.safe(way) for way in next(iter(ways))]
+    else:
+        shown = list(ways.items()) if verbose or len(ways) == _MANY + 1 else list(ways.items())[:_MANY]
+        intro = "" if any(len(steps) != 1 for steps in ways) else _common([steps[0] for steps in ways])
+        texts = [f"{intro.rstrip()}:"] if intro else []
+        texts += [
+            f"{join(capabilities)}: {style.safe(way[len(intro) :])}" for steps, capabilities in shown for way in steps
+        ]
+        if len(shown) < len(ways):
+            texts.append(f"and so on for {len(ways) - len(shown)} more (-v shows all)")
+    if texts and told.result.verdict.coverage is Coverage.PARTIAL:
+        texts.append(
+            "Unless those kernels are meant for other architectures only: which of them are called cannot be seen."
+        )
     yield from _labelled("do", texts, style, "good")
 
 
@@ -432,15 +459,14 @@ def _findings(
     for code, found in local.items():
         gpus = join(_named(names[index], answer.gpus[index]) for index in sorted(found))
         title = f"{_page_title(code)}, on {gpus}"
-        # What is said about the first GPU holds for the others, with their names in it.
-        first = list(found[min(found)])
+        first = _told_of_all(found, answer)
         yield [
             *style.wrap(title, f"! {label}: ", "  ", "warn"),
             *_labelled("why", _messages(first, entry, style, verbose=verbose), style),
             *_mend(code, style),
         ]
     for code, there in everywhere.items():
-        harmless = code in _HARMLESS
+        harmless = _harmless(code)
         lead, tone = (f"{label}: ", "dim") if harmless else (f"! {label}: ", "warn")
         messages = _messages(list(there), entry, style, verbose=verbose)
         if len(messages) == 1:
@@ -448,6 +474,23 @@ def _findings(
         else:
             block = [*style.wrap(_page_title(code), lead, "  ", tone), *_labelled("what", messages, style)]
         yield block if harmless else [*block, *_mend(code, style)]
+
+
+def _told_of_all(found: dict[int, dict[Finding, None]], answer: Answer) -> list[Finding]:
+    """Findings on several GPUs as one list: those that differ in the name of the GPU only are told once, of all."""
+    groups: dict[tuple[str, str], tuple[Finding, dict[str, None]]] = {}
+    for index, there in found.items():
+        device = answer.gpus[index].device
+        name = device.name or str(device.capability)
+        for finding in there:
+            key = (finding.path, finding.message.replace(f"; {name} comes in ", "; "))
+            groups.setdefault(key, (finding, {}))[1][name] = None
+    told = []
+    for finding, names in groups.values():
+        head, _, tail = finding.message.partition(f"; {next(iter(names))} comes in ")
+        several = len(names) > 1 and tail
+        told.append(replace(finding, message=f"{head}; {join(names)} come in {tail}") if several else finding)
+    return told
 
 
 def _mend(code: str, style: Style) -> Iterator[str]:
@@ -487,16 +530,34 @@ def _drivers(answer: Answer, names: Sequence[str], style: Style) -> Iterator[str
     found: dict[Driver, list[int]] = {}
     for index, gpu in enumerate(answer.gpus):
         found.setdefault(gpu.driver, []).append(index)
+    # The one for most GPUs comes last, where `the others` says it in short.
+    groups = sorted(found.items(), key=lambda item: len(item[1]))
     texts = []
-    for driver, indices in found.items():
-        cuda = f"CUDA {tables().driver_cuda(driver)}"
-        text = f"{driver.release} ({cuda})" if driver.release else cuda
-        if len(found) > 1:
+    for number, (driver, indices) in enumerate(groups, 1):
+        text = _driver(driver)
+        if number > 1 and number == len(groups) and len(indices) > 1:
+            text += " for the others"
+        elif len(groups) > 1:
             text += f" for {join(_short(names[index], answer.gpus[index]) for index in indices)}"
-        texts.append(text)
-    assumed = any(driver.assumed for driver in found)
-    tail = "; the newest known for each GPU was assumed, name yours with --driver" if assumed else ""
-    yield from style.wrap(f"{'; '.join(texts)}{tail}", "driver  ", " " * 8, "dim")
+        texts.append(text.replace(" (", f"{HARD_SPACE}(").replace("CUDA ", f"CUDA{HARD_SPACE}"))
+    if any(driver.assumed for driver in found):
+        lead = "assumed, per GPU: " if len(groups) > 1 else "assumed: "
+        tail = (
+            " (one machine has one driver: name yours with --driver)"
+            if len(groups) > 1
+            else "; name yours with --driver"
+        )
+    else:
+        lead = tail = ""
+    yield from style.wrap(f"{lead}{'; '.join(texts)}{tail}", "driver  ", " " * 8, "dim")
+
+
+def _driver(driver: Driver) -> str:
+    """A driver as `R580 (CUDA 13.0)`; a release that was named, in full."""
+    cuda = f"CUDA {tables().driver_cuda(driver)}"
+    if driver.release is None:
+        return cuda
+    return f"{f'R{driver.release.branch}' if driver.assumed else driver.release} ({cuda})"
 
 
 def _legend(entries: Sequence[_Entry], style: Style) -> Iterator[str]:
@@ -507,10 +568,10 @@ def _legend(entries: Sequence[_Entry], style: Style) -> Iterator[str]:
 
 
 def _words(cell: str) -> Iterator[str]:
-    text = cell.removesuffix(" !")
+    text = _plain(cell)
     yield "partial" if text.startswith("partial") else text
     if text != cell:
-        yield "!"
+        yield cell.removeprefix(f"{text} ")
 
 
 # -- all reasons
@@ -557,7 +618,7 @@ def scan_text(artifacts: Sequence[tuple[str, Artifact]], style: Style) -> str:
 
 
 def _scanned(artifact: Artifact, document: dict[str, Any], style: Style) -> Iterator[str]:
-    yield style.paint(style.clip(document["path"], style.width), "strong")
+    yield style.paint(style.safe(document["path"]), "strong")  # whole, to be copied
     facts = [str(artifact.kind)]
     if artifact.name:
         facts.append(style.safe(f"{artifact.name} {artifact.version or ''}".rstrip()))
@@ -570,14 +631,21 @@ def _scanned(artifact: Artifact, document: dict[str, Any], style: Style) -> Iter
     for library in document["libraries"]:
         yield ""
         yield from _scanned_library(library, style)
+    groups: dict[str, dict[str, list[Finding]]] = {}
     for finding in artifact.findings:
+        message = finding.message.replace(finding.path, "") if finding.path else finding.message
+        groups.setdefault(finding.code, {}).setdefault(message, []).append(finding)
+    for code, found in groups.items():
         yield ""
-        text = _sentence(finding, artifact.path, document["path"], style)
-        yield from style.wrap(text, f"! {_page_title(finding.code)}: ", "  ", "warn")
+        lead, tone = ("", "dim") if _harmless(code) else ("! ", "warn")
+        for same in found.values():
+            text = _sentence(same[0], artifact.path, document["path"], style)
+            more = f" (and the like in {_plural(len(same) - 1, 'other file')})" if len(same) > 1 else ""
+            yield from style.wrap(f"{text}{more}", f"{lead}{_page_title(code)}: ", "  ", tone)
 
 
 def _scanned_library(library: dict[str, Any], style: Style) -> Iterator[str]:
-    yield style.paint(style.clip(library["path"], style.width), "strong")
+    yield style.paint(style.safe(library["path"]), "strong")
     facts = [_size(library["size_bytes"]), *([library["machine"]] if library["machine"] else [])]
     stubs = f" ({library['stub_fatbins']} without kernels)" if library["stub_fatbins"] else ""
     facts.append(f"{_plural(library['fatbins'], 'fatbin')}{stubs}")
@@ -587,7 +655,7 @@ def _scanned_library(library: dict[str, Any], style: Style) -> Iterator[str]:
     if library["sha256"]:
         yield from style.wrap(f"sha256 {library['sha256']}", "  ")
     for copy in library["copies"]:
-        yield from style.wrap(style.clip(copy, style.width - 10), "  same as ")
+        yield f"  same as {style.safe(copy)}"
     groups: dict[tuple[str, str, bool], list[dict[str, Any]]] = {}
     for image in library["images"]:
         groups.setdefault((image["section"], image["kind"], image.get("bare", False)), []).append(image)

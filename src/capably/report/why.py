@@ -7,20 +7,19 @@ the engine's own verdicts; nothing is weighed again.
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from capably.arch import Suffix
-from capably.engine import Coverage, judge
-from capably.reasons import REASONS, Outcome, Reason
+from capably.reasons import REASONS, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from capably.arch import Target
     from capably.engine import Verdict
-    from capably.facts import Device, Driver, FatbinGroup, Image, Library
+    from capably.facts import Library
+    from capably.reasons import Reason
     from capably.report.answer import Result
 
 __all__ = ["Argument", "Story", "by_number", "join", "story"]
@@ -30,13 +29,18 @@ _EMPTY = "kernels-for-other-architectures-only"
 _DEVICE = frozenset({"capability", "wanted"})
 # Parameters that follow from the target: arguments of one code about several targets are told as one.
 _TARGET = frozenset({"target", "target_capability", "members", "built"})
+# A driver that does not know the device loads nothing, so no other build would help.
+_DRIVER = frozenset({"driver-too-old-for-device", "driver-dropped-device"})
+_RELOCATABLE = frozenset({"relocatable-only", "relocatable-ptx-unproven"})
 _DOUBTS = frozenset({"driver-device-unproven", "driver-drop-unproven"})
 # What to tell first, and what last; the others stand between, the most frequent first.
 _RANK = {
     "driver-too-old-for-device": 0,
     "driver-dropped-device": 0,
-    "compression-newer-than-driver": 0,
+    "zstd-needs-newer-driver": 0,
+    "concatenated-needs-newer-driver": 0,
     "ptx-newer-than-driver": 0,
+    "ptx-newer-than-any-driver": 0,
     "driver-device-unproven": 0,
     "driver-drop-unproven": 0,
     "tegra-isolated": 0,
@@ -94,19 +98,16 @@ class Story:
         arguments: The most telling first.
         ways_out: What to do, one sentence each.
         places: The libraries concerned, with how many of how many fatbins.
-        deliberate: Each failing fatbin is for other architectures in particular: by the suffix `a` of its code, or
-            because its images for the others are empty.
     """
 
     arguments: tuple[Argument, ...]
     ways_out: tuple[str, ...]
     places: tuple[tuple[str, int, int], ...]
-    deliberate: bool
 
     @property
     def key(self) -> object:
         """Equal for results that are told together."""
-        return (self.arguments, self.deliberate)
+        return self.arguments
 
 
 def join(items: Iterable[str]) -> str:
@@ -119,47 +120,43 @@ def join(items: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _kinds(library: Library, result: Result) -> Iterator[tuple[FatbinGroup, Outcome, tuple[Image, ...]]]:
-    """Each kind of fatbin that counts, its outcome, and all images that the driver has for it."""
-    relocatable = tuple(group for group in library.fatbins if group.fatbin.relocatable)
-    origins = tuple(image for group in relocatable for image in group.fatbin.images if image.stub is not True)
-    for group in library.fatbins:
-        if group.fatbin.relocatable:
-            continue
-        # With relocatable code beside it a fatbin is judged as part of its library, which says how they belong together.
-        what = replace(library, fatbins=(group, *relocatable)) if relocatable else group.fatbin
-        alone = judge(what, result.verdict.device, result.verdict.driver)
-        outcome = next((outcome for outcome in Outcome if getattr(alone.counts, outcome)), None)
-        if outcome is not None:
-            yield group, outcome, tuple(dict.fromkeys((*group.fatbin.images, *origins)))
+def _kinds(library: Library, verdict: Verdict) -> Iterator[tuple[Verdict, tuple[Target, ...]]]:
+    """The verdict on each kind of fatbin that counts, and the targets that it holds kernels for."""
+    judged = [group.fatbin for group in library.fatbins if not group.fatbin.relocatable and not group.fatbin.stub]
+    for fatbin, part in zip(judged, verdict.parts, strict=True):
+        targets = {image.target for image in fatbin.images if not image.stub and image.target is not None}
+        yield part, tuple(sorted(targets))
 
 
-@functools.lru_cache(maxsize=65536)
-def _judged(image: Image, device: Device, driver: Driver | None) -> Verdict:
-    return judge(image, device, driver)
-
-
-def _closest(images: Iterable[Image], outcome: Outcome, result: Result) -> tuple[list[Reason], tuple[str, ...]]:
-    """The arguments of the images that had the fewest against them, and the kernels that are elsewhere."""
-    device, driver = result.verdict.device, result.verdict.driver
-    verdicts = {image: _judged(image, device, driver) for image in images}
+def _closest(part: Verdict) -> list[Reason]:
+    """The arguments of the images that had the fewest against them."""
+    empty = [reason for reason in part.reasons if reason.code == _EMPTY]
+    if empty:
+        return empty
+    images: dict[str, list[Reason]] = {}
+    for reason in part.reasons:
+        images.setdefault(reason.subject, []).append(reason)
     against = {
-        image: [reason for reason in verdict.reasons if reason.outcome is outcome]
-        for image, verdict in verdicts.items()
-        if verdict.outcome is outcome
+        subject: [reason for reason in reasons if reason.outcome is part.outcome]
+        for subject, reasons in images.items()
+        # The outcome of a fatbin is that of its best image: no image has one below.
+        if any(reason.outcome is part.outcome for reason in reasons)
+        and (part.outcome is Outcome.FAILS or all(reason.outcome is not Outcome.FAILS for reason in reasons))
     }
+    if not against:  # images of one subject that differ in something else
+        return [reason for reason in part.reasons if reason.outcome is part.outcome]
     # What still has to be linked is the last resort: it is told of only where nothing else could have loaded.
-    against = {image: reasons for image, reasons in against.items() if not image.relocatable} or against
+    linked = {
+        subject: reasons
+        for subject, reasons in against.items()
+        if not any(reason.code in _RELOCATABLE for reason in images[subject])
+    }
+    against = linked or against
     least = min(map(len, against.values()), default=0)
-    close = {image: reasons for image, reasons in against.items() if len(reasons) == least}
-    if outcome is Outcome.FAILS and any([reason.code for reason in reasons] == ["stub"] for reasons in close.values()):
-        elsewhere = sorted({image.target for image in images if not image.stub and image.target is not None})
-        template = next(reason for reasons in close.values() for reason in reasons if reason.code == "stub")
-        params = (*template.params, ("capability", str(device.capability)))
-        return [replace(template, code=_EMPTY, params=params)], tuple(map(str, elsewhere))
+    close = {subject: reasons for subject, reasons in against.items() if len(reasons) == least}
     # A driver that may not serve the device at all is worth knowing before another one is installed for the image.
-    doubts = (reason for image in close for reason in verdicts[image].reasons if reason.code in _DOUBTS)
-    return list(dict.fromkeys((*(reason for reasons in close.values() for reason in reasons), *doubts))), ()
+    doubts = (reason for subject in close for reason in images[subject] if reason.code in _DOUBTS)
+    return list(dict.fromkeys((*(reason for reasons in close.values() for reason in reasons), *doubts)))
 
 
 def story(result: Result) -> Story:
@@ -169,16 +166,17 @@ def story(result: Result) -> Story:
     found: Counter[tuple[str, tuple[tuple[str, str], ...], tuple[str, ...]]] = Counter()
     targets: dict[object, dict[str, dict[str, None]]] = {}
     ways_out: dict[str, None] = {}
+    driver_ways: dict[str, None] = {}
     places: list[tuple[str, int, int]] = []
-    deliberate = outcome is Outcome.FAILS and result.verdict.coverage is Coverage.PARTIAL
-    for library in result.artifact.libraries:
+    for library, verdict in zip(result.artifact.libraries, result.verdict.parts, strict=True):
         here = total = 0
-        for group, decided, images in _kinds(library, result):
-            total += group.count
-            if decided is not outcome:
+        for part, held in _kinds(library, verdict):
+            total += part.count
+            if part.outcome is not outcome:
                 continue
-            here += group.count
-            reasons, kernels = _closest(images, outcome, result)
+            here += part.count
+            reasons = _closest(part)
+            kernels = tuple(map(str, held)) if reasons[0].code == _EMPTY else ()
             keys: dict[tuple[str, tuple[tuple[str, str], ...], tuple[str, ...]], None] = {}
             for reason in reasons:
                 params = tuple((name, value) for name, value in reason.params if name not in _DEVICE | _TARGET)
@@ -187,15 +185,9 @@ def story(result: Result) -> Story:
                 for name, value in reason.params:
                     if name in _TARGET:
                         targets.setdefault(key, {}).setdefault(name, {})[value] = None
-                ways_out[reason.way_out] = None
+                (driver_ways if reason.code in _DRIVER else ways_out)[reason.way_out] = None
             for key in keys:
-                found[key] += group.count
-            tuned = all(
-                image.target is not None and image.target.suffix is Suffix.ARCH_SPECIFIC
-                for image in images
-                if not image.stub
-            )
-            deliberate = deliberate and (tuned or any(kernels for _, _, kernels in keys))
+                found[key] += part.count
         if here:
             places.append((library.path, here, total))
     arguments = []
@@ -204,7 +196,7 @@ def story(result: Result) -> Story:
         values = {name: tuple(sorted(found, key=by_number)) for name, found in targets.get(key, {}).items()}
         built = values.pop("built", ())
         arguments.append(Argument(code, params, tuple(values.items()), count, kernels, built))
-    return Story(tuple(arguments), _distinct(ways_out), tuple(places), deliberate)
+    return Story(tuple(arguments), _distinct(driver_ways or ways_out), tuple(places))
 
 
 def _distinct(ways_out: Iterable[str]) -> tuple[str, ...]:
