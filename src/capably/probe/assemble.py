@@ -1,0 +1,153 @@
+"""One record of the machine, out of everything that the other modules look at."""
+
+from __future__ import annotations
+
+import platform
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from capably.facts import Driver, Finding, PtxJit, System
+from capably.probe.compilers import compiler_findings, find_compilers
+from capably.probe.fleet import Look, ask_in_process, initialised_here, look
+from capably.reasons import FINDINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from capably.facts import Device, DriverState
+    from capably.probe.machine import Machine
+    from capably.version import CudaVersion, DriverRelease
+
+__all__ = ["VARIABLES", "jit_setting", "look_at", "without_driver"]
+
+VARIABLES = (
+    "BNB_CUDA_VERSION",
+    "CMAKE_CUDA_ARCHITECTURES",
+    "CONDA_PREFIX",
+    "CUDAARCHS",
+    "CUDACXX",
+    "CUDA_CACHE_DISABLE",
+    "CUDA_CACHE_PATH",
+    "CUDA_DEVICE_ORDER",
+    "CUDA_DISABLE_JIT",
+    "CUDA_DISABLE_PTX_JIT",
+    "CUDA_FORCE_JIT",
+    "CUDA_FORCE_PTX_JIT",
+    "CUDA_HOME",
+    "CUDA_MODULE_LOADING",
+    "CUDA_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "CUPY_NVCC_GENERATE_CODE",
+    "FLASHINFER_CUDA_ARCH_LIST",
+    "FLASH_ATTN_CUDA_ARCHS",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "NVIDIA_DRIVER_CAPABILITIES",
+    "NVIDIA_REQUIRE_CUDA",
+    "NVIDIA_VISIBLE_DEVICES",
+    "PYTORCH_NVML_BASED_CUDA_CHECK",
+    "TORCH_CUDA_ARCH_LIST",
+    "TRITON_LIBCUDA_PATH",
+    "TRITON_OVERRIDE_ARCH",
+    "TRITON_PTXAS_BLACKWELL_PATH",
+    "TRITON_PTXAS_PATH",
+    "VIRTUAL_ENV",
+    "XLA_FLAGS",
+)
+"""The variables that a record holds, where they are set."""
+
+# Distributions that hold GPU code, make it, or bring the libraries that it needs.
+_DISTRIBUTIONS = re.compile(
+    r"torch(?:vision|audio|ao)?|triton.*|vllm.*|flash(?:infer|-attn|attn).*|sgl-kernel|sglang.*|bitsandbytes|xformers|"
+    r"jax|jaxlib|jax-cuda.*|cupy.*|onnxruntime.*|tensorrt.*|llama-cpp-python|deepspeed|transformer-engine.*|apex|"
+    r"tensorflow.*|numba.*|cuda-.*|nvidia-.*|apache-tvm-ffi|tilelang|kernels|capably"
+)
+
+
+def look_at(machine: Machine, *, thorough: bool = True, toolkits: bool = True) -> System:
+    """Everything about *machine* that decides which GPU code runs on it.
+
+    Args:
+        machine: Where to look.
+        thorough: Ask the driver even where NVML and the documented rules leave no doubt about the devices.
+        toolkits: Look for compilers and distributions too.
+    """
+    found = look(machine, thorough=thorough) if machine.os_name.startswith("linux") else without_driver(machine)
+    located = find_compilers(machine) if toolkits else ()
+    compilers = tuple(one.toolkit for one in located)
+    return System(
+        machine=machine.processor,
+        os=machine.os_name,
+        os_release=machine.os_release,
+        libc=" ".join(part for part in platform.libc_ver() if part) or None,
+        python=platform.python_version(),
+        wsl=machine.wsl,
+        container=machine.container,
+        jetson=machine.jetson,
+        driver=_driver(found.state, jit_setting(machine.environ)),
+        driver_state=found.state,
+        devices=_devices_here(machine, found),
+        fleet=found.fleet,
+        visibility=found.visibility,
+        absence=found.absence,
+        toolkits=compilers,
+        environment=_environment(machine),
+        distributions=_distributions(machine) if toolkits else (),
+        findings=(*found.findings, *compiler_findings(compilers)),
+    )
+
+
+def without_driver(machine: Machine) -> Look:
+    """What is said where the driver cannot be asked yet: that, and nothing else."""
+    from capably.facts import DriverState, Visibility  # noqa: PLC0415 - for other systems only
+
+    message = FINDINGS["platform-not-probed"].message.format(platform=machine.os_name)
+    finding = Finding("platform-not-probed", "driver", message)
+    environ = machine.environ
+    visibility = Visibility(environ.get("CUDA_VISIBLE_DEVICES"), environ.get("CUDA_DEVICE_ORDER"))
+    return Look((), (), visibility, DriverState(), finding.code, (finding,))
+
+
+def _devices_here(machine: Machine, found: Look) -> tuple[Device, ...]:
+    """What this process sees: by its own driver, where that is initialised, since it has read the variables then."""
+    library = initialised_here(machine)
+    return found.devices if library is None else ask_in_process(library) or found.devices
+
+
+def jit_setting(environ: Mapping[str, str]) -> PtxJit:
+    """What the variables tell the driver about compiling PTX.
+
+    ``CUDA_DISABLE_JIT`` and ``CUDA_FORCE_JIT`` are the newer names.
+    """
+
+    def on(*names: str) -> bool:
+        return any(environ.get(name, "").strip() == "1" for name in names)
+
+    if on("CUDA_DISABLE_PTX_JIT", "CUDA_DISABLE_JIT"):
+        return PtxJit.DISABLED
+    return PtxJit.FORCED if on("CUDA_FORCE_PTX_JIT", "CUDA_FORCE_JIT") else PtxJit.ALLOWED
+
+
+def _driver(state: DriverState, jit: PtxJit) -> Driver | None:
+    """The kernel module's release decides about devices, the user library's CUDA version about PTX."""
+    release: DriverRelease | None = state.kernel_module or state.nvml or state.user_library
+    cuda: CudaVersion | None = state.cuda
+    return None if release is None and cuda is None else Driver(release, cuda, jit=jit)
+
+
+def _environment(machine: Machine) -> tuple[tuple[str, str], ...]:
+    found = {name: machine.environ[name] for name in VARIABLES if name in machine.environ}
+    return tuple((name, machine.shown_text(value)) for name, value in found.items())
+
+
+def _distributions(machine: Machine) -> tuple[tuple[str, str], ...]:
+    """Names and versions from the names of the metadata folders; the first on the path wins, as for imports."""
+    found: dict[str, str] = {}
+    for site in machine.paths:
+        for folder in sorted(Path(site).glob("*.dist-info")) if Path(site).is_dir() else ():
+            stem, _, version = folder.name.removesuffix(".dist-info").rpartition("-")
+            name = re.sub(r"[-_.]+", "-", stem).lower()
+            if _DISTRIBUTIONS.fullmatch(name):
+                found.setdefault(name, version)
+    return tuple(sorted(found.items()))
