@@ -60,14 +60,22 @@ class _GpuType(_ParamType):
     type=_GpuType(),
     metavar="GPU",
     envvar="CAPABLY_CHECK_GPU",
-    help="A product (RTX 5090, H100, T4), a capability (12.0, sm_120) or all; several with commas or by repeating.",
+    help="A product (RTX 5090, H100, T4), a capability (12.0, sm_120) or all; several with commas or by repeating. "
+    "Default: those of this machine that are visible, else all.",
 )
 @click.option(
     "--driver",
     metavar="VERSION",
     envvar=["CAPABLY_CHECK_DRIVER", "CAPABLY_DRIVER"],
     help="A driver release (550.54.14, R550) or the CUDA version that nvidia-smi shows (12.4). "
-    "Default: the newest known that serves each GPU.",
+    "Default: this machine's, else the newest known that serves each GPU.",
+)
+@click.option(
+    "--system",
+    "record",
+    metavar="FILE",
+    envvar=["CAPABLY_CHECK_SYSTEM", "CAPABLY_SYSTEM"],
+    help="A recorded machine, instead of this one.",
 )
 @click.option(
     "--python",
@@ -103,6 +111,7 @@ def check(  # noqa: PLR0917 - click passes options by name
     artifacts: tuple[str, ...],
     gpus: tuple[str, ...],
     driver: str | None,
+    record: str | None,
     python: str | None,
     fail_on: str | None,
     index_url: str | None,
@@ -129,7 +138,7 @@ def check(  # noqa: PLR0917 - click passes options by name
     from capably.cli.artifacts import read_artifacts, read_environment  # noqa: PLC0415 - see capably.cli.app
     from capably.report.answer import judge_all  # noqa: PLC0415 - as above
 
-    columns = _columns(gpus, driver, quiet=quiet)
+    columns = _columns(gpus, driver, record, quiet=quiet)
     failed = False
 
     def report(error: CapablyError) -> None:
@@ -182,16 +191,44 @@ def _announcer(*, quiet: bool) -> Callable[[str], None]:
     return lambda text: note(text, quiet=quiet)
 
 
-def _columns(gpus: tuple[str, ...], driver: str | None, *, quiet: bool) -> tuple[Gpu, ...]:
-    from capably.cli.targets import read_driver, read_gpus  # noqa: PLC0415 - see capably.cli.app
+def _columns(gpus: tuple[str, ...], driver: str | None, record: str | None, *, quiet: bool) -> tuple[Gpu, ...]:
+    """The devices that are meant, each with the driver that is taken to serve it."""
+    from capably import probe  # noqa: PLC0415 - see capably.cli.app
+    from capably.cli.targets import models, read_driver, read_gpus  # noqa: PLC0415 - as above
     from capably.knowledge import tables  # noqa: PLC0415 - as above
     from capably.report.answer import Gpu  # noqa: PLC0415 - as above
 
-    named: Driver | None = read_driver(driver) if driver is not None else None
-    devices: tuple[Device, ...] = read_gpus(gpus or ("all",))
-    if not gpus:
-        note("no GPU named: judging every capability from 7.0 that has a product; name yours with --gpu", quiet=quiet)
-    return tuple(Gpu(device, named or tables().newest_driver(device.capability)) for device in devices)
+    taken: Driver | None = read_driver(driver) if driver is not None else None
+    whose = "the recorded machine" if record else "this machine"
+    devices: tuple[Device, ...]
+    if gpus:
+        devices = read_gpus(gpus)
+        if taken is None:
+            taken = probe.load(record).driver if record else probe.kernel_driver()
+            if taken is not None:
+                note(f"by the driver of {whose}, {_driver_text(taken)}; name another with --driver", quiet=quiet)
+    else:
+        system = probe.load(record) if record else probe.system(thorough=False, toolkits=False)
+        taken = taken or system.driver
+        found = models(system.devices)
+        devices = tuple(device for device, _ in found)
+        if devices:
+            listed = ", ".join(f"{count} x {name}" if count > 1 else name for name, count in _names(found))
+            note(f"judging the GPUs of {whose}: {listed}", quiet=quiet)
+        else:
+            devices = read_gpus(("all",))
+            cause = next((f": {one.message}" for one in system.findings if one.code == system.absence), "")
+            note(f"no GPU of {whose} is visible{cause}", quiet=quiet)
+            note("judging every capability from 7.0 that has a product; name yours with --gpu", quiet=quiet)
+    return tuple(Gpu(device, taken or tables().newest_driver(device.capability)) for device in devices)
+
+
+def _names(found: Iterable[tuple[Device, int]]) -> list[tuple[str, int]]:
+    return [(device.name or str(device.capability), count) for device, count in found]
+
+
+def _driver_text(driver: Driver) -> str:
+    return str(driver.release) if driver.release else f"CUDA {driver.cuda}"
 
 
 def _exit_code(fail_on: str | None, coverages: Iterable[Coverage | None]) -> int:

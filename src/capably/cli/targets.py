@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from capably.knowledge import Product
 
-__all__ = ["AmbiguousNameError", "read_driver", "read_gpus"]
+__all__ = ["AmbiguousNameError", "models", "read_driver", "read_gpus"]
 
 _OLDEST_OF_ALL = ComputeCapability(7, 0)
 _EXPLICIT = re.compile(r"(?i)(?:sm_?|compute_?|cc ?)[0-9]{2,3}[a-z]?|[0-9]{1,2}\.[0-9][a-z]?")
@@ -118,6 +118,20 @@ def _by_capability(name: str) -> Device:
         error.add_note("a GPU has no suffix: `9.0`, not `9.0a`, which is what code is compiled for")
         raise
     return Device(capability, None, _hosts(_with(capability)), assumed=True)
+
+
+def models(devices: Iterable[Device]) -> tuple[tuple[Device, int], ...]:
+    """The different products among *devices* that were found, and how many there are of each."""
+    found: dict[Device, int] = {}
+    for device in devices:
+        try:
+            products = tables().find_products(device.name) if device.name else ()
+        except UnknownNameError:
+            products = ()
+        fitting = [product for product in products if product.capability == device.capability]
+        model = Device(device.capability, device.name, _hosts(fitting or _with(device.capability)))
+        found[model] = found.get(model, 0) + 1
+    return tuple(found.items())
 
 
 def read_driver(text: str) -> Driver:

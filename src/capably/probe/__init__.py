@@ -17,9 +17,9 @@ from capably.probe.machine import Machine
 from capably.probe.record import dumps, load, loads, save
 
 if TYPE_CHECKING:
-    from capably.facts import Device, System
+    from capably.facts import Device, Driver, System
 
-__all__ = ["Machine", "devices", "dumps", "load", "loads", "save", "system"]
+__all__ = ["Machine", "devices", "dumps", "kernel_driver", "load", "loads", "save", "system"]
 
 _REPLAY = "CAPABLY_SYSTEM"
 _PATIENCE = "CAPABLY_PROBE_TIMEOUT"
@@ -85,6 +85,25 @@ def devices(*, refresh: bool = False) -> tuple[Device, ...]:
         else:
             _known[key] = ()
     return _known[key]
+
+
+def kernel_driver(machine: Machine | None = None) -> Driver | None:
+    """The driver whose kernel module is loaded here, read from a file: nobody is asked.
+
+    Returns:
+        None where there is none, or where it does not say (the Windows Subsystem for Linux).
+    """
+    from capably.facts import Driver  # noqa: PLC0415 - see `system`
+    from capably.probe.settings import jit_setting  # noqa: PLC0415 - as above
+    from capably.version import DriverRelease  # noqa: PLC0415 - as above
+
+    here = machine or Machine()
+    text = here.kernel_module
+    try:
+        release = DriverRelease.parse(text) if text else None
+    except ParseError:
+        release = None
+    return Driver(release, jit=jit_setting(here.environ)) if release else None
 
 
 def _here(machine: Machine | None) -> Machine:

@@ -7,55 +7,18 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capably.facts import Driver, Finding, PtxJit, System
+from capably.facts import Driver, Finding, System
 from capably.probe.compilers import compiler_findings, find_compilers
 from capably.probe.fleet import Look, ask_in_process, initialised_here, look
+from capably.probe.settings import VARIABLES, jit_setting
 from capably.reasons import FINDINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from capably.facts import Device, DriverState
+    from capably.facts import Device, DriverState, PtxJit
     from capably.probe.machine import Machine
     from capably.version import CudaVersion, DriverRelease
 
-__all__ = ["VARIABLES", "jit_setting", "look_at", "without_driver"]
-
-VARIABLES = (
-    "BNB_CUDA_VERSION",
-    "CMAKE_CUDA_ARCHITECTURES",
-    "CONDA_PREFIX",
-    "CUDAARCHS",
-    "CUDACXX",
-    "CUDA_CACHE_DISABLE",
-    "CUDA_CACHE_PATH",
-    "CUDA_DEVICE_ORDER",
-    "CUDA_DISABLE_JIT",
-    "CUDA_DISABLE_PTX_JIT",
-    "CUDA_FORCE_JIT",
-    "CUDA_FORCE_PTX_JIT",
-    "CUDA_HOME",
-    "CUDA_MODULE_LOADING",
-    "CUDA_PATH",
-    "CUDA_VISIBLE_DEVICES",
-    "CUPY_NVCC_GENERATE_CODE",
-    "FLASHINFER_CUDA_ARCH_LIST",
-    "FLASH_ATTN_CUDA_ARCHS",
-    "LD_LIBRARY_PATH",
-    "LD_PRELOAD",
-    "NVIDIA_DRIVER_CAPABILITIES",
-    "NVIDIA_REQUIRE_CUDA",
-    "NVIDIA_VISIBLE_DEVICES",
-    "PYTORCH_NVML_BASED_CUDA_CHECK",
-    "TORCH_CUDA_ARCH_LIST",
-    "TRITON_LIBCUDA_PATH",
-    "TRITON_OVERRIDE_ARCH",
-    "TRITON_PTXAS_BLACKWELL_PATH",
-    "TRITON_PTXAS_PATH",
-    "VIRTUAL_ENV",
-    "XLA_FLAGS",
-)
-"""The variables that a record holds, where they are set."""
+__all__ = ["look_at", "without_driver"]
 
 # Distributions that hold GPU code, make it, or bring the libraries that it needs.
 _DISTRIBUTIONS = re.compile(
@@ -113,20 +76,6 @@ def _devices_here(machine: Machine, found: Look) -> tuple[Device, ...]:
     """What this process sees: by its own driver, where that is initialised, since it has read the variables then."""
     library = initialised_here(machine)
     return found.devices if library is None else ask_in_process(library) or found.devices
-
-
-def jit_setting(environ: Mapping[str, str]) -> PtxJit:
-    """What the variables tell the driver about compiling PTX.
-
-    ``CUDA_DISABLE_JIT`` and ``CUDA_FORCE_JIT`` are the newer names.
-    """
-
-    def on(*names: str) -> bool:
-        return any(environ.get(name, "").strip() == "1" for name in names)
-
-    if on("CUDA_DISABLE_PTX_JIT", "CUDA_DISABLE_JIT"):
-        return PtxJit.DISABLED
-    return PtxJit.FORCED if on("CUDA_FORCE_PTX_JIT", "CUDA_FORCE_JIT") else PtxJit.ALLOWED
 
 
 def _driver(state: DriverState, jit: PtxJit) -> Driver | None:
