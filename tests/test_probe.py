@@ -202,6 +202,37 @@ def test_what_nvml_refuses_is_asked_of_the_driver(tmp_path: Path) -> None:
     assert host.all_calls().count("cuInit") == 1
 
 
+def test_where_the_driver_sees_more_than_the_rules_say_the_driver_counts(tmp_path: Path) -> None:
+    host = Host(tmp_path / "a", (RTX3090, RTX4090))  # this driver lets kinds of entries mix, which is not documented
+    system, _ = look(host, tree(tmp_path, gpus=2, module="580.65.06", nodes=2), CUDA_VISIBLE_DEVICES="GPU-22222222,1")
+    assert [str(device.capability) for device in system.devices] == ["8.9", "8.6"]
+    assert system.visibility.confidence == "exact"
+    assert system.findings == ()
+    system, _ = look(host, tmp_path / "root", CUDA_VISIBLE_DEVICES="GPU-22222222,GPU-9")
+    assert [finding.code for finding in system.findings] == ["visible-entry-invalid"]
+
+
+def test_nvml_without_libcuda_is_no_gpu_for_cuda(tmp_path: Path) -> None:
+    host = Host(tmp_path / "a", (H100,), cuda=False)
+    (tmp_path / "a/lib/libcuda.so.1").write_text("no library")
+    root = tree(tmp_path, gpus=1, module="580.65.06", nodes=1)
+    system, _ = look(host, root, CUDA_VISIBLE_DEVICES="0")
+    assert system.absence == "driver-library-missing"
+    assert [device.name for device in system.fleet] == ["NVIDIA H100 80GB HBM3"]
+
+
+def test_a_library_beside_the_linker_is_found_where_wsl_keeps_it(tmp_path: Path) -> None:
+    root = tree(tmp_path, marks=("proc/sys/kernel/osrelease", "dev/dxg"))
+    host = Host(root, (T4,), library_folder="usr/lib/wsl/lib")
+    code = SYSTEM.replace('("libcuda.so.1",)', '("no.so", "/usr/lib/wsl/lib/libcuda.so.1")').replace(
+        '("libnvidia-ml.so.1",)', '("no.so", "/usr/lib/wsl/lib/libnvidia-ml.so.1")'
+    )
+    record = host.run(code, TREE=str(root), LD_LIBRARY_PATH="")["system"]
+    assert record["wsl"] is True
+    assert [device["name"] for device in record["devices"]] == ["Tesla T4"]
+    assert record["driver"]["release"] == "580.65.06"  # by NVML: there is no kernel module to ask
+
+
 # -- none
 
 
@@ -419,13 +450,17 @@ init()
 os.environ["CUDA_VISIBLE_DEVICES"] = "1"  # too late: the driver has read it
 import capably
 second = [[str(d.capability), d.via, d.confidence] for d in capably.devices()]
-say([PID, first, second, in_a_child(found), [d.via for d in capably.probe.system(toolkits=False).devices]])
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+record = capably.probe.system(toolkits=False)
+os.environ["CUDA_VISIBLE_DEVICES"] = "1"
+say([PID, first, second, in_a_child(found), [d.via for d in record.devices], record.absence])
 """
-    pid, first, second, forked, record = host.run(code)
+    pid, first, second, forked, record, absence = host.run(code)
     assert first == ["8.9", "7.5"]
     assert second == [["8.9", "cuda", "exact"], ["7.5", "cuda", "exact"]]
     assert forked == ["7.5"]  # a process of its own, where the variable is in force
     assert record == ["cuda", "cuda"]
+    assert absence is None
     assert host.calls(pid).count("cuInit") == 1  # its own
 
 

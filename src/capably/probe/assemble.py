@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import platform
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capably.facts import Driver, Finding, System
+from capably.facts import Confidence, Driver, Finding, System
 from capably.probe.compilers import compiler_findings, find_compilers
 from capably.probe.fleet import Look, ask_in_process, initialised_here, look
 from capably.probe.settings import VARIABLES, jit_setting
 from capably.reasons import FINDINGS
 
 if TYPE_CHECKING:
-    from capably.facts import Device, DriverState, PtxJit
+    from capably.facts import DriverState, PtxJit
     from capably.probe.machine import Machine
     from capably.version import CudaVersion, DriverRelease
 
@@ -37,6 +38,7 @@ def look_at(machine: Machine, *, thorough: bool = True, toolkits: bool = True) -
         toolkits: Look for compilers and distributions too.
     """
     found = look(machine, thorough=thorough) if machine.os_name.startswith("linux") else without_driver(machine)
+    found = _as_initialised(machine, found)
     located = find_compilers(machine) if toolkits else ()
     compilers = tuple(one.toolkit for one in located)
     return System(
@@ -50,7 +52,7 @@ def look_at(machine: Machine, *, thorough: bool = True, toolkits: bool = True) -
         jetson=machine.jetson,
         driver=_driver(found.state, jit_setting(machine.environ)),
         driver_state=found.state,
-        devices=_devices_here(machine, found),
+        devices=found.devices,
         fleet=found.fleet,
         visibility=found.visibility,
         absence=found.absence,
@@ -72,10 +74,15 @@ def without_driver(machine: Machine) -> Look:
     return Look((), (), visibility, DriverState(), finding.code, (finding,))
 
 
-def _devices_here(machine: Machine, found: Look) -> tuple[Device, ...]:
-    """What this process sees: by its own driver, where that is initialised, since it has read the variables then."""
+def _as_initialised(machine: Machine, found: Look) -> Look:
+    """*found* as this process sees it: by its own driver, where that is initialised, which has read the variables then."""
     library = initialised_here(machine)
-    return found.devices if library is None else ask_in_process(library) or found.devices
+    devices = () if library is None else ask_in_process(library)
+    if not devices:
+        return found
+    findings = tuple(finding for finding in found.findings if finding.code != found.absence)
+    visibility = replace(found.visibility, confidence=Confidence.EXACT, via="cuda")
+    return replace(found, devices=devices, visibility=visibility, absence=None, findings=findings)
 
 
 def _driver(state: DriverState, jit: PtxJit) -> Driver | None:

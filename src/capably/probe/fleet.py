@@ -73,8 +73,10 @@ def look(machine: Machine, *, thorough: bool) -> Look:
         devices = _from_cuda(answers.cuda["devices"], inventory)
         seen = Seen(devices, Confidence.EXACT)
         findings += _disagreements(answers.cuda["devices"], inventory)
-        if inventory:
-            findings += parse_visible(value, inventory, order).findings
+        by_rules = parse_visible(value, inventory, order)
+        # Where the driver sees something else than the rules say, what they have to say is no finding.
+        if {device.uuid for device in by_rules.devices} == {device.uuid for device in devices}:
+            findings += by_rules.findings if inventory else ()
         via = "cuda"
     else:
         blocked = bool(answers.failures) or _library_missing(answers)
