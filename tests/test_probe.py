@@ -233,6 +233,27 @@ def test_a_library_beside_the_linker_is_found_where_wsl_keeps_it(tmp_path: Path)
     assert record["driver"]["release"] == "580.65.06"  # by NVML: there is no kernel module to ask
 
 
+def test_check_judges_for_the_gpus_that_it_finds(tmp_path: Path) -> None:
+    host = Host(tmp_path, (RTX3090, RTX4090))
+    code = """
+import io, sys
+from contextlib import redirect_stdout, redirect_stderr
+from capably.cli import main
+out, err = io.StringIO(), io.StringIO()
+with redirect_stdout(out), redirect_stderr(err):
+    code = main(["check", os.environ["FILE"], "--json"])
+answer = json.loads(out.getvalue())
+say([PID, code, [[g["name"], g["assumed"], g["driver"]["cuda"]] for g in answer["gpus"]],
+     [r["coverage"] for r in answer["results"]], err.getvalue()])
+"""
+    (tmp_path / "x.ptx").write_text(".version 8.0\n.target sm_89\n.address_size 64\n.visible .entry k()\n{\nret;\n}\n")
+    pid, status, gpus, coverage, said = host.run(code, FILE=str(tmp_path / "x.ptx"))
+    assert (status, coverage) == (0, ["full", "none"])
+    assert gpus == [["NVIDIA GeForce RTX 4090", False, "13.0"], ["NVIDIA GeForce RTX 3090", False, "13.0"]]
+    assert said == "note: judging the GPUs of this machine: NVIDIA GeForce RTX 4090, NVIDIA GeForce RTX 3090\n"
+    untouched(host, pid)
+
+
 # -- none
 
 
