@@ -23,13 +23,15 @@ from capably.cli import app, console, main
 from capably.cli.artifacts import read_artifacts
 from capably.cli.check import check as check_command
 from capably.cli.environment import EnvironmentProblem, distributions, find_environment
-from capably.cli.targets import AmbiguousNameError, read_driver, read_gpus
+from capably.cli.targets import AmbiguousNameError, models, read_driver, read_gpus
 from capably.errors import CapablyError, FetchError, ParseError, ScanError, UnknownNameError
+from capably.facts import Device
 from capably.knowledge import tables
 from capably.report.machine import schema
 from capably.version import CudaVersion, DriverRelease
 
 SCHEMA = schema()
+SYSTEMS = Path(__file__).parent / "data/systems"
 Captured = pytest.CaptureFixture[str]
 
 
@@ -38,6 +40,8 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if name.startswith("CAPABLY_") or name in ("VIRTUAL_ENV", "CONDA_PREFIX", "NO_COLOR", "FORCE_COLOR"):
             monkeypatch.delenv(name)
+    # A machine without a GPU, whatever the machine is that runs this.
+    monkeypatch.setenv("CAPABLY_SYSTEM", str(SYSTEMS / "none.json"))
 
 
 def make(folder: Path, name: str, *targets: str, version: str = "1.0") -> Path:
@@ -367,7 +371,9 @@ def test_without_gpu_all_are_judged_and_said(hopper: Path, capsys: Captured) -> 
     assert main(["check", str(hopper), "--json"]) == 0
     shown = capsys.readouterr()
     assert shown.err == (
-        "note: no GPU named: judging every capability from 7.0 that has a product; name yours with --gpu\n"
+        "note: no GPU of the recorded machine is visible: the kernel lists no NVIDIA GPU on the PCI bus, and no driver "
+        "is loaded for one\n"
+        "note: judging every capability from 7.0 that has a product; name yours with --gpu\n"
     )
     capabilities = [gpu["capability"] for gpu in json.loads(shown.out)["gpus"]]
     assert capabilities[0] == "7.0"
@@ -764,3 +770,79 @@ def test_errors_keep_their_hints(monkeypatch: pytest.MonkeyPatch, capsys: Captur
     monkeypatch.setattr("capably.knowledge.Tables.find_products", lambda *_: fail(""))
     assert main(["gpus", "x"]) == 2
     assert capsys.readouterr().err == "error: could not fetch `x==1`: no network\nhint: try later\n"
+
+
+# -- the machine
+
+
+def test_without_gpu_those_of_the_machine_are_judged_by_its_driver(hopper: Path, capsys: Captured) -> None:
+    record = str(SYSTEMS / "h100x2-r535.json")
+    assert main(["check", str(hopper), "--system", record, "--json"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == "note: judging the GPUs of the recorded machine: 2 x NVIDIA H100 80GB HBM3\n"
+    answer = json.loads(shown.out)
+    jsonschema.validate(answer, SCHEMA)
+    assert answer["gpus"] == [
+        {
+            "name": "NVIDIA H100 80GB HBM3",
+            "capability": "9.0",
+            "assumed": False,
+            "driver": {"release": "535.183.01", "cuda": "12.2", "assumed": False},
+        }
+    ]
+    assert main(["check", str(hopper), "--system", record, "-q"]) == 0
+    text = capsys.readouterr().out
+    assert "H100 80GB" in text
+    assert "NVIDIA" not in text
+    assert "535.183.01 (CUDA 12.2)" in text
+    assert "assumed" not in text
+
+
+def test_two_cards_are_two_columns_in_cudas_order(
+    hopper: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("CAPABLY_SYSTEM", str(SYSTEMS / "rtx-3090-4090.json"))
+    assert main(["check", str(hopper), "--json", "-q", "--driver", "550.54.14"]) == 0
+    answer = document(capsys)
+    assert [gpu["capability"] for gpu in answer["gpus"]] == ["8.9", "8.6"]
+    assert {gpu["driver"]["release"] for gpu in answer["gpus"]} == {"550.54.14"}
+
+
+@pytest.mark.parametrize(("record", "cause"), [("hidden", "CUDA_VISIBLE_DEVICES=''"), ("forward-compat", "804")])
+def test_no_visible_gpu_says_why(hopper: Path, capsys: Captured, record: str, cause: str) -> None:
+    assert main(["check", str(hopper), "--system", str(SYSTEMS / f"{record}.json"), "--json"]) == 0
+    shown = capsys.readouterr()
+    assert "no GPU of the recorded machine is visible" in shown.err
+    assert cause in shown.err
+    assert len(json.loads(shown.out)["gpus"]) > 8
+
+
+def test_a_named_gpu_is_judged_by_the_driver_of_the_machine(hopper: Path, capsys: Captured) -> None:
+    record = str(SYSTEMS / "h100x2-r535.json")
+    assert main(["check", str(hopper), "--system", record, "--gpu", "H100", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert "by the driver of the recorded machine, 535.183.01" in shown.err
+    assert json.loads(shown.out)["gpus"][0]["driver"]["release"] == "535.183.01"
+
+
+def test_a_record_that_cannot_be_read_is_wrong_use(hopper: Path, tmp_path: Path, capsys: Captured) -> None:
+    assert main(["check", str(hopper), "--system", str(tmp_path / "none.json")]) == 2
+    assert "none.json: No such file" in capsys.readouterr().err
+
+
+def test_models_keep_what_is_known_of_the_product() -> None:
+    thor = Device(ComputeCapability(11, 0), "NVIDIA Thor", ordinal=0)
+    unheard = Device(ComputeCapability(9, 0), "NVIDIA of tomorrow")
+    found = models((thor, unheard, unheard))
+    assert [(device.hosts, count) for device, count in found] == [(("aarch64",), 1), ((), 2)]
+    assert not any(device.assumed for device, _ in found)
+
+
+def test_this_machine_is_looked_at_where_nothing_else_is_named(
+    hopper: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.delenv("CAPABLY_SYSTEM")
+    assert main(["check", str(hopper), "--json"]) == 0
+    shown = capsys.readouterr()
+    assert "this machine" in shown.err
+    jsonschema.validate(json.loads(shown.out), SCHEMA)

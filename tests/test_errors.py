@@ -16,6 +16,7 @@ EXAMPLES = {
     errors.ParseError: ("target", "sm_9x", 4, 5, "a digit"),
     errors.UnknownNameError: ("GPU", "RTX 5900", ("RTX 5090",)),
     errors.TableError: ("drivers", "row", "it cites no source"),
+    errors.RecordError: ("$.devices[0].capability", "is missing"),
     errors.FetchError: ("x==1", "no wheel", "try another"),
     errors.ScanError: ("a.whl!/x.so", "is not there", 12),
     errors.TruncatedError: ("a.so", "ends early", None),

@@ -84,6 +84,10 @@ def test_the_layers_hold(copy: Path) -> None:
         ("engine.py", "import subprocess"),
         ("knowledge.py", "import capably.engine"),  # upwards
         ("scanner/__init__.py", "import capably.engine"),  # looking never judges
+        ("probe/__init__.py", "import capably.engine"),
+        ("probe/__init__.py", "import capably.scanner"),  # neighbours are strangers
+        ("scanner/__init__.py", "import ctypes"),  # reading runs nothing
+        ("probe/child.py", "import capably.facts"),  # it runs without site-packages
         ("facts.py", "import capably.reasons"),  # neighbours are strangers
         ("newcomer.py", "import capably.errors"),  # a module without a place
     ],

@@ -19,7 +19,7 @@ import pytest
 from test_scanner_distribution import install
 
 from capably.errors import ScanError
-from capably.facts import Artifact, to_json
+from capably.facts import Artifact, to_object
 from capably.scanner import DEFAULT_LIMITS, Limits, remember, scan, scan_distribution
 from capably.scanner.tally import Job
 from capably.store import Store
@@ -158,7 +158,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path, store: Store) -> None:
     path.write_bytes(same_size)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # as some tools do
     assert scan(path, store=store) == scan(path)
-    assert "sm_89" in json.dumps(to_json(scan(path, store=store)))
+    assert "sm_89" in json.dumps(to_object(scan(path, store=store)))
     other = tmp_path / "new"
     other.write_bytes(TWO)
     other.replace(path)
@@ -434,7 +434,7 @@ def test_no_store_is_no_reason_to_fail(artifact: Path, tmp_path: Path) -> None:
 WORKER = """
 import json, sys
 from pathlib import Path
-from capably.facts import to_json
+from capably.facts import to_object
 from capably.scanner import scan
 from capably.store import Store
 
@@ -447,7 +447,7 @@ print("ready", flush=True)
 sys.stdin.read(1)
 for turn in range(2):
     for path in paths:
-        results.setdefault(path.name, []).append(to_json(scan(path, store=Store(root))))
+        results.setdefault(path.name, []).append(to_object(scan(path, store=Store(root))))
 Path(out).write_text(json.dumps(results))
 """
 
@@ -466,7 +466,7 @@ def twenty_files(folder: Path) -> dict[str, Artifact]:
 @pytest.mark.skipif(os.name != "posix", reason="kills by signal")
 def test_fifty_processes_a_third_of_them_killed(tmp_path: Path, store: Store) -> None:
     files = tmp_path / "files"
-    right = {name: json.loads(json.dumps(to_json(artifact))) for name, artifact in twenty_files(files).items()}
+    right = {name: json.loads(json.dumps(to_object(artifact))) for name, artifact in twenty_files(files).items()}
     assert len(right) == 20
     (tmp_path / "out").mkdir()
     time.sleep(2.1)  # what was changed less than two seconds ago is not kept
@@ -511,4 +511,4 @@ def test_fifty_processes_a_third_of_them_killed(tmp_path: Path, store: Store) ->
     assert verification.removed == 0
     assert verification.sound == 30  # one for each file, and one for the content of each wheel
     for name, artifact in right.items():
-        assert json.loads(json.dumps(to_json(scan(files / name, store=store)))) == artifact
+        assert json.loads(json.dumps(to_object(scan(files / name, store=store)))) == artifact

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from capably.engine import Coverage, Verdict, judge
     from capably.errors import CapablyError, ParseError, ScanError
     from capably.facts import Artifact, Device, Driver
+    from capably.probe import devices
     from capably.reasons import Outcome
     from capably.scanner import scan
 
@@ -31,6 +32,7 @@ __all__ = [
     "Target",
     "Verdict",
     "__version__",
+    "devices",
     "judge",
     "scan",
 ]
@@ -47,6 +49,7 @@ _HOME = {
     "ScanError": "errors",
     "Target": "arch",
     "Verdict": "engine",
+    "devices": "probe",
     "judge": "engine",
     "scan": "scanner",
 }

@@ -6,6 +6,7 @@
     ├── ParseError        (ValueError)    text is not in the grammar; points at the character
     ├── UnknownNameError  (LookupError)   a well-formed name that no table knows; with suggestions
     ├── TableError        (ValueError)    a knowledge table breaks its own rules
+    ├── RecordError       (ValueError)    a recorded system is not what it should be; names the place
     ├── FetchError        (RuntimeError)  a distribution could not be had from the package index
     └── ScanError                         an input could not be read at all
         ├── TruncatedError                it ends before its own headers say it should
@@ -25,6 +26,7 @@ __all__ = [
     "FetchError",
     "LimitError",
     "ParseError",
+    "RecordError",
     "ScanError",
     "TableError",
     "TruncatedError",
@@ -108,6 +110,26 @@ class TableError(CapablyError, ValueError):
 
     def __str__(self) -> str:
         return f"table `{self.table}`{f', row {self.row}' if self.row else ''}: {self.rule}"
+
+
+class RecordError(CapablyError, ValueError):
+    """A recorded fact is not what it should be.
+
+    Attributes:
+        place: Where: ``$.devices[0].capability``, with the file before it where there is one.
+        problem: What is wrong there, in a few words.
+
+    >>> print(RecordError("$.devices[0].capability", "is missing"))
+    $.devices[0].capability: is missing
+    """
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(place, problem)
+        self.place = place
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.problem}"
 
 
 class FetchError(CapablyError, RuntimeError):

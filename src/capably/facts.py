@@ -1,31 +1,34 @@
 """What was observed: records without opinions.
 
-Files are scanned into images, fatbins, libraries and artifacts; machines into devices and drivers. All
-records are frozen and hashable, so that thousands of equal fatbins are one record and a count, and so that
-an answer can be replayed from its facts.
+Files are scanned into images, fatbins, libraries and artifacts; machines into systems with their devices,
+drivers and toolkits. All records are frozen and hashable, so that thousands of equal fatbins are one record
+and a count, and so that an answer can be replayed from its facts. `to_object` and `from_object` turn any of
+them into plain JSON values and back.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import enum
-from dataclasses import MISSING, dataclass, fields
-from functools import cache, lru_cache
-from types import UnionType
-from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+import functools
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from capably.arch import ComputeCapability, Target
+from capably.errors import ParseError, RecordError
 from capably.version import CudaVersion, DriverRelease, PtxVersion
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = [
     "Artifact",
     "ArtifactKind",
     "BareImages",
     "Compression",
+    "Confidence",
     "Device",
     "Driver",
+    "DriverState",
     "Fatbin",
     "FatbinGroup",
     "Finding",
@@ -33,8 +36,12 @@ __all__ = [
     "ImageKind",
     "Library",
     "PtxJit",
-    "from_json",
-    "to_json",
+    "System",
+    "Toolkit",
+    "ToolkitKind",
+    "Visibility",
+    "from_object",
+    "to_object",
 ]
 
 
@@ -211,9 +218,20 @@ class Artifact:
     sha256: str | None = None
 
 
+class Confidence(enum.StrEnum):
+    """How sure a fact about the machine is, best first."""
+
+    EXACT = "exact"  # whoever decides it was asked: the driver
+    PARSED = "parsed"  # follows from documented rules
+    ASSUMED = "assumed"  # likely, but only a real driver could settle it
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """A GPU that is there, or that is assumed to be.
+
+    Only the capability decides about GPU code; everything behind `assumed` identifies or describes a device
+    that was found, and is None where nobody said it.
 
     Attributes:
         capability: Its compute capability.
@@ -221,12 +239,37 @@ class Device:
         hosts: Processors of the machines that it comes in, where that is fixed (``("aarch64",)`` for a
             Jetson); empty where it is not.
         assumed: It was named, not found.
+        ordinal: CUDA's number for it in the process that asked.
+        uuid: ``GPU-…`` or, for a slice, ``MIG-…``.
+        pci: ``0000:41:00.0``; that of the whole GPU for a slice.
+        memory_bytes: Of the device, or of the slice.
+        multiprocessors: As CUDA counts them.
+        integrated: It shares its memory with the host.
+        mig_mode: The GPU is partitioned.
+        mig_profile: For a slice, what it is: ``1g.5gb``.
+        via: Who said so: ``cuda``, ``nvml`` or both (``cuda+nvml``).
+        confidence: Of the ordinal. What the device is was always asked of a driver library.
     """
 
     capability: ComputeCapability
     name: str | None = None
     hosts: tuple[str, ...] = ()
     assumed: bool = False
+    ordinal: int | None = None
+    uuid: str | None = None
+    pci: str | None = None
+    memory_bytes: int | None = None
+    multiprocessors: int | None = None
+    integrated: bool | None = None
+    mig_mode: bool | None = None
+    mig_profile: str | None = None
+    via: str | None = None
+    confidence: Confidence | None = None
+
+    @property
+    def model(self) -> Device:
+        """What is the same for equal products: enough to judge code, nothing that tells two of them apart."""
+        return Device(self.capability, self.name, self.hosts, self.assumed)
 
 
 class PtxJit(enum.StrEnum):
@@ -263,143 +306,235 @@ class Driver:
             raise ValueError("a driver needs a release or a CUDA version")
 
 
-# -- JSON
+@dataclass(frozen=True, slots=True)
+class DriverState:
+    """How the parts of an installed driver are. None where nobody could say.
+
+    Attributes:
+        kernel_module: Release of the loaded kernel module.
+        user_library: Release of the libcuda that is found first, from its file name.
+        cuda: What that libcuda says that it supports.
+        library_path: Where it is, without names of people.
+        nvml: Release that NVML names.
+        compat: The libcuda is that of a forward-compatibility package.
+        error: What cuInit returned, other than 0; the number of a CUresult.
+        nvml_error: What nvmlInit returned, other than 0; the number of an nvmlReturn_t.
+        nodes: Device files of GPUs are there.
+        on_bus: NVIDIA GPUs on the bus, as the kernel lists them; None where that is not how they are attached.
+    """
+
+    kernel_module: DriverRelease | None = None
+    user_library: DriverRelease | None = None
+    cuda: CudaVersion | None = None
+    library_path: str | None = None
+    nvml: DriverRelease | None = None
+    compat: bool = False
+    error: int | None = None
+    nvml_error: int | None = None
+    nodes: bool | None = None
+    on_bus: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """What decides which devices a process sees, and in which order.
+
+    Attributes:
+        visible_devices: ``CUDA_VISIBLE_DEVICES``; None where it is not set.
+        device_order: ``CUDA_DEVICE_ORDER``; None where it is not set.
+        confidence: Of the list of devices.
+        via: Who told: ``cuda`` (the driver was asked), ``rules`` (documented rules were applied).
+    """
+
+    visible_devices: str | None = None
+    device_order: str | None = None
+    confidence: Confidence = Confidence.PARSED
+    via: str = "rules"
+
+
+class ToolkitKind(enum.StrEnum):
+    """A program or library that makes GPU code."""
+
+    NVCC = "nvcc"
+    PTXAS = "ptxas"
+    NVRTC = "nvrtc"
+
+
+@dataclass(frozen=True, slots=True)
+class Toolkit:
+    """A compiler that is installed.
+
+    Attributes:
+        kind: Which one.
+        path: Where, without names of people.
+        via: By which routes it was found, first the one that comes first: ``PATH``, ``CUDA_HOME``, ``wheel``.
+        cuda: The CUDA version that it belongs to.
+        version: In full, as it says itself or as its package does: ``13.0.88``.
+        used_by: Who would use it as things are: ``shell``, ``torch``, ``triton``, ``jax``.
+        targets: What it can emit, by its own list; None where it was not asked or did not answer.
+        host_gcc: The newest GCC that it accepts, where its headers say so.
+    """
+
+    kind: ToolkitKind
+    path: str
+    via: tuple[str, ...] = ()
+    cuda: CudaVersion | None = None
+    version: str | None = None
+    used_by: tuple[str, ...] = ()
+    targets: tuple[Target, ...] | None = None
+    host_gcc: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One machine as one process sees it: what `capably doctor --save` writes and `--system` replays.
+
+    No host name, no user name and no path outside of the environment and of where systems keep software is
+    in it.
+
+    Attributes:
+        schema: Of this record.
+        machine: Its processor, as in platform tags: ``x86_64``.
+        os: ``linux``, ``win32``, ``darwin``.
+        os_release: Distribution and version: ``ubuntu 24.04``.
+        libc: ``glibc 2.39``.
+        python: Version of the interpreter.
+        wsl: It is the Windows Subsystem for Linux.
+        container: What kind of container it is; None outside of one.
+        jetson: It is a Tegra system, whose GPU is not on the PCI bus.
+        driver: What would load code; None where none is installed, or none answers.
+        driver_state: How its parts are.
+        devices: Those that this process would see, as CUDA numbers them.
+        fleet: All that the machine has, as far as the driver libraries list them, by PCI address.
+        visibility: What decided between the two.
+        absence: Code of the finding that says why no device is visible; None where one is.
+        toolkits: The compilers.
+        environment: Variables that matter, with their values.
+        distributions: Installed distributions that matter, with their versions.
+        findings: What was noticed, that about the absence first.
+    """
+
+    schema: int = 1
+    machine: str = ""
+    os: str = ""
+    os_release: str | None = None
+    libc: str | None = None
+    python: str = ""
+    wsl: bool = False
+    container: str | None = None
+    jetson: bool = False
+    driver: Driver | None = None
+    driver_state: DriverState = DriverState()
+    devices: tuple[Device, ...] = ()
+    fleet: tuple[Device, ...] = ()
+    visibility: Visibility = Visibility()
+    absence: str | None = None
+    toolkits: tuple[Toolkit, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    distributions: tuple[tuple[str, str], ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Records as plain JSON values, and back
 
 _Record = TypeVar("_Record")
-_MOST_TEXTS = 4_096
+
+# Written as people write them, and read by their own parsers.
+_AS_TEXT = (ComputeCapability, Target, CudaVersion, DriverRelease, PtxVersion)
 
 
-def to_json(record: object) -> Any:  # noqa: ANN401 - what `json` takes has no type
-    """A record of this module as what `json.dumps` takes.
-
-    Records are objects without the fields that have their default, version numbers are arrays of numbers,
-    targets and capabilities are texts.
-
-    Raises:
-        ValueError: It is no such record.
-    """
-    kind: Any = type(record)
-    if kind not in _RECORDS:
-        raise ValueError(f"not a record: {kind.__name__}")
-    return _codec(kind)[0](record)
-
-
-def from_json(kind: type[_Record], value: object) -> _Record:
-    """The record that `to_json` made *value* of.
-
-    Args:
-        kind: Its class.
-        value: What `json.loads` gave.
+def to_object(record: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    """*record* as dictionaries, lists, texts, numbers, booleans and None.
 
     Raises:
-        ValueError: It is not such a record: a field is missing, unknown or of another type.
+        TypeError: It holds something that is no record.
+
+    >>> to_object(Device(ComputeCapability(9, 0), "H100"))["capability"]
+    '9.0'
     """
-    asked: Any = kind
-    if asked not in _RECORDS:
-        raise ValueError(f"not a kind of record: {asked.__name__}")
-    try:
-        result: _Record = _codec(asked)[1](value)
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"not a record: {type(error).__name__}: {error}") from None
+    if isinstance(record, enum.Enum):
+        return record.value
+    if record is None or isinstance(record, (bool, int, str)):
+        return record
+    if isinstance(record, _AS_TEXT):
+        return str(record)
+    if isinstance(record, tuple):
+        return [to_object(item) for item in record]
+    if dataclasses.is_dataclass(record):
+        return {field.name: to_object(getattr(record, field.name)) for field in dataclasses.fields(record)}
+    raise TypeError(f"no record: {type(record).__name__}")
+
+
+def from_object(kind: type[_Record], value: object) -> _Record:
+    """The record of *kind* that *value* describes, the reverse of `to_object`.
+
+    Strict: an unknown name, a missing one without a default, or a value of another type is refused.
+
+    Raises:
+        RecordError: *value* does not describe such a record; it names the place.
+
+    >>> from_object(CudaVersion, "12.4")
+    CudaVersion(major=12, minor=4)
+    """
+    result: _Record = _read(kind, value, "$")
     return result
 
 
-if TYPE_CHECKING:
-    _Coder = Callable[[Any], Any]
+@functools.cache
+def _fields(kind: type) -> tuple[tuple[str, Any, bool], ...]:
+    """Name, type and whether it may be left out, for each field of a record."""
+    hints = typing.get_type_hints(kind)
+    return tuple(
+        (field.name, hints[field.name], field.default is not dataclasses.MISSING) for field in dataclasses.fields(kind)
+    )
 
-_RECORDS: frozenset[type] = frozenset(
-    (Artifact, BareImages, Device, Driver, Fatbin, FatbinGroup, Finding, Image, Library)
-)
-_NUMBERS: tuple[type, ...] = (CudaVersion, DriverRelease, PtxVersion)
-_TEXTS: tuple[type, ...] = (ComputeCapability, Target)
 
-
-@cache
-def _codec(kind: Any) -> tuple[_Coder, _Coder]:  # noqa: ANN401 - an annotation may be anything
-    """What writes and what reads a value that is annotated with *kind*."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin in (Union, UnionType):
-        (inner,) = (argument for argument in arguments if argument is not type(None))
-        return _optional(*_codec(inner))
+def _read(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401 - a type and a value of it
+    origin = typing.get_origin(kind)
+    if origin is types.UnionType:  # only ever `X | None`
+        inner = next(option for option in typing.get_args(kind) if option is not types.NoneType)
+        return None if value is None else _read(inner, value, place)
     if origin is tuple:
-        if arguments[-1] is Ellipsis:
-            return _many(*_codec(arguments[0]))
-        return _fixed(tuple(_codec(argument) for argument in arguments))
-    if kind in (bool, int, str):
-        exactly = _exactly(kind)
-        return exactly, exactly
-    if kind in _TEXTS:
-        parse = lru_cache(_MOST_TEXTS)(kind.parse)
-        text = _exactly(str)
-
-        def read_text(value: Any) -> Any:  # noqa: ANN401 - as above
-            result = parse(text(value))
-            if str(result) != value:
-                raise ValueError(f"not as it is written: {value}")
-            return result
-
-        return str, lru_cache(_MOST_TEXTS)(read_text)
-    if issubclass(kind, enum.Enum):
-        members = {member.value: member for member in kind}
-        return (lambda member: member.value), members.__getitem__
-    if kind in _NUMBERS:
-        names = tuple(field.name for field in fields(kind))
-        _, read = _fixed((_codec(int),) * len(names))
-        return (lambda value: [getattr(value, name) for name in names]), (lambda value: kind(*read(value)))
-    return _object(kind)
-
-
-def _exactly(kind: type) -> _Coder:
-    def check(value: Any) -> Any:  # noqa: ANN401 - as above
-        if type(value) is not kind:
-            raise ValueError(f"expected {kind.__name__}, not {type(value).__name__}")
-        return value
-
-    return check
+        if not isinstance(value, list):
+            raise RecordError(place, "a list was expected")
+        options = typing.get_args(kind)
+        if options[-1] is not Ellipsis and len(options) != len(value):
+            raise RecordError(place, f"a list of {len(options)} was expected")
+        options = (options[0],) * len(value) if options[-1] is Ellipsis else options
+        return tuple(
+            _read(option, item, f"{place}[{index}]")
+            for index, (option, item) in enumerate(zip(options, value, strict=True))
+        )
+    if kind in _AS_TEXT or issubclass(kind, enum.StrEnum):
+        if not isinstance(value, str):
+            raise RecordError(place, "a text was expected")
+        try:
+            return kind.parse(value) if kind in _AS_TEXT else kind(value)
+        except ParseError as error:
+            raise RecordError(place, str(error).splitlines()[0]) from error
+        except ValueError as error:
+            raise RecordError(place, str(error)) from error
+    if dataclasses.is_dataclass(kind):
+        return _read_fields(kind, value, place)
+    if type(value) is not kind:  # True is an int, but no number of anything
+        raise RecordError(place, f"{kind.__name__} was expected")
+    return value
 
 
-def _optional(write: _Coder, read: _Coder) -> tuple[_Coder, _Coder]:
-    return (lambda value: None if value is None else write(value)), (
-        lambda value: None if value is None else read(value)
-    )
-
-
-def _many(write: _Coder, read: _Coder) -> tuple[_Coder, _Coder]:
-    array = _exactly(list)
-    return (lambda values: [write(value) for value in values]), (
-        lambda values: tuple([read(value) for value in array(values)])
-    )
-
-
-def _fixed(codecs: tuple[tuple[_Coder, _Coder], ...]) -> tuple[_Coder, _Coder]:
-    array = _exactly(list)
-
-    def write(values: Any) -> Any:  # noqa: ANN401 - as above
-        return [codec[0](value) for codec, value in zip(codecs, values, strict=True)]
-
-    def read(values: Any) -> Any:  # noqa: ANN401 - as above
-        return tuple(codec[1](value) for codec, value in zip(codecs, array(values), strict=True))
-
-    return write, read
-
-
-def _object(kind: Any) -> tuple[_Coder, _Coder]:  # noqa: ANN401 - a dataclass
-    hints = get_type_hints(kind)
-    rows = [(field.name, field.default, *_codec(hints[field.name])) for field in fields(kind)]
-    readers = {name: read for name, _, _, read in rows}
-    required = frozenset(name for name, default, _, _ in rows if default is MISSING)
-    mapping = _exactly(dict)
-
-    def write(record: Any) -> Any:  # noqa: ANN401 - as above
-        return {
-            name: encode(value)
-            for name, default, encode, _ in rows
-            if (value := getattr(record, name)) != default or default is MISSING
-        }
-
-    def read(value: Any) -> Any:  # noqa: ANN401 - as above
-        if not required <= mapping(value).keys():
-            raise ValueError(f"a {kind.__name__} lacks {', '.join(sorted(required - value.keys()))}")
-        return kind(**{name: readers[name](item) for name, item in value.items()})
-
-    return write, read
+def _read_fields(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401 - as above
+    if not isinstance(value, dict):
+        raise RecordError(place, "an object was expected")
+    left = dict(value)
+    found = {}
+    for name, option, optional in _fields(kind):
+        if name in left:
+            found[name] = _read(option, left.pop(name), f"{place}.{name}")
+        elif not optional:
+            raise RecordError(f"{place}.{name}", "is missing")
+    if left:
+        raise RecordError(f"{place}.{min(left, key=str)}", "is not known")
+    try:
+        return kind(**found)
+    except ValueError as error:
+        raise RecordError(place, str(error)) from error

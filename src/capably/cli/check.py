@@ -59,14 +59,22 @@ class _GpuType(_ParamType):
     type=_GpuType(),
     metavar="GPU",
     envvar="CAPABLY_CHECK_GPU",
-    help="A product (RTX 5090, H100, T4), a capability (12.0, sm_120) or all; several with commas or by repeating.",
+    help="A product (RTX 5090, H100, T4), a capability (12.0, sm_120) or all; several with commas or by repeating. "
+    "Default: those of this machine that are visible, else all.",
 )
 @click.option(
     "--driver",
     metavar="VERSION",
     envvar=["CAPABLY_CHECK_DRIVER", "CAPABLY_DRIVER"],
     help="A driver release (550.54.14, R550) or the CUDA version that nvidia-smi shows (12.4). "
-    "Default: the newest known that serves each GPU.",
+    "Default: this machine's, else the newest known that serves each GPU.",
+)
+@click.option(
+    "--system",
+    "record",
+    metavar="FILE",
+    envvar=["CAPABLY_CHECK_SYSTEM", "CAPABLY_SYSTEM"],
+    help="A recorded machine, instead of this one.",
 )
 @click.option(
     "--fail-on",
@@ -81,6 +89,7 @@ def check(  # noqa: PLR0917 - click passes options by name
     artifacts: tuple[str, ...],
     gpus: tuple[str, ...],
     driver: str | None,
+    record: str | None,
     fail_on: str | None,
     verbose: bool,
     reader: Reader,
@@ -104,7 +113,7 @@ def check(  # noqa: PLR0917 - click passes options by name
     from capably.report.answer import judge_all  # noqa: PLC0415 - as above
 
     try:
-        columns = _columns(gpus, driver, quiet=quiet)
+        columns = _columns(gpus, driver, record, quiet=quiet)
     except CapablyError as error:
         if artifacts and (text := unquoted(gpus, artifacts)):
             error.add_note(text)
@@ -129,19 +138,47 @@ def check(  # noqa: PLR0917 - click passes options by name
     return _exit_code(fail_on, (_level(result) for _, result in answer.results))
 
 
-def _columns(gpus: tuple[str, ...], driver: str | None, *, quiet: bool) -> tuple[Gpu, ...]:
-    from capably.cli.targets import read_driver, read_gpus  # noqa: PLC0415 - see capably.cli.app
+def _columns(gpus: tuple[str, ...], driver: str | None, record: str | None, *, quiet: bool) -> tuple[Gpu, ...]:
+    """The devices that are meant, each with the driver that is taken to serve it."""
+    from capably import probe  # noqa: PLC0415 - see capably.cli.app
+    from capably.cli.targets import models, read_driver, read_gpus  # noqa: PLC0415 - as above
     from capably.knowledge import Standing, tables  # noqa: PLC0415 - as above
     from capably.report.answer import Gpu  # noqa: PLC0415 - as above
 
-    named: Driver | None = read_driver(driver) if driver is not None else None
-    if named is not None and tables().branch(named)[1] is Standing.NEWER:
+    taken: Driver | None = read_driver(driver) if driver is not None else None
+    if taken is not None and tables().branch(taken)[1] is Standing.NEWER:
         newest = tables().branches[-1]
         note(f"--driver {driver} is newer than any driver known (R{newest.number}, CUDA {newest.cuda})", quiet=quiet)
-    devices: tuple[Device, ...] = read_gpus(gpus or ("all",))
-    if not gpus:
-        note("no GPU named: judging every capability from 7.0 that has a product; name yours with --gpu", quiet=quiet)
-    return tuple(Gpu(device, named or tables().newest_driver(device.capability)) for device in devices)
+    whose = "the recorded machine" if record else "this machine"
+    devices: tuple[Device, ...]
+    if gpus:
+        devices = read_gpus(gpus)
+        if taken is None:
+            taken = probe.load(record).driver if record else probe.kernel_driver()
+            if taken is not None:
+                note(f"by the driver of {whose}, {_driver_text(taken)}; name another with --driver", quiet=quiet)
+    else:
+        system = probe.load(record) if record else probe.system(thorough=False, toolkits=False)
+        taken = taken or system.driver
+        found = models(system.devices)
+        devices = tuple(device for device, _ in found)
+        if devices:
+            listed = ", ".join(f"{count} x {name}" if count > 1 else name for name, count in _names(found))
+            note(f"judging the GPUs of {whose}: {listed}", quiet=quiet)
+        else:
+            devices = read_gpus(("all",))
+            cause = next((f": {one.message}" for one in system.findings if one.code == system.absence), "")
+            note(f"no GPU of {whose} is visible{cause}", quiet=quiet)
+            note("judging every capability from 7.0 that has a product; name yours with --gpu", quiet=quiet)
+    return tuple(Gpu(device, taken or tables().newest_driver(device.capability)) for device in devices)
+
+
+def _names(found: Iterable[tuple[Device, int]]) -> list[tuple[str, int]]:
+    return [(device.name or str(device.capability), count) for device, count in found]
+
+
+def _driver_text(driver: Driver) -> str:
+    return str(driver.release) if driver.release else f"CUDA {driver.cuda}"
 
 
 def _level(result: Result) -> str | None:

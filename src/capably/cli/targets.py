@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from capably.knowledge import Product
 
-__all__ = ["AmbiguousNameError", "find_gpus", "read_driver", "read_gpus", "unquoted"]
+__all__ = ["AmbiguousNameError", "find_gpus", "models", "read_driver", "read_gpus", "unquoted"]
 
 _OLDEST_OF_ALL = ComputeCapability(7, 0)
 _EXPLICIT = re.compile(r"(?i)(?:sm_?|compute_?|cc ?)[0-9]{2,3}[a-z]?|[0-9]{1,2}\.[0-9][a-z]?")
@@ -191,6 +191,20 @@ def _by_capability(name: str) -> Device:
 
 _LEAD = re.compile(r"(?i)^(?:(?:nvidia(?:-smi)?|cuda|driver|version|release)\b[\s:=]*)+")
 _PAIR = re.compile(r"(?i)(.*[0-9])[\s,;/|(]+(?:max )?cuda(?: version)?[\s:]*([0-9]+\.[0-9]+)\s*\)?")
+
+
+def models(devices: Iterable[Device]) -> tuple[tuple[Device, int], ...]:
+    """The different products among *devices* that were found, and how many there are of each."""
+    found: dict[Device, int] = {}
+    for device in devices:
+        try:
+            products = tables().find_products(device.name) if device.name else ()
+        except UnknownNameError:
+            products = ()
+        fitting = [product for product in products if product.capability == device.capability]
+        model = Device(device.capability, device.name, _hosts(fitting or _with(device.capability)))
+        found[model] = found.get(model, 0) + 1
+    return tuple(found.items())
 
 
 def read_driver(text: str) -> Driver:

@@ -193,7 +193,7 @@ def _called(row: Row) -> str:
 def _gpu(gpu: Gpu, style: Style) -> str:
     """A GPU as people say it, without its capability; empty where only that is known."""
     name = gpu.device.name or ""
-    return style.safe(name.removeprefix("GeForce ").removeprefix("Tesla "))
+    return style.safe(name.removeprefix("NVIDIA ").removeprefix("GeForce ").removeprefix("Tesla "))
 
 
 def _short(name: str, gpu: Gpu) -> str:

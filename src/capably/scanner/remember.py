@@ -28,7 +28,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from capably.errors import CapablyError
-from capably.facts import Artifact, Finding, Library, from_json, to_json
+from capably.facts import Artifact, Finding, Library, from_object, to_object
 from capably.scanner.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Memory:
         # It must not have changed between the hash and the scan.
         if job.is_lasting(artifact.findings) and is_settled(status, job.started_ns):
             bare = replace(_without_path(artifact), name=None, version=None, platforms=())
-            value = {"sha256": digest, "artifact": to_json(bare)}
+            value = {"sha256": digest, "artifact": to_object(bare)}
             self._store.put(self._candidate(descriptor, status.st_size), _text(value))
 
     def _candidate(self, descriptor: int, size: int) -> str:
@@ -143,7 +143,7 @@ class Memory:
             library, notes, spent = found["library"], found["notes"], found["spent"]
             if any(len(note) != 3 or not all(isinstance(part, str) for part in note) for note in notes):
                 return None
-            return (None if library is None else from_json(Library, library)), notes, int(spent)
+            return (None if library is None else from_object(Library, library)), notes, int(spent)
         except (TypeError, KeyError, ValueError):
             return None
 
@@ -156,7 +156,7 @@ class Memory:
             and job.is_lasting(Finding(*note) for note in notes)
             and is_settled(status, job.started_ns)
         ):
-            value = {"library": None if library is None else to_json(library), "notes": notes, "spent": spent}
+            value = {"library": None if library is None else to_object(library), "notes": notes, "spent": spent}
             self._store.put(self._key("member", name, stamp(status)), _text(value))
 
     # -- A tree
@@ -184,7 +184,7 @@ class Memory:
             return
         seen = watch.taken(job.started_ns)
         if seen is not None:
-            value = {"paths": list(seen), "stamps": _combined(seen.values()), "artifact": to_json(artifact)}
+            value = {"paths": list(seen), "stamps": _combined(seen.values()), "artifact": to_object(artifact)}
             self._store.put(self._key(kind, watch.root, place), _text(value))
 
     # -- Entries
@@ -345,7 +345,7 @@ def _text(value: object) -> bytes:
 
 
 def _dump(artifact: Artifact) -> bytes:
-    return _text(to_json(artifact))
+    return _text(to_object(artifact))
 
 
 # The finding that an artifact has no GPU code is about the artifact; any other is about a file in it.
@@ -366,7 +366,7 @@ def _artifact(value: Any, path: str | None) -> Artifact | None:  # noqa: ANN401 
     if value is None:
         return None
     try:
-        artifact = from_json(Artifact, value)
+        artifact = from_object(Artifact, value)
     except (ValueError, CapablyError):
         return None
     return artifact if path is None else _with_path(artifact, path)

@@ -1,0 +1,122 @@
+"""Looks at the machine: which GPUs this process would see, by which driver, with which compilers.
+
+Nothing here creates a CUDA context, and nothing initialises a driver library in the calling process: a
+child process asks, so that a later `fork` stays safe and a library that hangs or crashes does no harm.
+Where the process has initialised the driver itself already, that one is asked.
+
+A record of a machine (`save`, `load`) stands in for the machine where the variable ``CAPABLY_SYSTEM``
+names one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from capably.errors import ParseError
+from capably.probe.machine import Machine
+from capably.probe.record import dumps, load, loads, save
+
+if TYPE_CHECKING:
+    from capably.facts import Device, Driver, System
+
+__all__ = ["Machine", "devices", "dumps", "kernel_driver", "load", "loads", "save", "system"]
+
+_REPLAY = "CAPABLY_SYSTEM"
+_PATIENCE = "CAPABLY_PROBE_TIMEOUT"
+# What may change between two calls and would change the answer.
+_ASKED = (_REPLAY, _PATIENCE, "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "LD_LIBRARY_PATH")
+
+_known: dict[tuple[object, ...], tuple[Device, ...]] = {}
+
+
+def system(machine: Machine | None = None, *, thorough: bool = True, toolkits: bool = True) -> System:
+    """This machine as this process sees it, or the one that ``CAPABLY_SYSTEM`` names.
+
+    Args:
+        machine: Where to look; by default here.
+        thorough: Ask the driver even where NVML and the documented rules leave no doubt about the devices.
+        toolkits: Look for compilers and distributions too.
+
+    Returns:
+        The record. Where no device is visible, `absence` is the code of the cause.
+
+    Raises:
+        RecordError: The record that ``CAPABLY_SYSTEM`` names cannot be read.
+        ParseError: ``CAPABLY_PROBE_TIMEOUT`` is no number of seconds.
+    """
+    here = _here(machine)
+    replayed = here.environ.get(_REPLAY)
+    if replayed:
+        return load(replayed)
+    from capably.probe import assemble  # noqa: PLC0415 - `devices` needs none of it
+
+    return assemble.look_at(here, thorough=thorough, toolkits=toolkits)
+
+
+def devices(*, refresh: bool = False) -> tuple[Device, ...]:
+    """The devices that this process would see, in CUDA's order; those of the record that is replayed, if one is.
+
+    The answer is kept, also over a fork, until a variable that decides it changes or the process initialises
+    the driver.
+
+    Args:
+        refresh: Look again.
+
+    Returns:
+        Empty where there are none; `system` says why.
+
+    Raises:
+        RecordError: The record that ``CAPABLY_SYSTEM`` names cannot be read.
+        ParseError: ``CAPABLY_PROBE_TIMEOUT`` is no number of seconds.
+    """
+    from capably.probe import fleet  # noqa: PLC0415 - a replay needs none of it
+
+    here = _here(None)
+    replayed = here.environ.get(_REPLAY)
+    library = None if replayed else fleet.initialised_here(here)
+    key = (library is not None, *(here.environ.get(name) for name in _ASKED))
+    if refresh or key not in _known:
+        if replayed:
+            _known[key] = load(replayed).devices
+        elif library is not None:
+            _known[key] = fleet.ask_in_process(library)
+        elif here.os_name.startswith("linux"):
+            _known[key] = fleet.look(here, thorough=False).devices
+        else:
+            _known[key] = ()
+    return _known[key]
+
+
+def kernel_driver(machine: Machine | None = None) -> Driver | None:
+    """The driver whose kernel module is loaded here, read from a file: nobody is asked.
+
+    Returns:
+        None where there is none, or where it does not say (the Windows Subsystem for Linux).
+    """
+    from capably.facts import Driver  # noqa: PLC0415 - see `system`
+    from capably.probe.settings import jit_setting  # noqa: PLC0415 - as above
+    from capably.version import DriverRelease  # noqa: PLC0415 - as above
+
+    here = machine or Machine()
+    text = here.kernel_module
+    try:
+        release = DriverRelease.parse(text) if text else None
+    except ParseError:
+        release = None
+    return Driver(release, jit=jit_setting(here.environ)) if release else None
+
+
+def _here(machine: Machine | None) -> Machine:
+    here = machine or Machine()
+    text = here.environ.get(_PATIENCE)
+    if not text:
+        return here
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        raise ParseError(f"number of seconds in {_PATIENCE}", text, 0, len(text), "a number up to 3600, such as `20`")
+    from dataclasses import replace  # noqa: PLC0415 - rarely needed
+
+    return replace(here, patience=seconds)

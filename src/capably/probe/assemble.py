@@ -1,0 +1,109 @@
+"""One record of the machine, out of everything that the other modules look at."""
+
+from __future__ import annotations
+
+import platform
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from capably.facts import Confidence, Driver, Finding, System
+from capably.probe.compilers import compiler_findings, find_compilers
+from capably.probe.fleet import Look, ask_in_process, initialised_here, look
+from capably.probe.settings import VARIABLES, jit_setting
+from capably.reasons import FINDINGS
+
+if TYPE_CHECKING:
+    from capably.facts import DriverState, PtxJit
+    from capably.probe.machine import Machine
+    from capably.version import CudaVersion, DriverRelease
+
+__all__ = ["look_at", "without_driver"]
+
+# Distributions that hold GPU code, make it, or bring the libraries that it needs.
+_DISTRIBUTIONS = re.compile(
+    r"torch(?:vision|audio|ao)?|triton.*|vllm.*|flash(?:infer|-attn|attn).*|sgl-kernel|sglang.*|bitsandbytes|xformers|"
+    r"jax|jaxlib|jax-cuda.*|cupy.*|onnxruntime.*|tensorrt.*|llama-cpp-python|deepspeed|transformer-engine.*|apex|"
+    r"tensorflow.*|numba.*|cuda-.*|nvidia-.*|apache-tvm-ffi|tilelang|kernels|capably"
+)
+
+
+def look_at(machine: Machine, *, thorough: bool = True, toolkits: bool = True) -> System:
+    """Everything about *machine* that decides which GPU code runs on it.
+
+    Args:
+        machine: Where to look.
+        thorough: Ask the driver even where NVML and the documented rules leave no doubt about the devices.
+        toolkits: Look for compilers and distributions too.
+    """
+    found = look(machine, thorough=thorough) if machine.os_name.startswith("linux") else without_driver(machine)
+    found = _as_initialised(machine, found)
+    located = find_compilers(machine) if toolkits else ()
+    compilers = tuple(one.toolkit for one in located)
+    return System(
+        machine=machine.processor,
+        os=machine.os_name,
+        os_release=machine.os_release,
+        libc=" ".join(part for part in platform.libc_ver() if part) or None,
+        python=platform.python_version(),
+        wsl=machine.wsl,
+        container=machine.container,
+        jetson=machine.jetson,
+        driver=_driver(found.state, jit_setting(machine.environ)),
+        driver_state=found.state,
+        devices=found.devices,
+        fleet=found.fleet,
+        visibility=found.visibility,
+        absence=found.absence,
+        toolkits=compilers,
+        environment=_environment(machine),
+        distributions=_distributions(machine) if toolkits else (),
+        findings=(*found.findings, *compiler_findings(compilers)),
+    )
+
+
+def without_driver(machine: Machine) -> Look:
+    """What is said where the driver cannot be asked yet: that, and nothing else."""
+    from capably.facts import DriverState, Visibility  # noqa: PLC0415 - for other systems only
+
+    message = FINDINGS["platform-not-probed"].message.format(platform=machine.os_name)
+    finding = Finding("platform-not-probed", "driver", message)
+    environ = machine.environ
+    visibility = Visibility(environ.get("CUDA_VISIBLE_DEVICES"), environ.get("CUDA_DEVICE_ORDER"))
+    return Look((), (), visibility, DriverState(), finding.code, (finding,))
+
+
+def _as_initialised(machine: Machine, found: Look) -> Look:
+    """*found* as this process sees it: by its own driver, where that is initialised, which has read the variables then."""
+    library = initialised_here(machine)
+    devices = () if library is None else ask_in_process(library)
+    if not devices:
+        return found
+    findings = tuple(finding for finding in found.findings if finding.code != found.absence)
+    visibility = replace(found.visibility, confidence=Confidence.EXACT, via="cuda")
+    return replace(found, devices=devices, visibility=visibility, absence=None, findings=findings)
+
+
+def _driver(state: DriverState, jit: PtxJit) -> Driver | None:
+    """The kernel module's release decides about devices, the user library's CUDA version about PTX."""
+    release: DriverRelease | None = state.kernel_module or state.nvml or state.user_library
+    cuda: CudaVersion | None = state.cuda
+    return None if release is None and cuda is None else Driver(release, cuda, jit=jit)
+
+
+def _environment(machine: Machine) -> tuple[tuple[str, str], ...]:
+    found = {name: machine.environ[name] for name in VARIABLES if name in machine.environ}
+    return tuple((name, machine.shown_text(value)) for name, value in found.items())
+
+
+def _distributions(machine: Machine) -> tuple[tuple[str, str], ...]:
+    """Names and versions from the names of the metadata folders; the first on the path wins, as for imports."""
+    found: dict[str, str] = {}
+    for site in machine.paths:
+        for folder in sorted(Path(site).glob("*.dist-info")) if Path(site).is_dir() else ():
+            stem, _, version = folder.name.removesuffix(".dist-info").rpartition("-")
+            name = re.sub(r"[-_.]+", "-", stem).lower()
+            if _DISTRIBUTIONS.fullmatch(name):
+                found.setdefault(name, version)
+    return tuple(sorted(found.items()))

@@ -1,0 +1,377 @@
+"""The devices: what the driver libraries said, joined by UUID, and what this process would see of them."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from capably.arch import ComputeCapability
+from capably.errors import ParseError
+from capably.facts import Confidence, Device, DriverState, Finding, Visibility
+from capably.probe import child
+from capably.probe.ask import Answers, ask_drivers
+from capably.probe.visible import Seen, alike, by_pci, parse_visible
+from capably.reasons import FINDINGS
+from capably.version import CudaVersion, DriverRelease
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from capably.probe.machine import Machine
+
+__all__ = ["Look", "ask_in_process", "initialised_here", "look"]
+
+_NOT_INITIALIZED = 3
+_RELEASE = re.compile(r"\.so\.([0-9]{3,4}\.[0-9]+(?:\.[0-9]+)?)$")
+_SLICE = re.compile(r"\bMIG (\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at the devices found.
+
+    Attributes:
+        devices: Those that this process would see, as CUDA numbers them.
+        fleet: All that NVML lists; those that CUDA sees where there is no NVML.
+        visibility: What decided between the two.
+        state: How the parts of the driver are.
+        absence: Code of the finding that says why no device is visible; None where one is.
+        findings: That one first.
+    """
+
+    devices: tuple[Device, ...]
+    fleet: tuple[Device, ...]
+    visibility: Visibility
+    state: DriverState
+    absence: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+def look(machine: Machine, *, thorough: bool) -> Look:
+    """The devices of *machine*.
+
+    Args:
+        machine: Where to look.
+        thorough: Ask the driver even where NVML and the documented rules leave no doubt about the devices.
+    """
+    order = machine.environ.get("CUDA_DEVICE_ORDER")
+    value = machine.environ.get("CUDA_VISIBLE_DEVICES")
+    answers = ask_drivers(machine, lambda nvml: thorough or _in_doubt(machine, nvml, value, order))
+    if _needs_unhidden(answers, value):
+        # The driver sees nothing and nobody else can count: what would it see if nothing were hidden?
+        bare = replace(machine, environ={k: v for k, v in machine.environ.items() if k != "CUDA_VISIBLE_DEVICES"})
+        unhidden = ask_drivers(bare, lambda _: True).cuda or {}
+        everything = _from_cuda(unhidden.get("devices", ()), ())
+    else:
+        everything = ()
+    inventory = _from_nvml((answers.nvml or {}).get("devices", ()))
+    findings: list[Finding] = []
+    if answers.cuda is not None:
+        devices = _from_cuda(answers.cuda["devices"], inventory)
+        seen = Seen(devices, Confidence.EXACT)
+        findings += _disagreements(answers.cuda["devices"], inventory)
+        by_rules = parse_visible(value, inventory, order)
+        # Where the driver sees something else than the rules say, what they have to say is no finding.
+        if {device.uuid for device in by_rules.devices} == {device.uuid for device in devices}:
+            findings += by_rules.findings if inventory else ()
+        via = "cuda"
+    else:
+        blocked = bool(answers.failures) or _library_missing(answers)
+        seen = Seen((), Confidence.ASSUMED) if blocked else parse_visible(value, inventory, order)
+        findings += seen.findings
+        via = "rules"
+    fleet = inventory or everything or tuple(replace(device, ordinal=None) for device in seen.devices)
+    state = _state(machine, answers)
+    absence = None
+    if not seen.devices:
+        cause = _absence(machine, answers, state, hidden=bool(fleet))
+        absence = cause.code
+        findings.insert(0, cause)
+    findings += _about_driver(state, absence)
+    return Look(
+        seen.devices,
+        by_pci(fleet),
+        Visibility(value, order, seen.confidence, via),
+        state,
+        absence,
+        tuple(dict.fromkeys(findings)),
+    )
+
+
+def _library_missing(answers: Answers) -> bool:
+    return answers.library is None or not answers.library["found"]
+
+
+def _in_doubt(machine: Machine, nvml: dict[str, Any] | None, value: str | None, order: str | None) -> bool:
+    """Whether only the driver can say what this process sees."""
+    if not nvml or nvml.get("error") or not nvml.get("devices") or nvml.get("refused"):
+        return True
+    fleet = _from_nvml(nvml["devices"])
+    if len(fleet) < len(nvml["devices"]) or _compat_likely(machine):
+        return True
+    seen = parse_visible(value, fleet, order)
+    if seen.confidence is not Confidence.ASSUMED:
+        return False
+    # Among equal products the order is an assumption that changes no answer about code; anything else is a doubt.
+    in_order = parse_visible(value, fleet, "PCI_BUS_ID")
+    return in_order.confidence is Confidence.ASSUMED or not alike(fleet)
+
+
+def _compat_likely(machine: Machine) -> bool:
+    """A forward-compatibility package may stand before the driver's own library; whether it works, cuInit says."""
+    return "compat" in machine.environ.get("LD_LIBRARY_PATH", "") or machine.at("/usr/local/cuda/compat").exists()
+
+
+def _needs_unhidden(answers: Answers, value: str | None) -> bool:
+    nvml = answers.nvml or {}
+    return (
+        value is not None
+        and not nvml.get("devices")
+        and answers.cuda is not None
+        and not answers.cuda["devices"]
+        and answers.cuda["error"] in (0, 100)
+    )
+
+
+# -- one device
+
+
+def _capability(pair: Any) -> ComputeCapability | None:  # noqa: ANN401 - JSON
+    try:
+        return ComputeCapability(*pair) if pair else None
+    except ValueError:
+        return None
+
+
+def _uuid_digits(uuid: str | None) -> str:
+    return re.sub(r"[^0-9a-f]", "", (uuid or "").lower().removeprefix("mig-").removeprefix("gpu-"))
+
+
+def _dashed(digits: str) -> str:
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def _profile(name: str | None) -> str | None:
+    found = _SLICE.search(name or "")
+    return found[1] if found else None
+
+
+def _from_nvml(devices: Iterable[dict[str, Any]]) -> tuple[Device, ...]:
+    """The inventory: every GPU, and behind each its slices."""
+    found: list[Device] = []
+    for told in devices:
+        capability = _capability(told["capability"])
+        if capability is None:
+            continue
+        whole = Device(
+            capability,
+            told["name"],
+            uuid=told["uuid"],
+            pci=told["pci"],
+            memory_bytes=told["memory"],
+            mig_mode=told["mig"],
+            via="nvml",
+        )
+        found.append(whole)
+        found += [
+            replace(
+                whole,
+                name=part["name"] or told["name"],
+                uuid=part["uuid"],
+                memory_bytes=part["memory"],
+                mig_mode=None,
+                mig_profile=_profile(part["name"]) or "unknown",
+            )
+            for part in told["slices"]
+        ]
+    return tuple(found)
+
+
+def _from_cuda(devices: Iterable[dict[str, Any]], inventory: Iterable[Device]) -> tuple[Device, ...]:
+    """What the driver sees, in its order; what it does not tell is taken from the inventory, by UUID."""
+    known = {_uuid_digits(device.uuid): device for device in inventory}
+    found = []
+    for ordinal, told in enumerate(devices):
+        capability = _capability(told["capability"])
+        if capability is None:
+            continue
+        other = known.get(told["uuid"] or "")
+        profile = _profile(told["name"]) or (other.mig_profile if other else None)
+        uuid = f"{'MIG' if profile else 'GPU'}-{_dashed(told['uuid'])}" if told["uuid"] else None
+        found.append(
+            Device(
+                capability,
+                told["name"] or (other.name if other else None),
+                ordinal=ordinal,
+                uuid=other.uuid if other else uuid,
+                pci=told["pci"] or (other.pci if other else None),
+                memory_bytes=told["memory"] or (other.memory_bytes if other else None),
+                multiprocessors=told["multiprocessors"],
+                integrated=told["integrated"],
+                mig_mode=other.mig_mode if other else None,
+                mig_profile=profile,
+                via="cuda+nvml" if other else "cuda",
+                confidence=Confidence.EXACT,
+            )
+        )
+    return tuple(found)
+
+
+def _disagreements(devices: Iterable[dict[str, Any]], inventory: Iterable[Device]) -> list[Finding]:
+    """Where NVML names another capability than the driver; the driver is the one that loads code."""
+    known = {_uuid_digits(device.uuid): device for device in inventory}
+    found = []
+    for told in devices:
+        other = known.get(told["uuid"] or "")
+        capability = _capability(told["capability"])
+        if other is not None and capability is not None and other.capability != capability:
+            found.append(
+                _finding("capability-disagreement", device=told["name"], cuda=capability, nvml=other.capability)
+            )
+    return found
+
+
+# -- the driver
+
+
+def _finding(code: str, path: str = "driver", **params: object) -> Finding:
+    return Finding(code, path, FINDINGS[code].message.format_map(params))
+
+
+def _release(text: str | None) -> DriverRelease | None:
+    try:
+        return DriverRelease.parse(text) if text else None
+    except ParseError:
+        return None
+
+
+def _state(machine: Machine, answers: Answers) -> DriverState:
+    library = answers.library or {}
+    file = library.get("file")
+    named = _RELEASE.search(file or "")
+    version = library.get("version")
+    nvml = answers.nvml or {}
+    cuda = answers.cuda or {}
+    return DriverState(
+        kernel_module=_release(machine.kernel_module),
+        user_library=_release(named[1]) if named else None,
+        cuda=CudaVersion(version // 1000, version % 1000 // 10) if version else None,
+        library_path=machine.shown(file) if file else None,
+        nvml=_release(nvml.get("release")),
+        compat="/compat/" in (file or "") or bool(re.search(r"/cuda-compat[^/]*/", file or "")),
+        error=cuda.get("error") or None,
+        nvml_error=nvml.get("error") or None,
+        nodes=machine.nodes,
+        on_bus=None if machine.wsl or machine.jetson else machine.on_bus,
+    )
+
+
+def _about_driver(state: DriverState, absence: str | None) -> list[Finding]:
+    """What is odd about the driver, beside the cause of an absence."""
+    found = []
+    if state.compat and absence != "forward-compat-unsupported":
+        found.append(
+            _finding(
+                "forward-compat-in-use",
+                library=state.library_path,
+                release=state.user_library or "another release",
+                kernel=state.kernel_module or state.nvml or "another",
+            )
+        )
+    elif (
+        state.kernel_module and state.user_library and state.kernel_module != state.user_library and state.error != 803
+    ):
+        found.append(_finding("driver-parts-differ", user=state.user_library, kernel=state.kernel_module))
+    return found
+
+
+_CUDA_ERRORS = {
+    1: "CUDA_ERROR_INVALID_VALUE",
+    2: "CUDA_ERROR_OUT_OF_MEMORY",
+    3: "CUDA_ERROR_NOT_INITIALIZED",
+    34: "CUDA_ERROR_STUB_LIBRARY",
+    46: "CUDA_ERROR_DEVICE_UNAVAILABLE",
+    100: "CUDA_ERROR_NO_DEVICE",
+    101: "CUDA_ERROR_INVALID_DEVICE",
+    304: "CUDA_ERROR_OPERATING_SYSTEM",
+    802: "CUDA_ERROR_SYSTEM_NOT_READY",
+    803: "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH",
+    804: "CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE",
+    999: "CUDA_ERROR_UNKNOWN",
+}
+_NO_DEVICE = 100
+
+
+def _absence(machine: Machine, answers: Answers, state: DriverState, *, hidden: bool) -> Finding:
+    """Why no device is visible: the cause that holds, told apart by what the kernel and the libraries show."""
+    value = machine.environ.get("CUDA_VISIBLE_DEVICES")
+    error = state.error
+    for calling, what in answers.failures[-1:] if answers.cuda is None else ():
+        if calling == "start":
+            return _finding("probe-failed", problem=what)
+        code = "probe-timed-out" if what == "timeout" else "probe-crashed"
+        return _finding(code, call=calling, what=what, seconds=f"{machine.patience:g}")
+    if error == 803:
+        user = state.user_library or "another release"
+        return _finding("driver-library-mismatch", user=user, kernel=state.kernel_module or state.nvml or "another")
+    if error == 804:
+        kernel = state.kernel_module or state.nvml or "its release"
+        return _finding("forward-compat-unsupported", library=state.library_path or "libcuda", kernel=kernel)
+    missing = _library_missing(answers)
+    if hidden and value is not None and error in (None, _NO_DEVICE) and not missing:
+        return _finding("hidden-by-environment", value=value)
+    if error not in (None, _NO_DEVICE):
+        # Without the kernel module, cuInit says 100, 999 or 304, by release: the module is the cause.
+        if machine.kernel_module is None and not (machine.wsl or machine.jetson) and error in (304, 999):
+            return _nothing_loaded(state)
+        return _finding("driver-failed", error=error, name=_CUDA_ERRORS.get(error or 0, "an error"))
+    if machine.wsl or machine.jetson:
+        if not state.nodes:
+            return _finding("container-without-devices" if machine.container else "no-driver", count="the")
+        return _missing(answers) if missing else _finding("driver-failed", error=error or 0, name="no device")
+    if machine.container and not state.nodes and machine.kernel_module is not None:
+        return _finding("container-without-devices", count=state.on_bus or "the")
+    if machine.kernel_module is None:
+        # A driver that nevertheless answers "no device" has nothing to look at, whatever the bus shows.
+        return _nothing_loaded(state)
+    if missing:
+        return _missing(answers)
+    if not state.on_bus:
+        return _finding("no-nvidia-device")
+    return _finding("driver-failed", error=error or 0, name=_CUDA_ERRORS[_NO_DEVICE] if error else "no device")
+
+
+def _nothing_loaded(state: DriverState) -> Finding:
+    if state.on_bus:
+        return _finding("no-driver", count=state.on_bus)
+    return _finding("no-nvidia-device")
+
+
+def _missing(answers: Answers) -> Finding:
+    library = answers.library or {}
+    return _finding("driver-library-missing", problem=library.get("problem") or "it was not looked for")
+
+
+# -- a driver that this process uses already
+
+
+def initialised_here(machine: Machine) -> ctypes.CDLL | None:
+    """The driver's library, where this process has it loaded and initialised; loads and initialises nothing."""
+    noload = getattr(os, "RTLD_NOLOAD", None)
+    if noload is None or not machine.os_name.startswith("linux"):
+        return None
+    library, _ = child.open_library(list(machine.libcuda[:1]), noload | os.RTLD_LAZY)
+    if library is None:
+        return None
+    count = ctypes.c_int()
+    # Before cuInit, and in a child forked after it, this answers "not initialised" and changes nothing.
+    code = child.call(library, "cuDeviceGetCount", ctypes.byref(count))
+    return library if code == 0 else None
+
+
+def ask_in_process(library: ctypes.CDLL) -> tuple[Device, ...]:
+    """The devices by a driver that is initialised in this process: what it sees is what counts."""
+    return _from_cuda(child.ask_devices(library)["devices"], ())

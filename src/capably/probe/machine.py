@@ -1,0 +1,171 @@
+"""Where the machine is looked at: its files, its variables, and how their paths are shown."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["Machine"]
+
+_NVIDIA = "0x10de"
+_PATIENCE = 20.0
+# Where systems keep software. What lies elsewhere may carry the names of people and projects.
+_SYSTEM = ("/usr", "/opt", "/lib", "/lib64", "/bin", "/etc", "/proc", "/dev", "/nix/store", "/run/opengl-driver")
+_ABSOLUTE = re.compile(r"(?<![\w.~>])/[^\s:;,\"'=]*")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a probe may look at; tests hand in trees and variables of their own.
+
+    Attributes:
+        root: In front of every absolute path.
+        environ: The variables.
+        prefix: Folder of the Python environment.
+        paths: Where its distributions are.
+        home: Folder of the user.
+        executable: An interpreter for the child process; empty where there is none.
+        os_name: As `sys.platform`.
+        processor: As `platform.machine`.
+        libcuda: Names by which the driver's library is looked for, in order.
+        libnvml: Those of NVML.
+        patience: Seconds that the driver libraries have to answer. A big machine without the persistence
+            daemon can take ten.
+    """
+
+    root: Path = Path("/")
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    prefix: str = sys.prefix
+    paths: tuple[str, ...] = field(default_factory=lambda: tuple(path for path in sys.path if path))
+    home: str = field(default_factory=lambda: os.path.expanduser("~"))  # noqa: PTH111 - never raises
+    executable: str = sys.executable or ""
+    os_name: str = sys.platform
+    processor: str = field(default_factory=platform.machine)
+    libcuda: tuple[str, ...] = (
+        "libcuda.so.1",
+        "/usr/lib/wsl/lib/libcuda.so.1",
+        "/usr/lib/aarch64-linux-gnu/nvidia/libcuda.so.1",
+        "/usr/lib/aarch64-linux-gnu/tegra/libcuda.so.1",
+    )
+    libnvml: tuple[str, ...] = (
+        "libnvidia-ml.so.1",
+        "/usr/lib/wsl/lib/libnvidia-ml.so.1",
+        "/usr/lib/aarch64-linux-gnu/nvidia/libnvidia-ml.so.1",
+    )
+    patience: float = _PATIENCE
+
+    def at(self, path: str) -> Path:
+        """*path* under the root."""
+        return self.root / path.lstrip("/")
+
+    def read(self, path: str) -> str | None:
+        """A small text file of the system; None where it cannot be read."""
+        try:
+            with self.at(path).open("rb") as file:
+                return file.read(65536).decode("utf-8", "replace").replace("\0", "\n")
+        except OSError:
+            return None
+
+    def names(self, path: str) -> list[str]:
+        """What a folder holds, sorted; nothing where it cannot be listed."""
+        try:
+            return sorted(file.name for file in self.at(path).iterdir())
+        except OSError:
+            return []
+
+    # -- what kind of machine it is
+
+    @property
+    def wsl(self) -> bool:
+        """It is the Windows Subsystem for Linux."""
+        return "microsoft" in (self.read("/proc/sys/kernel/osrelease") or "").lower()
+
+    @property
+    def jetson(self) -> bool:
+        """It is a Tegra system."""
+        return "nvidia,tegra" in (self.read("/proc/device-tree/compatible") or "")
+
+    @property
+    def container(self) -> str | None:
+        """What kind of container it is, by the marks that the runtimes leave."""
+        if self.environ.get("KUBERNETES_SERVICE_HOST"):
+            return "kubernetes"
+        for path, kind in (("/.dockerenv", "docker"), ("/run/.containerenv", "podman")):
+            if self.at(path).exists():
+                return kind
+        if self.environ.get("APPTAINER_CONTAINER") or self.environ.get("SINGULARITY_CONTAINER"):
+            return "apptainer"
+        marks = self.read("/proc/1/cgroup") or ""
+        found = re.search(r"docker|kubepods|containerd|libpod|lxc", marks)
+        return {"kubepods": "kubernetes", "libpod": "podman"}.get(found[0], found[0]) if found else None
+
+    @property
+    def os_release(self) -> str | None:
+        """Distribution and version."""
+        fields = dict(re.findall(r'(?m)^(ID|VERSION_ID)="?([^"\n]*)"?$', self.read("/etc/os-release") or ""))
+        return " ".join(fields[key] for key in ("ID", "VERSION_ID") if key in fields) or None
+
+    # -- the driver, as the kernel shows it
+
+    @property
+    def on_bus(self) -> int:
+        """NVIDIA GPUs on the PCI bus: display controllers of that vendor."""
+        folder = "/sys/bus/pci/devices"
+        return sum(
+            (self.read(f"{folder}/{name}/vendor") or "").strip() == _NVIDIA
+            and (self.read(f"{folder}/{name}/class") or "").startswith("0x03")
+            for name in self.names(folder)
+        )
+
+    @property
+    def kernel_module(self) -> str | None:
+        """The release of the loaded kernel module; empty where it is loaded and does not say."""
+        text = self.read("/proc/driver/nvidia/version")
+        if text is not None:
+            found = re.search(r"(?m)^NVRM version:.*?\s([0-9]{3,4}\.[0-9]+(?:\.[0-9]+)?)\b", text)
+            return found[1] if found else ""
+        version = self.read("/sys/module/nvidia/version")
+        if version is not None:
+            return version.strip()
+        return "" if self.at("/sys/module/nvidia").exists() else None
+
+    @property
+    def nodes(self) -> bool:
+        """Device files of GPUs are there, as this kind of system has them."""
+        if self.wsl:
+            return self.at("/dev/dxg").exists()
+        if any(re.fullmatch(r"nvidia[0-9]+", name) for name in self.names("/dev")):
+            return True
+        return self.jetson and any(self.at(f"/dev/{name}").exists() for name in ("nvhost-gpu", "nvgpu", "nvmap"))
+
+    # -- paths
+
+    def shown(self, path: str) -> str:
+        """*path* as a record may hold it: without names of people and projects.
+
+        The Python environment becomes ``<env>``, the user's folder ``~``; where systems keep software stays,
+        anything else is shortened to its last part.
+        """
+        plain = path
+        if self.root != Path("/") and (plain == str(self.root) or plain.startswith(f"{self.root}/")):
+            plain = plain[len(str(self.root)) :] or "/"
+        for folder, name in (
+            (self.prefix, "<env>"),
+            (self.environ.get("CONDA_PREFIX", ""), "<conda>"),
+            (self.home, "~"),
+        ):
+            if len(folder) > 1 and (plain == folder or plain.startswith(f"{folder.rstrip('/')}/")):
+                return name + plain[len(folder.rstrip("/")) :]
+        if any(plain == folder or plain.startswith(f"{folder}/") for folder in _SYSTEM):
+            return plain
+        last = plain.rstrip("/").rsplit("/", 1)[-1]
+        return f"<elsewhere>/{last}" if plain.startswith("/") else plain
+
+    def shown_text(self, text: str) -> str:
+        """*text* with each absolute path in it as `shown`."""
+        return _ABSOLUTE.sub(lambda match: self.shown(match[0]), text)

@@ -1,0 +1,541 @@
+"""The probe against the simulated driver: what it finds, what it says, and what it leaves alone.
+
+Each scenario runs in a process of its own, with the real loading code and the real dynamic linker; the
+driver's log of calls tells who called what.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes import A100, H100, H100B, ORIN, RTX3090, RTX4090, SLICE1, SLICE2, T4, Host, needs_compiler
+
+from capably import probe
+from capably.arch import ComputeCapability
+from capably.probe import child
+from capably.probe.machine import Machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from capably.facts import System
+
+pytestmark = needs_compiler
+
+DEVICES = """
+import capably
+say({"pid": PID, "devices": [
+    [d.ordinal, str(d.capability), d.name, d.uuid, d.pci, d.via, d.confidence] for d in capably.devices()]})
+"""
+# The files of the machine are those of a tree, so that what this machine has makes no difference.
+SYSTEM = """
+from pathlib import Path
+from capably.probe import Machine, dumps, system
+root = Path(os.environ["TREE"])
+places = dict(libcuda=("libcuda.so.1",), libnvml=("libnvidia-ml.so.1",))
+record = system(Machine(root=root, prefix="/nowhere", paths=(), patience=float(os.environ.get("PATIENCE", "20")), **places),
+                toolkits=False)
+say({"pid": PID, "system": json.loads(dumps(record))})
+"""
+
+
+def tree(
+    folder: Path, *, gpus: int = 0, module: str | None = None, nodes: int = 0, marks: tuple[str, ...] = ()
+) -> Path:
+    """A root with what the kernel shows of GPUs and driver."""
+    root = folder / "root"
+    for index in range(gpus):
+        place = root / f"sys/bus/pci/devices/0000:{index + 1:02x}:00.0"
+        place.mkdir(parents=True)
+        (place / "vendor").write_text("0x10de\n")
+        (place / "class").write_text("0x030200\n" if index % 2 else "0x030000\n")
+    if gpus:  # the audio function of a card is none, and other vendors do not count
+        for name, vendor, kind in (("0000:01:00.1", "0x10de", "0x040300"), ("0000:00:02.0", "0x8086", "0x030000")):
+            place = root / f"sys/bus/pci/devices/{name}"
+            place.mkdir(parents=True)
+            (place / "vendor").write_text(f"{vendor}\n")
+            (place / "class").write_text(f"{kind}\n")
+    if module is not None:
+        (root / "proc/driver/nvidia").mkdir(parents=True)
+        (root / "proc/driver/nvidia/version").write_text(
+            f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {module}  Sun Aug 31 2025\nGCC version: gcc 13.3.0\n"
+        )
+    (root / "dev").mkdir(parents=True, exist_ok=True)
+    for index in range(nodes):
+        (root / f"dev/nvidia{index}").touch()
+    for mark in marks:
+        (root / mark).parent.mkdir(parents=True, exist_ok=True)
+        (root / mark).write_text(
+            "nvidia,p3701-0000\0nvidia,tegra234\0" if "device-tree" in mark else "microsoft-WSL2\n"
+        )
+    return root
+
+
+def look(host: Host, root: Path, **variables: str) -> tuple[System, int]:
+    told = host.run(SYSTEM, TREE=str(root), **variables)
+    return probe.loads(json.dumps(told["system"])), told["pid"]
+
+
+def untouched(host: Host, pid: int) -> None:
+    """The process that asked has called nothing, and nobody has made a context."""
+    assert host.calls(pid) == []
+    assert not [call for call in host.all_calls() if "Ctx" in call]
+
+
+def names(system: System) -> list[str | None]:
+    return [device.name for device in system.devices]
+
+
+# -- devices
+
+
+def test_one_gpu_needs_no_driver_call_beyond_its_version(tmp_path: Path) -> None:
+    host = Host(tmp_path, (H100,))
+    told = host.run(DEVICES)
+    assert told["devices"] == [
+        [
+            0,
+            "9.0",
+            "NVIDIA H100 80GB HBM3",
+            "GPU-33333333-aaaa-0000-0000-000000000003",
+            "0000:1b:00.0",
+            "nvml",
+            "parsed",
+        ]
+    ]
+    untouched(host, told["pid"])
+    assert "cuInit" not in host.all_calls()
+    assert host.all_calls().count("nvmlInit_v2") == host.all_calls().count("nvmlShutdown") == 1
+
+
+def test_uuids_put_two_cards_in_the_order_of_the_list(tmp_path: Path) -> None:
+    host = Host(tmp_path, (RTX3090, RTX4090))
+    told = host.run(DEVICES, CUDA_VISIBLE_DEVICES="GPU-22222222,GPU-11111111")
+    assert [device[:3] for device in told["devices"]] == [
+        [0, "8.9", "NVIDIA GeForce RTX 4090"],
+        [1, "8.6", "NVIDIA GeForce RTX 3090"],
+    ]
+    assert {device[6] for device in told["devices"]} == {"parsed"}
+    assert "cuInit" not in host.all_calls()
+    untouched(host, told["pid"])
+
+
+def test_fastest_first_is_asked_of_the_driver_and_not_read_from_an_index(tmp_path: Path) -> None:
+    # NVML's index 0 is the T4, PCI's first is the T4 too; CUDA's device 0 is the RTX 4090.
+    host = Host(tmp_path, (T4, RTX3090, RTX4090))
+    told = host.run(DEVICES)
+    assert [device[1] for device in told["devices"]] == ["8.9", "8.6", "7.5"]
+    assert {tuple(device[5:]) for device in told["devices"]} == {("cuda+nvml", "exact")}
+    assert host.all_calls().count("cuInit") == 1
+    untouched(host, told["pid"])
+    assert host.run(DEVICES, CUDA_VISIBLE_DEVICES="0")["devices"][0][1] == "8.9"
+    told = host.run(DEVICES, CUDA_DEVICE_ORDER="PCI_BUS_ID")
+    assert [device[1] for device in told["devices"]] == ["7.5", "8.6", "8.9"]
+    assert {device[6] for device in told["devices"]} == {"parsed"}
+
+
+def test_pci_order_is_sorted_by_address_whatever_nvml_lists_first(tmp_path: Path) -> None:
+    host = Host(tmp_path, (RTX4090, RTX3090, T4))  # NVML lists them backwards
+    told = host.run(DEVICES, CUDA_DEVICE_ORDER="PCI_BUS_ID", CUDA_VISIBLE_DEVICES="0")
+    assert [device[1] for device in told["devices"]] == ["7.5"]
+
+
+def test_equal_gpus_are_not_worth_an_initialisation(tmp_path: Path) -> None:
+    host = Host(tmp_path, (H100B, H100))
+    told = host.run(DEVICES)
+    assert [device[4] for device in told["devices"]] == ["0000:1b:00.0", "0000:43:00.0"]
+    assert {device[6] for device in told["devices"]} == {"assumed"}  # their order among each other
+    assert "cuInit" not in host.all_calls()
+
+
+def test_one_slice_is_what_a_process_sees_of_a_partitioned_gpu(tmp_path: Path) -> None:
+    host = Host(tmp_path / "a", (A100, SLICE1, SLICE2, T4))
+    root = tree(tmp_path, gpus=2, module="580.65.06", nodes=2)
+    system, pid = look(host, root)
+    assert [(d.uuid, d.mig_profile, str(d.capability)) for d in system.devices] == [
+        ("MIG-aaaaaaaa-1111-0000-0000-000000000011", "1g.5gb", "8.0")
+    ]
+    assert system.devices[0].memory_bytes == 4864 << 20
+    assert system.devices[0].multiprocessors == 14
+    assert len(system.fleet) == 4
+    assert [device.mig_mode for device in system.fleet] == [None, True, None, None]  # T4, A100, its slices
+    assert "mig-first-only" in [finding.code for finding in system.findings]
+    second = "MIG-bbbbbbbb-2222-0000-0000-000000000012"
+    system, pid = look(host, root, CUDA_VISIBLE_DEVICES=f"{second},MIG-aaaaaaaa-1111-0000-0000-000000000011")
+    assert [device.mig_profile for device in system.devices] == ["2g.10gb"]
+    untouched(host, pid)
+    assert host.run(DEVICES, CUDA_VISIBLE_DEVICES=second)["devices"][0][3] == second
+
+
+def test_a_jetson_has_no_nvml(tmp_path: Path) -> None:
+    host = Host(tmp_path / "a", (ORIN,), nvml=False)
+    root = tree(tmp_path, module="540.4.0", marks=("proc/device-tree/compatible", "dev/nvgpu"))
+    system, pid = look(host, root)
+    assert system.jetson
+    assert names(system) == ["Orin"]
+    assert system.devices[0].integrated is True
+    assert system.devices[0].via == "cuda"
+    assert system.absence is None
+    untouched(host, pid)
+    hidden, _ = look(host, root, CUDA_VISIBLE_DEVICES="-1")
+    assert hidden.absence == "hidden-by-environment"
+    assert [device.name for device in hidden.fleet] == ["Orin"]
+
+
+def test_when_two_libraries_disagree_the_driver_counts(tmp_path: Path) -> None:
+    host = Host(tmp_path / "a", (f"{H100} nvml_cc=8.9 nomemory=1", RTX4090))
+    system, _ = look(host, tree(tmp_path, gpus=2, module="580.65.06", nodes=2))
+    assert ComputeCapability(9, 0) in [device.capability for device in system.devices]
+    assert "capability-disagreement" in [finding.code for finding in system.findings]
+    assert all(device.memory_bytes for device in system.devices)
+
+
+def test_what_nvml_refuses_is_asked_of_the_driver(tmp_path: Path) -> None:
+    host = Host(tmp_path, (f"{H100} refused=4", RTX4090))
+    assert len(host.run(DEVICES)["devices"]) == 2
+    assert host.all_calls().count("cuInit") == 1
+
+
+def test_where_the_driver_sees_more_than_the_rules_say_the_driver_counts(tmp_path: Path) -> None:
+    host = Host(tmp_path / "a", (RTX3090, RTX4090))  # this driver lets kinds of entries mix, which is not documented
+    system, _ = look(host, tree(tmp_path, gpus=2, module="580.65.06", nodes=2), CUDA_VISIBLE_DEVICES="GPU-22222222,1")
+    assert [str(device.capability) for device in system.devices] == ["8.9", "8.6"]
+    assert system.visibility.confidence == "exact"
+    assert system.findings == ()
+    system, _ = look(host, tmp_path / "root", CUDA_VISIBLE_DEVICES="GPU-22222222,GPU-9")
+    assert [finding.code for finding in system.findings] == ["visible-entry-invalid"]
+
+
+def test_nvml_without_libcuda_is_no_gpu_for_cuda(tmp_path: Path) -> None:
+    host = Host(tmp_path / "a", (H100,), cuda=False)
+    (tmp_path / "a/lib/libcuda.so.1").write_text("no library")
+    root = tree(tmp_path, gpus=1, module="580.65.06", nodes=1)
+    system, _ = look(host, root, CUDA_VISIBLE_DEVICES="0")
+    assert system.absence == "driver-library-missing"
+    assert [device.name for device in system.fleet] == ["NVIDIA H100 80GB HBM3"]
+
+
+def test_a_library_beside_the_linker_is_found_where_wsl_keeps_it(tmp_path: Path) -> None:
+    root = tree(tmp_path, marks=("proc/sys/kernel/osrelease", "dev/dxg"))
+    host = Host(root, (T4,), library_folder="usr/lib/wsl/lib")
+    code = SYSTEM.replace('("libcuda.so.1",)', '("no.so", "/usr/lib/wsl/lib/libcuda.so.1")').replace(
+        '("libnvidia-ml.so.1",)', '("no.so", "/usr/lib/wsl/lib/libnvidia-ml.so.1")'
+    )
+    record = host.run(code, TREE=str(root), LD_LIBRARY_PATH="")["system"]
+    assert record["wsl"] is True
+    assert [device["name"] for device in record["devices"]] == ["Tesla T4"]
+    assert record["driver"]["release"] == "580.65.06"  # by NVML: there is no kernel module to ask
+
+
+def test_check_judges_for_the_gpus_that_it_finds(tmp_path: Path) -> None:
+    host = Host(tmp_path, (RTX3090, RTX4090))
+    code = """
+import io, sys
+from contextlib import redirect_stdout, redirect_stderr
+from capably.cli import main
+out, err = io.StringIO(), io.StringIO()
+with redirect_stdout(out), redirect_stderr(err):
+    code = main(["check", os.environ["FILE"], "--json"])
+answer = json.loads(out.getvalue())
+say([PID, code, [[g["name"], g["assumed"], g["driver"]["cuda"]] for g in answer["gpus"]],
+     [r["coverage"] for r in answer["results"]], err.getvalue()])
+"""
+    (tmp_path / "x.ptx").write_text(".version 8.0\n.target sm_89\n.address_size 64\n.visible .entry k()\n{\nret;\n}\n")
+    pid, status, gpus, coverage, said = host.run(code, FILE=str(tmp_path / "x.ptx"))
+    assert (status, coverage) == (0, ["full", "none"])
+    assert gpus == [["NVIDIA GeForce RTX 4090", False, "13.0"], ["NVIDIA GeForce RTX 3090", False, "13.0"]]
+    assert said == "note: judging the GPUs of this machine: NVIDIA GeForce RTX 4090, NVIDIA GeForce RTX 3090\n"
+    untouched(host, pid)
+
+
+# -- none
+
+
+@pytest.mark.parametrize(
+    ("facts", "libraries", "fleet", "variables", "absence"),
+    [
+        ({}, False, (), {}, "no-nvidia-device"),
+        ({"gpus": 2}, False, (), {}, "no-driver"),
+        ({"gpus": 1, "module": "580.65.06", "nodes": 1}, False, (), {}, "driver-library-missing"),
+        ({"gpus": 1, "module": "580.65.06", "marks": (".dockerenv",)}, False, (), {}, "container-without-devices"),
+        (
+            {"gpus": 1, "module": "580.65.06", "marks": ("run/.containerenv",)},
+            True,
+            (),
+            {},
+            "container-without-devices",
+        ),
+        ({"gpus": 1, "marks": (".dockerenv",)}, False, (), {}, "no-driver"),
+        ({"gpus": 1}, True, ("fail cuInit 999", "fail nvmlInit_v2 9"), {}, "no-driver"),
+        ({"gpus": 1, "module": "580.65.06", "nodes": 1}, True, ("fail cuInit 999", H100), {}, "driver-failed"),
+        ({"gpus": 1, "module": "580.65.06", "nodes": 1}, True, ("fail cuInit 802", H100), {}, "driver-failed"),
+        ({"gpus": 1, "module": "580.65.06", "nodes": 1}, True, (), {}, "driver-failed"),
+        ({"module": "580.65.06", "nodes": 1}, True, (), {}, "no-nvidia-device"),
+        (
+            {"gpus": 1, "module": "580.65.06", "nodes": 1},
+            True,
+            ("fail cuInit 803", "fail nvmlInit_v2 18", H100),
+            {},
+            "driver-library-mismatch",
+        ),
+        (
+            {"gpus": 1, "module": "535.183.01", "nodes": 1},
+            True,
+            ("fail cuInit 804", RTX4090),
+            {},
+            "forward-compat-unsupported",
+        ),
+        (
+            {"gpus": 1, "module": "1.1", "nodes": 1},
+            True,
+            (H100,),
+            {"CUDA_VISIBLE_DEVICES": ""},
+            "hidden-by-environment",
+        ),
+        (
+            {"gpus": 1, "module": "1.1", "nodes": 1},
+            True,
+            (H100,),
+            {"CUDA_VISIBLE_DEVICES": "all"},
+            "hidden-by-environment",
+        ),
+        ({"marks": ("proc/sys/kernel/osrelease", "dev/dxg")}, False, (), {}, "driver-library-missing"),
+        ({"marks": ("proc/sys/kernel/osrelease",)}, False, (), {}, "no-driver"),
+        ({"marks": ("proc/sys/kernel/osrelease", ".dockerenv")}, False, (), {}, "container-without-devices"),
+        ({"marks": ("proc/sys/kernel/osrelease", "dev/dxg")}, True, ("fail cuInit 500",), {}, "driver-failed"),
+    ],
+)
+def test_none_found_names_its_cause(  # noqa: PLR0917 - pytest passes parameters by name
+    tmp_path: Path,
+    facts: dict[str, Any],
+    libraries: bool,
+    fleet: tuple[str, ...],
+    variables: dict[str, str],
+    absence: str,
+) -> None:
+    host = Host(tmp_path / "a", fleet, nvml=libraries, cuda=libraries)
+    if not libraries:  # also where the machine that runs this has a driver
+        for name in ("libcuda.so.1", "libnvidia-ml.so.1"):
+            (tmp_path / "a/lib" / name).write_text("no library")
+    system, pid = look(host, tree(tmp_path, **facts), **variables)
+    assert system.absence == absence
+    assert system.findings[0].code == absence
+    assert "{" not in system.findings[0].message
+    assert system.devices == ()
+    untouched(host, pid)
+
+
+def test_803_names_both_halves(tmp_path: Path) -> None:
+    host = Host(tmp_path / "a", ("fail cuInit 803", "fail nvmlInit_v2 18", H100), release="580.65.06")
+    system, _ = look(host, tree(tmp_path, gpus=1, module="570.124.06", nodes=1))
+    assert system.driver_state.error == 803
+    assert system.driver_state.nvml_error == 18
+    assert "580.65.06" in system.findings[0].message
+    assert "570.124.06" in system.findings[0].message
+    assert str(system.driver.release if system.driver else None) == "570.124.06"
+    assert host.run(DEVICES)["devices"] == []
+
+
+def test_804_is_found_although_nvml_lists_the_gpu(tmp_path: Path) -> None:
+    host = Host(
+        tmp_path / "a",
+        ("fail cuInit 804", RTX4090),
+        release="580.65.06",
+        driver="535.183.01",
+        library_folder="cuda-13.0/compat",
+    )
+    told = host.run(DEVICES)  # the folder in LD_LIBRARY_PATH gives the doubt that cuInit settles
+    assert told["devices"] == []
+    untouched(host, told["pid"])
+    system, _ = look(host, tree(tmp_path, gpus=1, module="535.183.01", nodes=1))
+    assert system.driver_state.compat
+    assert system.absence == "forward-compat-unsupported"
+    assert "535.183.01" in system.findings[0].message
+    assert [device.name for device in system.fleet] == ["NVIDIA GeForce RTX 4090"]
+
+
+def test_a_compat_library_that_works_is_said(tmp_path: Path) -> None:
+    host = Host(tmp_path / "a", (H100,), driver="535.183.01", library_folder="cuda-13.0/compat")
+    system, _ = look(host, tree(tmp_path, gpus=1, module="535.183.01", nodes=1))
+    assert system.absence is None
+    assert [finding.code for finding in system.findings] == ["forward-compat-in-use"]
+    assert system.driver is not None
+    assert (str(system.driver.release), str(system.driver.cuda)) == ("535.183.01", "13.0")
+
+
+def test_parts_that_differ_are_said_even_if_they_work(tmp_path: Path) -> None:
+    host = Host(tmp_path / "a", (H100,))
+    system, _ = look(host, tree(tmp_path, gpus=1, module="535.183.01", nodes=1))
+    assert [finding.code for finding in system.findings] == ["driver-parts-differ"]
+
+
+# -- a driver that misbehaves
+
+
+@pytest.mark.parametrize(
+    ("fleet", "absence", "call", "visible"),
+    [
+        (("hang cuInit", T4, RTX4090), "probe-timed-out", "cuInit", 0),
+        (("abort cuInit", T4, RTX4090), "probe-crashed", "cuInit", 0),
+        (("hang nvmlInit_v2", T4, RTX4090), None, "", 2),
+        (("abort nvmlInit_v2", T4, RTX4090), None, "", 2),
+        (("hang nvmlInit_v2", "hang cuInit", T4), "probe-timed-out", "cuInit", 0),
+        (("hang cuDriverGetVersion", T4), "probe-timed-out", "libcuda", 0),
+        (("abort nvmlDeviceGetUUID", T4), None, "", 1),
+    ],
+)
+def test_a_driver_that_hangs_or_crashes_is_survived(
+    tmp_path: Path, fleet: tuple[str, ...], absence: str | None, call: str, visible: int
+) -> None:
+    host = Host(tmp_path / "a", fleet)
+    start = time.monotonic()
+    system, pid = look(host, tree(tmp_path, gpus=2, module="580.65.06", nodes=2), PATIENCE="1")
+    assert time.monotonic() - start < 15
+    assert system.absence == absence
+    assert len(system.devices) == visible
+    if absence:
+        assert call in system.findings[0].message
+    untouched(host, pid)
+    for line in host.log.read_text().splitlines():  # nothing is left running
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(line.split()[0]), 0)
+
+
+def test_patience_can_be_set(tmp_path: Path) -> None:
+    host = Host(tmp_path, ("hang cuInit", T4, RTX4090))
+    start = time.monotonic()
+    assert host.run(DEVICES, CAPABLY_PROBE_TIMEOUT="0.5")["devices"] == []
+    assert time.monotonic() - start < 10
+    for wrong in ("0", "soon", "-1", "1e9"):
+        script = "import capably\ntry: capably.devices()\nexcept capably.ParseError as e: say(str(e))"
+        assert "CAPABLY_PROBE_TIMEOUT" in host.run(script, CAPABLY_PROBE_TIMEOUT=wrong)
+
+
+def test_a_slow_driver_is_waited_for(tmp_path: Path) -> None:
+    host = Host(tmp_path, ("delay cuInit 700", T4, RTX4090))
+    assert len(host.run(DEVICES)["devices"]) == 2
+
+
+def test_without_an_interpreter_that_is_said(tmp_path: Path) -> None:
+    for executable in ("", "/nonexistent/python", "/bin/false"):
+        machine = Machine(root=tree(tmp_path / (executable or "x").strip("/")), environ={}, executable=executable)
+        system = probe.system(machine, toolkits=False)
+        assert system.absence in ("probe-failed", "probe-crashed")
+        assert system.devices == ()
+
+
+# -- fork, and a process that has a driver of its own
+
+FORK = """
+import ctypes
+def in_a_child(work):
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(write, json.dumps(work()).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return json.loads(os.read(read, 65536))
+def init():
+    library = ctypes.CDLL("libcuda.so.1")
+    count = ctypes.c_int()
+    return [library.cuInit(0), library.cuDeviceGetCount(ctypes.byref(count)), count.value]
+def found():
+    import capably
+    return [str(d.capability) for d in capably.devices()]
+"""
+
+
+def test_a_child_forked_before_or_after_can_use_the_gpus(tmp_path: Path) -> None:
+    host = Host(tmp_path, (T4, RTX4090))
+    before = host.run(f"{FORK}\nsay([in_a_child(lambda: [found(), init()]), found(), in_a_child(init), init()])")
+    works = [0, 0, 2]
+    assert before == [[["8.9", "7.5"], works], ["8.9", "7.5"], works, works]
+    after = host.run(f"{FORK}\nsay([found(), in_a_child(lambda: [found(), init()])])")
+    assert after == [["8.9", "7.5"], [["8.9", "7.5"], works]]
+    # The simulated driver does refuse a child of a process that has initialised it: the tests above can fail.
+    assert host.run(f"{FORK}\nsay([init(), in_a_child(init)])") == [works, [3, 3, 0]]
+
+
+def test_a_driver_that_the_process_uses_is_the_one_that_is_asked(tmp_path: Path) -> None:
+    host = Host(tmp_path, (T4, RTX4090))
+    code = f"""{FORK}
+first = found()
+init()
+os.environ["CUDA_VISIBLE_DEVICES"] = "1"  # too late: the driver has read it
+import capably
+second = [[str(d.capability), d.via, d.confidence] for d in capably.devices()]
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+record = capably.probe.system(toolkits=False)
+os.environ["CUDA_VISIBLE_DEVICES"] = "1"
+say([PID, first, second, in_a_child(found), [d.via for d in record.devices], record.absence])
+"""
+    pid, first, second, forked, record, absence = host.run(code)
+    assert first == ["8.9", "7.5"]
+    assert second == [["8.9", "cuda", "exact"], ["7.5", "cuda", "exact"]]
+    assert forked == ["7.5"]  # a process of its own, where the variable is in force
+    assert record == ["cuda", "cuda"]
+    assert absence is None
+    assert host.calls(pid).count("cuInit") == 1  # its own
+
+
+def test_the_answer_is_kept_until_a_variable_changes(tmp_path: Path) -> None:
+    host = Host(tmp_path, (H100, H100B))
+    code = """
+import capably
+a, b = capably.devices(), capably.devices()
+os.environ["CUDA_VISIBLE_DEVICES"] = "1"
+c = capably.devices()
+from capably import probe
+say([a is b, [d.pci for d in c], probe.devices(refresh=True) == c])
+"""
+    assert host.run(code) == [True, ["0000:43:00.0"], True]
+    assert host.all_calls().count("nvmlInit_v2") == 3
+
+
+# -- the child by itself
+
+
+@pytest.mark.parametrize("wanted", ["cuda", ""])
+@pytest.mark.parametrize(
+    "fleet", [(T4, f"{H100} nomemory=1", f"{RTX4090} refused=4"), (A100, SLICE1), ("fail cuInit 100",)]
+)
+def test_the_child_answers_in_lines(tmp_path: Path, wanted: str, fleet: tuple[str, ...]) -> None:
+    host = Host(tmp_path, fleet)
+    request = json.dumps({"cuda": ["nothing.so", "libcuda.so.1"], "nvml": ["libnvidia-ml.so.1"], "seconds": 5})
+    done = subprocess.run(
+        # Not as the script that it is, so that coverage follows it; every other test here runs the script.
+        [sys.executable, "-c", "import sys; from capably.probe import child; child.main(sys.argv[1:])", request],
+        input=f"{wanted}\n",
+        capture_output=True,
+        text=True,
+        env=host.variables(),
+        check=True,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    steps = [line.get("step") or line["calling"] for line in lines]
+    assert steps == ["loading libcuda", "library", "nvmlInit_v2", "nvml", *(["cuInit", "cuda"] if wanted else [])]
+    assert lines[1]["file"].endswith("libcuda.so.580.65.06")
+    assert lines[1]["version"] == 13000
+
+
+def test_addresses_are_written_in_one_way() -> None:
+    assert child.normal_pci("00000000:1B:00.0") == child.normal_pci("0000:1b:00") == "0000:1b:00.0"
+    assert child.normal_pci("1b:00.0") is None
+
+
+def test_functions_that_a_library_lacks_are_results() -> None:
+    library, problem = child.open_library(["libc.so.6"])
+    assert library is not None
+    assert problem == ""
+    assert child.ask_nvml(library)["error"] == -1
+    assert child.driver_version(library) is None
+    assert child.ask_devices(library)["devices"] == []
+    assert child.open_library(["nothing.so"])[0] is None
+    assert child.mapped_file("no such library") is None
