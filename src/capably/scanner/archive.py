@@ -7,30 +7,37 @@ Source: PKWARE APPNOTE.TXT 6.3, sections 4.3 and 4.4.
 from __future__ import annotations
 
 import hashlib
+import os
+import re
+import threading
 import zipfile
 import zlib
 from dataclasses import dataclass
-from io import FileIO
 from typing import TYPE_CHECKING, Any
 
 from capably.errors import LimitError, ScanError, TruncatedError
-from capably.facts import Artifact, ArtifactKind
+from capably.facts import Artifact, ArtifactKind, Finding, Library
+from capably.scanner import parallel
 from capably.scanner.library import HEAD_BYTES, Form, classify, read_library
 from capably.scanner.source import StreamSource
 from capably.scanner.tally import Job, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from io import FileIO
 
     from capably.scanner.limits import Budget
 
 __all__ = ["scan_archive"]
 
-_INPUT = 64 << 10
+_INPUT = 128 << 10
 _OUTPUT = 1 << 20
 _STORED, _DEFLATED = 0, 8
 _LOCAL_HEADER = 30
+_HAS_PREAD = hasattr(os, "pread")  # not on Windows
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PROGRESS_STEP = 8 << 20
+_PARALLEL_BYTES = 4 << 20  # of compressed data; less is read sooner than threads are at work
 
 
 def scan_archive(path: str, name: str, file: FileIO, size: int, job: Job) -> Artifact:
@@ -49,17 +56,26 @@ def scan_archive(path: str, name: str, file: FileIO, size: int, job: Job) -> Art
     """
     members = _members(path, file, size, job)
     repeated = _repeated(members)
+    shared = _Shared(file)
+    tasks = [_Task(info, hashed=job.with_sha256 or (info.file_size, info.CRC) in repeated) for info in members]
     tally = Tally(job)
-    for info in members:
-        if tally.stop(path):
-            break
-        hashed = job.with_sha256 or (info.file_size, info.CRC) in repeated
-        tally.files += 1
-        member = _open(file, size, info, job, hashed=hashed)
-        if member is None:
+    complete = True
+    for task in _finished(tasks, shared, size, job):
+        if not task.done:
+            complete = False
             continue
-        with tally.guard(info.filename):
-            _scan_member(member, tally)
+        tally.files += 1
+        for finding in task.findings:
+            job.findings.add(finding.code, finding.path, finding.message)
+        if task.form is not None:
+            tally.count(task.form)
+        if task.library is not None:
+            tally.add(task.library, identity=task.digest, sha256=task.digest if job.with_sha256 else None)
+        if task.limit is not None:
+            with tally.guard(task.info.filename):
+                raise task.limit
+    if not complete:
+        tally.stop(path)
     wheel = _wheel_tags(name)
     return Artifact(
         path=path,
@@ -73,18 +89,72 @@ def scan_archive(path: str, name: str, file: FileIO, size: int, job: Job) -> Art
     )
 
 
-def _scan_member(member: _Member, tally: Tally) -> None:
-    head = member.stream().read(0, HEAD_BYTES)
-    form = classify(head)
-    tally.count(form)
-    if form in (Form.OTHER, Form.ZIP):
-        member.report_damage()
-        return
-    library = read_library(member.path, member, head, form, tally.job)
-    member.report_damage()
-    if library is not None:
-        digest = member.sha256
-        tally.add(library, identity=digest, sha256=digest if tally.job.with_sha256 else None)
+@dataclass(slots=True)
+class _Task:
+    """A member, and after it was read, what was found in it."""
+
+    info: zipfile.ZipInfo
+    hashed: bool
+    done: bool = False
+    form: Form | None = None
+    library: Library | None = None
+    digest: str | None = None
+    findings: tuple[Finding, ...] = ()
+    limit: LimitError | None = None
+
+
+class _Shared:
+    """A file that several threads read."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Some bytes at *offset*, *size* at most."""
+        if _HAS_PREAD:
+            return os.pread(self._file.fileno(), size, offset)
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.read(size) or b""
+
+
+def _finished(tasks: list[_Task], file: _Shared, size: int, job: Job) -> Iterator[_Task]:
+    """Read the members; they come in their order, and undone where the call is over before."""
+    total = sum(task.info.compress_size for task in tasks)
+    if total >= _PARALLEL_BYTES and parallel.workers() > 1 and len(tasks) > 1:
+
+        def work(task: _Task, progress: Callable[[str, int, int], None]) -> None:
+            part = job.part(progress)
+            if not part.budget.exhausted:
+                _read_member(task, file, size, part)
+
+        # What takes longest first, or one thread ends up alone with it.
+        largest = sorted(tasks, key=lambda task: -max(task.info.file_size, task.info.compress_size))
+        if parallel.run(largest, work, job.advance, job.budget.cancel):
+            yield from tasks
+            return
+    for task in tasks:
+        if not job.budget.exhausted:
+            _read_member(task, file, size, job.part(job.progress))
+        yield task
+
+
+def _read_member(task: _Task, file: _Shared, size: int, job: Job) -> None:
+    member = _open(file, size, task, job)
+    if member is not None:
+        try:
+            head = member.stream().read(0, HEAD_BYTES)
+            task.form = classify(head)
+            if task.form not in (Form.OTHER, Form.ZIP):
+                task.library = read_library(member.path, member, head, task.form, job)
+        except LimitError as error:
+            task.limit = error
+        else:
+            member.report_damage()
+            task.digest = member.sha256
+    task.findings = job.findings.take()
+    task.done = True
 
 
 def _repeated(members: list[zipfile.ZipInfo]) -> set[tuple[int, int]]:
@@ -170,7 +240,7 @@ def _unsafe(name: str) -> bool:
         name.startswith(("/", "\\"))
         or ".." in parts
         or (len(name) > 1 and name[1] == ":")
-        or any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in name)
+        or _CONTROL.search(name) is not None
     )
 
 
@@ -191,12 +261,14 @@ def _wheel_tags(name: str) -> tuple[str, str, tuple[str, ...]] | None:
 class _Place:
     """Where the data of a member lies, and how it may be had."""
 
-    file: FileIO
+    file: _Shared
     offset: int
     info: zipfile.ZipInfo
+    ahead: bytes  # its first bytes, as they are stored
 
 
-def _open(file: FileIO, size: int, info: zipfile.ZipInfo, job: Job, *, hashed: bool) -> _Member | None:
+def _open(file: _Shared, size: int, task: _Task, job: Job) -> _Member | None:
+    info = task.info
     name = info.filename
     if info.flag_bits & 0x1:
         job.findings.add("encrypted-member", name, "It is encrypted and was not read.")
@@ -207,8 +279,10 @@ def _open(file: FileIO, size: int, info: zipfile.ZipInfo, job: Job, *, hashed: b
     if info.header_offset > size:
         job.findings.add("damaged-archive-member", name, "Its header lies behind the archive.")
         return None
-    file.seek(info.header_offset)
-    local = file.read(_LOCAL_HEADER) or b""
+    # Most members are small, and come with their header in one request. The name is usually ASCII, and an
+    # extra field of another length only makes it two.
+    ahead = file.read(info.header_offset, _LOCAL_HEADER + len(name) + min(info.compress_size, _INPUT))
+    local = ahead[:_LOCAL_HEADER]
     if len(local) < _LOCAL_HEADER or local[:4] != b"PK\x03\x04":
         job.findings.add("damaged-archive-member", name, "Its local header is missing.")
         return None
@@ -217,7 +291,8 @@ def _open(file: FileIO, size: int, info: zipfile.ZipInfo, job: Job, *, hashed: b
     if offset + info.compress_size > size:
         job.findings.add("damaged-archive-member", name, "Its data ends behind the archive.")
         return None
-    return _Member(_Place(file, offset, info), job, hashed=hashed)
+    ahead = ahead[_LOCAL_HEADER + names :]
+    return _Member(_Place(file, offset, info, ahead), job, hashed=task.hashed)
 
 
 class _Member:
@@ -300,12 +375,11 @@ class _Member:
         info = self._place.info
         position = self._place.offset
         left = info.compress_size
+        ahead = self._place.ahead[:left]
         engine = _decompressor() if info.compress_type == _DEFLATED else None
         ended = engine is None
         while left > 0:
-            # Several streams of one archive share the file, so each read seeks.
-            self._place.file.seek(position)
-            data = self._place.file.read(min(left, _INPUT)) or b""
+            data, ahead = ahead or self._place.file.read(position, min(left, _INPUT)), b""
             if not data:
                 raise _DamageError("The archive ends within it.")
             position += len(data)

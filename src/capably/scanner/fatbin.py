@@ -157,7 +157,8 @@ class _Search:
     def find(self, position: int) -> tuple[int, int] | None:
         """Offset and index of the first needle at or behind *position*."""
         while position < self._end:
-            if not self._next or not self._base <= position < self._base + len(self._data):
+            # So close to the edge of what is at hand that a needle may lie across it, more is needed first.
+            if not self._next or not self._base <= position <= self._base + len(self._data) - self._longest:
                 self._budget.check_time()
                 self._base, self._data = self._source.window(position, self._longest)
                 self._next = [-1] * len(self._needles)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from capably.errors import LimitError
 
@@ -52,13 +53,22 @@ class Limits:
     seconds: float = 1_800.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for bound in fields(self):
+            value = getattr(self, bound.name)
             if not value > 0:  # NaN is refused too
-                raise ValueError(f"the limit `{field.name}` must be positive, not {value}")
+                raise ValueError(f"the limit `{bound.name}` must be positive, not {value}")
 
 
 DEFAULT_LIMITS = Limits()
+
+
+@dataclass(slots=True)
+class _Account:
+    """What a whole call has used up, over all its threads."""
+
+    stop: float
+    bytes: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Budget:
@@ -66,17 +76,25 @@ class Budget:
 
     Args:
         limits: The bounds. The clock starts here.
+        account: Of a call that is under way, for one more thread of it.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, account: _Account | None = None) -> None:
         self.limits = limits
-        self._stop = time.monotonic() + limits.seconds
-        self._bytes = 0
+        self._account = account or _Account(time.monotonic() + limits.seconds)
         self.entries = 0  # fatbins and their entries, of the file at hand
+
+    def part(self) -> Budget:
+        """For another file that is read at the same time, on the same account."""
+        return Budget(self.limits, self._account)
+
+    def cancel(self) -> None:
+        """Let the time be up for everybody."""
+        self._account.stop = -1.0
 
     def check_time(self, path: str = "") -> None:
         """Raise `LimitError` where the time is up."""
-        if time.monotonic() > self._stop:
+        if time.monotonic() > self._account.stop:
             raise LimitError(path, f"reading takes longer than {self.limits.seconds:g} seconds")
 
     def spend(self, count: int) -> None:
@@ -85,12 +103,13 @@ class Budget:
         Raises:
             LimitError: Too many bytes, or the time is up.
         """
-        self._bytes += count
-        if self._bytes > self.limits.total_bytes:
+        with self._account.lock:
+            self._account.bytes += count
+        if self._account.bytes > self.limits.total_bytes:
             raise LimitError("", f"it holds more than {self.limits.total_bytes} bytes when decompressed")
         self.check_time()
 
     @property
     def exhausted(self) -> bool:
         """Nothing more can be read by this call."""
-        return self._bytes > self.limits.total_bytes or time.monotonic() > self._stop
+        return self._account.bytes > self.limits.total_bytes or time.monotonic() > self._account.stop

@@ -77,6 +77,12 @@ class Job:
         self.budget = Budget(self.limits)
         self.findings = Findings(self.limits.findings)
 
+    def part(self, progress: Callable[[str, int, int], None] | None) -> Job:
+        """The same call, for a file that is read at the same time as others: its findings go to a list of its own."""
+        result = Job(self.limits, progress, self.with_sha256)
+        result.budget = self.budget.part()
+        return result
+
     def advance(self, name: str, done: int, total: int) -> None:
         """Tell the progress on a file."""
         if self.progress is not None:
