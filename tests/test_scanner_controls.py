@@ -12,14 +12,18 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import wheels
 
-from capably.facts import Artifact, Image
 from capably.scanner import scan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from capably.facts import Artifact, Image
 
 pytestmark = [pytest.mark.network, pytest.mark.toolkit]
 
@@ -36,9 +40,34 @@ SOURCE = "__global__ void k(float *x) { x[threadIdx.x] *= 2.0f; }\n"
 NO_KERNEL = "int host() { return 1; }\n"
 RELEASE = "9.5"  # of PTX, of CUDA 13.5
 # All targets of CUDA 13.5 and of CUDA 12.9.
-ALL_13 = (
-    "75 80 86 87 88 89 90 90a 100 100a 100f 103 103a 103f 107 107a 107f 110 110a 110f 120 120a 120f 121 121a 121f"
-).split()
+ALL_13 = [
+    "75",
+    "80",
+    "86",
+    "87",
+    "88",
+    "89",
+    "90",
+    "90a",
+    "100",
+    "100a",
+    "100f",
+    "103",
+    "103a",
+    "103f",
+    "107",
+    "107a",
+    "107f",
+    "110",
+    "110a",
+    "110f",
+    "120",
+    "120a",
+    "120f",
+    "121",
+    "121a",
+    "121f",
+]
 ALL_12 = "50 52 60 61 70 75 80 86 87 89 90 90a 100 100a 100f 101 101a 101f 103 103a 103f 120 120a 120f 121 121a 121f"
 FEW = ["80", "90a", "100f", "121"]
 Row = tuple[str, str, str, str]

@@ -50,7 +50,7 @@ def cuobjdump(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def by_cuobjdump(tool: Path, path: Path) -> tuple[Counter[tuple[str, str]], str]:
     """What it lists, and what it complains about."""
-    command = [tool, "--all-fatbin", "--list-elf", "--list-ptx", path]
+    command = [str(tool), "--all-fatbin", "--list-elf", "--list-ptx", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     listed = Counter((kind, target) for kind, target in _LINE.findall(done.stdout))
     assert sum(listed.values()) == len(re.findall(r"^(?:ELF|PTX) file ", done.stdout, re.MULTILINE)), done.stdout[-999:]
