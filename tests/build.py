@@ -356,3 +356,168 @@ def wheel(
         rows.append(f"{path},sha256={digest},{len(data)}")
     full[f"{info}/RECORD"] = "\n".join([*rows, f"{info}/RECORD,,", ""]).encode()
     return zip_file(directory / f"{stem}-py3-none-{platform}.whl", full, compression=compression)
+
+
+PE_MACHINES = {"x86_64": 0x8664, "aarch64": 0xAA64, "x86": 0x14C, "arm": 0x1C4}
+
+
+def pe_flags(row: Section) -> int:
+    """The characteristics that fit an ELF section: code, initialised data, or none of it."""
+    if row.flags & 4:
+        return 0x60000020
+    if row.kind == 8:
+        return 0xC0000080
+    return 0x40000040 if row.flags & 2 else 0x42100000
+
+
+def pe(
+    sections: list[Section],
+    *,
+    machine: str | int = "x86_64",
+    needed: tuple[str, ...] = (),
+    wide: bool = True,
+    stub: int = 64,
+) -> bytes:
+    """A PE file with *sections* in that order, their names cut to eight bytes, then `.idata`.
+
+    Args:
+        sections: As for `elf`.
+        machine: Its processor.
+        needed: Libraries in the import directory.
+        wide: PE32+, else PE32.
+        stub: Bytes before the PE header.
+    """
+    rows = [(row.name.encode()[:8], pe_flags(row), row.data) for row in sections]
+    optional = bytearray(240 if wide else 224)
+    struct.pack_into("<H", optional, 0, 0x20B if wide else 0x10B)
+    directories = 112 if wide else 96
+    struct.pack_into("<I", optional, directories - 4, 16)
+    place = stub + 24 + len(optional) + 40 * (len(rows) + bool(needed))
+    address = 0x1000
+    for _, _, data in rows:
+        address += -(-max(len(data), 1) // 0x1000) * 0x1000
+    if needed:
+        table = b""
+        names = b""
+        names_at = address + 20 * (len(needed) + 1)
+        for name in needed:
+            table += struct.pack("<5I", 0, 0, 0, names_at + len(names), 0)
+            names += name.encode() + b"\0"
+        rows.append((b".idata", 0xC0000040, table + bytes(20) + names))
+        struct.pack_into("<II", optional, directories + 8, address, len(table) + 20)
+    head = b"MZ" + bytes(58) + struct.pack("<I", stub) + bytes(stub - 64) + b"PE\0\0"
+    number = PE_MACHINES[machine] if isinstance(machine, str) else machine
+    head += struct.pack("<HHIIIHH", number, len(rows), 0, 0, 0, len(optional), 0x2022) + bytes(optional)
+    body = b""
+    address = 0x1000
+    base = -(-place // 512) * 512
+    for label, flags, data in rows:
+        raw = b"" if flags & 0x80 else data + bytes(-len(data) % 512)
+        head += struct.pack(
+            "<8sIIIIIIHHI", label, len(data), address, len(raw), base + len(body) if raw else 0, 0, 0, 0, 0, flags
+        )
+        body += raw
+        address += -(-max(len(data), 1) // 0x1000) * 0x1000
+    return head + bytes(base - len(head)) + body
+
+
+def coff(sections: list[Section], *, machine: str | int = "x86_64", big: bool = False, far: bool = False) -> bytes:
+    """A COFF object; long names lie in its string table, and its sections begin anywhere.
+
+    Args:
+        sections: As for `elf`.
+        machine: Its processor.
+        big: As ``/bigobj`` writes it.
+        far: Offsets of names in base 64, as for string tables above 10 MB.
+    """
+    number = PE_MACHINES[machine] if isinstance(machine, str) else machine
+    start = (56 if big else 20) + 40 * len(sections) + 3
+    strings = b""
+    table = b""
+    body = b""
+    alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    for row in sections:
+        name = row.name.encode()
+        if len(name) > 8:
+            at = 4 + len(strings)
+            strings += name + b"\0"
+            digits = bytes(alphabet[at >> shift & 63] for shift in range(30, -1, -6))
+            name = b"//" + digits if far else b"/%d" % at
+        data = b"" if row.kind == 8 else row.data
+        place = start + len(body) if data else 0
+        table += struct.pack("<8sIIIIIIHHI", name, 0, 0, len(data), place, 0, 0, 0, 0, pe_flags(row))
+        body += data + b"\xcc"
+    symbols = start + len(body)
+    if big:
+        head = struct.pack("<HHHHI", 0, 0xFFFF, 2, number, 0) + bytes.fromhex("c7a1bad1eebaa94baf20faf66aa4dcb8")
+        head += bytes(16) + struct.pack("<III", len(sections), symbols, 1)
+    else:
+        head = struct.pack("<HHIIIHH", number, len(sections), 0, symbols, 1, 0, 0)
+    tail = bytes(20 if big else 18) + struct.pack("<I", 4 + len(strings)) + strings
+    return head + table + bytes(3) + body + tail
+
+
+def ar_header(name: bytes, size: int | bytes) -> bytes:
+    number = size if isinstance(size, bytes) else b"%d" % size
+    return name.ljust(16) + b"0".ljust(12) + b"0".ljust(6) * 2 + b"644".ljust(8) + number.ljust(10) + b"`\n"
+
+
+def ar(members: list[tuple[str, bytes]], style: Literal["gnu", "bsd", "msvc"] = "gnu", *, thin: bool = False) -> bytes:
+    """A static library as GNU ar, BSD ar or Microsoft's lib write it, with its tables of symbols."""
+    long = [name for name, _ in members if len(name) > 15]
+    ends = b"\0" if style == "msvc" else b"/\n"
+    names = b"".join(name.encode() + ends for name in long)
+    rows: list[tuple[bytes, bytes]] = [(b"/", bytes(4))]
+    if style == "bsd":
+        rows = [(b"__.SYMDEF SORTED"[:16], bytes(8)), (b"#1/20", b"__.SYMDEF_64\0\0\0\0\0\0\0\0" + bytes(4))]
+    else:
+        rows += [(b"/", bytes(5)), (b"/<ECSYMBOLS>/", bytes(4))] if style == "msvc" else [(b"/SYM64/", bytes(8))]
+        if long:
+            rows.append((b"//", names))
+    for name, data in members:
+        if style == "bsd":
+            padded = name.encode() + bytes(-len(name) % 4 + 4)
+            rows.append((b"#1/%d" % len(padded), padded + data))
+        elif name in long:
+            before = long[: long.index(name)]
+            rows.append((b"/%d" % sum(len(other) + len(ends) for other in before), data))
+        else:
+            rows.append((name.encode() + b"/", data))
+    result = b"!<thin>\n" if thin else b"!<arch>\n"
+    for label, data in rows:
+        result += ar_header(label, len(data))
+        result += data + b"\n" * (len(data) % 2)
+    return result
+
+
+def tar_header(
+    name: bytes, size: int | bytes, *, kind: bytes = b"0", magic: bytes = b"ustar\x0000", link: bytes = b"",
+    prefix: bytes = b"",
+) -> bytes:  # fmt: skip
+    """The header of a member; *size* as a number or as 12 bytes."""
+    number = size if isinstance(size, bytes) else b"%011o\0" % size
+    head = name.ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + number + b"00000000000\0"
+    tail = kind + link.ljust(100, b"\0") + magic.ljust(8, b"\0") + bytes(80) + prefix.ljust(155, b"\0") + bytes(12)
+    total = sum(head) + sum(tail) + 8 * 32
+    return head + b"%06o\0 " % total + tail
+
+
+def tar_member(name: str, data: bytes, *, kind: bytes = b"0", magic: bytes = b"ustar\x0000") -> bytes:
+    return tar_header(name.encode(), len(data), kind=kind, magic=magic) + data + bytes(-len(data) % 512)
+
+
+def pax(records: dict[str, str], *, kind: bytes = b"x") -> bytes:
+    """An extended header; each row begins with its own length."""
+    data = b""
+    for key, value in records.items():
+        row = f" {key}={value}\n".encode()
+        length = len(row) + 1
+        while len(str(length)) + len(row) != length:
+            length += 1
+        data += str(length).encode() + row
+    return tar_header(b"pax", len(data), kind=kind) + data + bytes(-len(data) % 512)
+
+
+def tar(*parts: bytes) -> bytes:
+    """A tar archive of members and headers, with its end."""
+    return b"".join(parts) + bytes(1024)

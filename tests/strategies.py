@@ -11,9 +11,7 @@ from capably.version import CudaVersion, DriverRelease, PtxVersion
 
 KNOWN = sorted(tables().architectures)
 
-capabilities = st.one_of(
-    st.sampled_from(KNOWN), st.builds(ComputeCapability, st.integers(1, 99), st.integers(0, 9))
-)
+capabilities = st.one_of(st.sampled_from(KNOWN), st.builds(ComputeCapability, st.integers(1, 99), st.integers(0, 9)))
 suffixes = st.sampled_from(Suffix)
 targets = st.builds(Target, capabilities, suffixes, st.sampled_from(TargetKind))
 cuda_versions = st.one_of(
@@ -32,7 +30,11 @@ drivers = st.one_of(
 @st.composite
 def images(draw: st.DrawFn) -> Image:
     kind = draw(st.sampled_from(ImageKind))
-    target_kind = {ImageKind.PTX: TargetKind.VIRTUAL, ImageKind.RELPTX: TargetKind.VIRTUAL, ImageKind.LTOIR: TargetKind.LTO}
+    target_kind = {
+        ImageKind.PTX: TargetKind.VIRTUAL,
+        ImageKind.RELPTX: TargetKind.VIRTUAL,
+        ImageKind.LTOIR: TargetKind.LTO,
+    }
     target = Target(draw(capabilities), draw(suffixes), target_kind.get(kind, TargetKind.REAL))
     return Image(
         kind,
@@ -52,5 +54,7 @@ libraries = st.builds(
     Library,
     st.just("pkg/_C.so"),
     st.just(1000),
-    st.lists(st.builds(FatbinGroup, fatbins, st.integers(1, 400)), max_size=5, unique_by=lambda group: group.fatbin).map(tuple),
+    st.lists(
+        st.builds(FatbinGroup, fatbins, st.integers(1, 400)), max_size=5, unique_by=lambda group: group.fatbin
+    ).map(tuple),
 )

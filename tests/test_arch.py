@@ -66,7 +66,7 @@ def test_every_spelling_of_a_capability_parses(text: str) -> None:
         ("90-both", 2, 7),
         ("0.9", 0, 3),
         ("9.0+PTX", 3, 7),
-        ("٩.٠", 0, 1),  # digits of another script are not digits of an architecture
+        ("\u0669.\u0660", 0, 1),  # digits of another script are not digits of an architecture
         ("9.0\n8.0", 3, 7),
     ],
 )
@@ -115,7 +115,7 @@ def test_any_text_is_a_target_or_a_parse_error(text: str) -> None:
     try:
         target = Target.parse(text)
     except ParseError as error:
-        assert 0 <= error.start < error.end  # noqa: PT017 - both ends are the point
+        assert 0 <= error.start < error.end
         assert str(error)
     else:
         assert target.kind in TargetKind

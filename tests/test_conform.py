@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from capably.cli.conform import answer, conform, read_image
+from capably.cli.app import cli
+from capably.cli.conform import answer, read_image
 from capably.errors import ParseError
 
 DATA = Path(__file__).parent / "data"
@@ -39,8 +39,8 @@ def test_a_wrong_expectation_changes_ok_and_nothing_else() -> None:
     assert wrong == {**right, "ok": False}
 
 
-def run(text: str, *arguments: str) -> tuple[int, list[dict[str, Any]], BaseException | None]:
-    result = CliRunner().invoke(conform, [*(arguments or ["-"])], input=io.StringIO(text).read())
+def run(text: str | bytes, *arguments: str) -> tuple[int, list[dict[str, Any]], BaseException | None]:
+    result = CliRunner().invoke(cli, ["conform", *(arguments or ["-"])], input=text)
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     return result.exit_code, lines, result.exception
 
@@ -68,11 +68,14 @@ def test_a_false_answer_makes_the_exit_code_one() -> None:
         ('{"id": "x", "device": {"capability": "9.0"}, "images": ["sm_90@8.0"]}', "no PTX version"),
         ('{"id": "x", "device": {"capability": "9.0"}, "images": [1]}', "line 1"),
         ('{"id": "x", "device": [], "images": []}', "line 1"),
+        ('{"id": "x", "device": {"capability": 9.0}, "images": ["sm_90"]}', "`9.0` is not a text"),
+        ('{"id": "x", "device": {"capability": "9.0"}, "images": ["lto_90"]}', "machine code"),
+        (b'{"id": "\xff"}', "not JSON"),
     ],
 )
-def test_what_is_no_case_is_refused_with_its_line(line: str, problem: str) -> None:
+def test_what_is_no_case_is_refused_with_its_line(line: str | bytes, problem: str) -> None:
     code, lines, error = run(line)
-    assert (code, lines) == (1, [])  # the group turns it into exit code 2
+    assert (code, lines) == (1, [])  # as an exception; capably.cli.app.run makes exit code 2 of it
     assert problem in str(error)
     assert str(error).startswith("line 1: ")
 

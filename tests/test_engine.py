@@ -25,6 +25,7 @@ from capably.facts import (
     Driver,
     Fatbin,
     FatbinGroup,
+    Finding,
     Image,
     ImageKind,
     Library,
@@ -92,9 +93,16 @@ def test_the_seventeen_rules(row: dict[str, str]) -> None:
         ("compute_90@8.5", "9.0", "550.54.14", "fails", "ptx-newer-than-driver"),
         ("compute_90@8.4", "9.0", "553.24", "compiles", "ptx-forward"),  # Windows releases of R550
         ("compute_90@9.9", "9.0", "700.10", "unknown", "ptx-beyond-tables"),
-        ("compute_90@9.4", "9.0", "700.10", "compiles", "ptx-forward"),
-        ("compute_90@9.5", "9.0", "700.10", "unknown", "ptx-beyond-tables"),
+        ("compute_90@9.5", "9.0", "700.10", "compiles", "ptx-forward"),
+        ("compute_90@9.5", "9.0", "615.10", "fails", "ptx-newer-than-driver"),
         ("compute_90@9.9", "9.0", "580.65.06", "fails", "ptx-newer-than-driver"),
+        ("compute_70@9.1", "7.0", "580.65.06", "fails", "ptx-newer-than-any-driver"),  # R580 is Volta's last
+        ("compute_35@7.8", "3.5", "470.42.01", "fails", "ptx-newer-than-any-driver"),
+        ("compute_60@6.3", "6.0", "390.157", "fails", "ptx-newer-than-driver"),  # 6.3 came with R410
+        ("compute_60@6.0", "6.0", "390.157", "unknown", "ptx-beyond-tables"),  # older than the tables
+        ("compute_87@8.5", "8.7", "540.4.0", "unknown", "tegra-driver-unknown"),  # JetPack, numbered apart
+        ("sm_87", "8.7", "540.4.0", "runs", "exact-image"),
+        ("sm_130", "13.0", "550.54.14", "unknown", "device-beyond-tables"),
         ("compute_90@6.3", "9.0", "390.10", "fails", "driver-too-old-for-device"),
     ],
 )
@@ -132,6 +140,7 @@ def test_compression_needs_a_driver_that_reads_it(compression: Compression, by: 
 
 
 def test_the_concatenated_container_is_unproven_before_the_branch_that_came_with_it() -> None:
+    assert outcome("sm_90", "9.0", None, concatenated=True) == "unknown"
     assert outcome("sm_90", "9.0", driver("610.43.02"), concatenated=True) == "unknown"
     assert outcome("sm_90", "9.0", driver("615"), concatenated=True) == "runs"
 
@@ -171,11 +180,15 @@ def test_the_environment_can_switch_off_either_kind() -> None:
         ("compute_101@8.7", "10.3", {}, "unknown"),  # 10.1 is below 10.3, the 11.0 that it stands for is not
         ("compute_101@8.7", "12.0", {}, "compiles"),
         ("sm_120", "13.0", {}, "unknown"),
-        ("sm_130", "13.0", {}, "runs"),
+        ("sm_130", "13.0", {}, "unknown"),  # which drivers serve it is not known
         ("sm_130", "12.0", {}, "unknown"),
         ("compute_130f@8.8", "13.0", {}, "unknown"),
-        ("compute_90@8.0", "13.0", {}, "compiles"),
+        ("compute_90@8.0", "13.0", {}, "unknown"),
         ("compute_130@8.0", "12.0", {}, "fails"),
+        ("compute_101@8.7", "10.1", {}, "compiles"),
+        ("compute_101f@8.8", "10.1", {}, "compiles"),
+        ("compute_110@9.0", "10.1", {}, "unknown"),
+        ("sm_110", "10.1", {}, "unknown"),
         ("compute_90a@8.0", "9.0", {}, "compiles"),
     ],
 )
@@ -341,6 +354,9 @@ def test_a_package_is_judged_by_the_library_that_it_would_load() -> None:
     assert [name for name, _ in choose(sgl, device("8.9"))] == ["sm100"]
     same = replace(sgl, libraries=(replace(folders[0], copies=("sgl_kernel/sm100/a.so",)),))
     assert [name for name, _ in choose(same, device("10.0"))] == ["sm100"]
+    ((name, without),) = choose(replace(sgl, libraries=folders[1:]), device("9.0"))
+    assert (name, without.libraries) == ("sm90", ())
+    assert [finding.code for finding in without.findings] == ["alternative-missing"]
     other = replace(bitsandbytes, name="other")
     assert choose(other, device("9.0")) == ((None, other),)
     assert choose(replace(bitsandbytes, libraries=()), device("9.0"))[0][0] is None
@@ -393,9 +409,9 @@ def test_no_fact_taken_away_turns_an_answer_into_its_opposite(
     image: Image, here: Device, by: Driver | None, data: st.DataObject
 ) -> None:
     """Only the driver as a whole is left in: not knowing it means some driver that serves the device."""
-    missing = data.draw(st.sampled_from(("ptx", "toolkit", "code_version", "stub", "target")))
+    gone: dict[str, Any] = {data.draw(st.sampled_from(("ptx", "toolkit", "code_version", "stub", "target"))): None}
     known = judge(image, here, by).outcome
-    less = judge(replace(image, **{missing: None}), here, by).outcome
+    less = judge(replace(image, **gone), here, by).outcome
     assert not (known in YES and less is Outcome.FAILS)
     assert not (known is Outcome.FAILS and less in YES)
 
@@ -406,7 +422,7 @@ def test_not_knowing_a_driver_that_serves_the_device_never_gives_the_opposite(
 ) -> None:
     known = judge(image, here, by)
     if {"driver-too-old-for-device", "driver-dropped-device", "machine-code-ignored"} & set(codes(known)):
-        return
+        return  # not a driver that serves the device, or one that was told not to load machine code
     less = judge(image, here).outcome
     assert not (known.outcome in YES and less is Outcome.FAILS)
     assert not (known.outcome is Outcome.FAILS and less in YES)
@@ -445,9 +461,28 @@ def test_no_code_is_without_a_use_and_every_page_is_whole() -> None:
     used = "".join(
         path.read_text(encoding="utf-8") for path in (source / "engine.py", *(source / "scanner").glob("*.py"))
     )
+    # The two codes of a feature in loading.json are put together from its name.
+    made = {f"{name}-{end}" for name in tables().features for end in ("driver-unknown", "needs-newer-driver")}
     for code, page in {**REASONS, **FINDINGS}.items():
         assert code == page.code
         assert page.title
         assert page.cause
         assert set(page.sources) <= set(tables().sources)
-        assert f'"{code}"' in used
+        assert f'"{code}"' in used or code in made
+    for code, page in REASONS.items():
+        assert page.sources or code in made, "the features of loading.json have sources of their own"
+
+
+def test_what_was_not_read_makes_a_full_or_empty_answer_unknown() -> None:
+    damage = Finding("damaged-archive-member", "b.so", "its checksum is wrong")
+    note = Finding("bare-images", "a.so", "listed")
+    good, bad = library(("sm_90",), path="a.so"), library(("sm_80",), path="b.so")
+    for libraries, plain, doubtful in (
+        ((good,), Coverage.FULL, Coverage.UNKNOWN),
+        ((bad,), Coverage.NONE, Coverage.UNKNOWN),
+        ((), None, Coverage.UNKNOWN),
+        ((good, bad), Coverage.PARTIAL, Coverage.PARTIAL),
+    ):
+        artifact = Artifact("w.whl", ArtifactKind.WHEEL, libraries, (note,))
+        assert judge(artifact, device("9.0")).coverage is plain
+        assert judge(replace(artifact, findings=(note, damage)), device("9.0")).coverage is doubtful

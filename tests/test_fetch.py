@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from capably.cli.fetch import fetch, is_pinned
 from capably.errors import FetchError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -23,7 +26,7 @@ def index(tmp_path: Path) -> str:
         folder = tmp_path / "simple" / name
         folder.mkdir(parents=True)
         with zipfile.ZipFile(folder / file, "w") as wheel:
-            tags = "\n".join(f"Tag: {file[:-4].split('-', 2)[2]}" for _ in (1,))
+            tags = f"Tag: {file[:-4].split('-', 2)[2]}"
             wheel.writestr(f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
             wheel.writestr(f"{name}-1.0.dist-info/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\n{tags}\n")
         (folder / "index.html").write_text(f'<a href="{file}">{file}</a>')

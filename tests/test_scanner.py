@@ -448,9 +448,12 @@ def test_directory(tmp_path: Path) -> None:
 
     os.mkfifo(root / "pipe")
     artifact = scan(root)
-    assert [(lib.path, lib.copies) for lib in artifact.libraries] == [("link.so", ("sub/l.so",))]
+    assert [(lib.path, lib.copies) for lib in artifact.libraries] == [
+        ("link.so", ("sub/l.so",)),
+        ("n.zip!/l.so", ()),
+    ]
     assert codes(artifact) == ["unreadable-file"]
-    assert artifact.files == 4
+    assert artifact.files == 5
     assert codes(scan(root, limits=Limits(members=2))) == ["unreadable-file", "limit-reached"]
     (root / "sub" / "deep").mkdir()
     assert "limit-reached" in codes(scan(root, limits=Limits(nesting=1)))

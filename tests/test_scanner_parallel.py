@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import random
+import tarfile
 import threading
+import zipfile
 from typing import TYPE_CHECKING
 
 import build
@@ -15,12 +19,34 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def nested(method: int, names: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, data in names.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return out.getvalue()
+
+
+def packed(names: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name, data in names.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
 def members() -> dict[str, bytes]:
     code = [build.library(build.fatbin([build.sass(f"sm_{n}")]), needed=(f"lib{n}.so",)) for n in (75, 80, 86, 90)]
     result = {f"x/{i}.so": code[i % 4] for i in range(12)}
     result["x/bad.so"] = build.library(build.fatbin([build.sass("sm_75")]) * 2 + b"junk" * 40)
     result["x/a.py"] = b"pass\n"
     result["x/../out.so"] = code[0] + b"\0"
+    inner = {"a.so": code[0], "b/a.so": code[0], "../c.so": code[1], "bad.so": result["x/bad.so"]}
+    result["x/deflated.zip"] = nested(zipfile.ZIP_DEFLATED, inner)
+    result["x/stored.zip"] = nested(zipfile.ZIP_STORED, {**inner, "again.zip": result["x/deflated.zip"]})
+    result["x/a.tar.gz"] = packed({**inner, "again.zip": result["x/stored.zip"]})
     return result
 
 
@@ -38,6 +64,7 @@ def test_the_same_as_one_after_the_other(tmp_path: Path, monkeypatch: pytest.Mon
     path.write_bytes(raw)
     expected = scan(path)
     assert expected.findings
+    assert "x/a.tar.gz!/again.zip!/again.zip!/bad.so" in {library.path for library in expected.libraries}
     monkeypatch.setattr(archive, "_PARALLEL_BYTES", 0)
     for count in (2, 3, 8):
         monkeypatch.setattr(parallel, "workers", lambda count=count: count)
@@ -99,6 +126,26 @@ def test_limits_hold_over_all_threads(tmp_path: Path) -> None:
     assert artifact.files < 40
     assert "limit-reached" in {finding.code for finding in artifact.findings}
     assert [finding.message for finding in artifact.findings].count("The files after that were not read.") == 1
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_files_of_nested_archives_count_in_all_threads(tmp_path: Path) -> None:
+    inner = nested(zipfile.ZIP_STORED, {f"{i}.txt": b"x" for i in range(30)})
+    path = build.wheel(tmp_path, "x", "1.0", {f"{i}.zip": inner for i in range(8)})
+    artifact = scan(path, limits=Limits(members=100))
+    assert 100 <= artifact.files <= 103  # a thread may have begun with one more
+    assert any("Only the first 100 files" in finding.message for finding in artifact.findings)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_zips_in_archives_are_held_one_at_a_time(tmp_path: Path) -> None:
+    noise = random.Random(1).randbytes(100_000)  # noqa: S311 - not a secret
+    inner = nested(zipfile.ZIP_STORED, {"x.so": build.library(build.fatbin([build.sass()])), "noise": noise})
+    path = build.wheel(tmp_path, "x", "1.0", {f"{i}.zip": inner for i in range(8)})
+    for _ in range(5):
+        artifact = scan(path, limits=Limits(nested_bytes=len(inner) + 10))
+        assert len(artifact.libraries) == 8
+        assert not artifact.findings
 
 
 def test_workers_are_few() -> None:

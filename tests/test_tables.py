@@ -13,7 +13,7 @@ import capably.knowledge as knowledge_module
 from capably.arch import ComputeCapability, Target
 from capably.errors import TableError, UnknownNameError
 from capably.facts import Driver
-from capably.knowledge import _Row, tables
+from capably.knowledge import Standing, _Row, tables
 from capably.reasons import Grade
 from capably.version import CudaVersion, DriverRelease
 
@@ -76,8 +76,8 @@ def test_driver_branches_rise_with_cuda_versions() -> None:
     for branch in KNOWN.branches:
         assert branch.linux is None or branch.linux.branch == branch.number
         if branch.linux is not None:
-            assert KNOWN.branch(Driver(branch.linux)) == (branch, False)
-        assert KNOWN.branch(Driver(cuda=branch.cuda)) == (branch, False)
+            assert KNOWN.branch(Driver(branch.linux)) == (branch, Standing.KNOWN)
+        assert KNOWN.branch(Driver(cuda=branch.cuda)) == (branch, Standing.KNOWN)
 
 
 def test_architectures_belong_to_one_family_each_and_families_share_a_major_version() -> None:
@@ -97,7 +97,9 @@ def test_driver_ranges_name_branches_in_order() -> None:
     for capability in KNOWN.driver_ranges:
         driver = KNOWN.newest_driver(capability)
         assert driver.assumed
-        assert driver.release is not None
+        # Drivers of Tegra parts are numbered apart from the desktop branches.
+        assert (driver.release is None) == KNOWN.architectures[capability].isolated
+        assert KNOWN.driver_cuda(driver) <= KNOWN.branches[-1].cuda
 
 
 def test_every_product_has_a_known_capability_and_most_capabilities_a_product() -> None:
@@ -135,6 +137,11 @@ def test_every_product_is_found_by_its_own_name_and_its_aliases() -> None:
         ("Jetson Thor", "11.0"),
         ("RTX 3050 A Laptop GPU", "8.9"),
         ("B300", "10.3"),
+        ("Quadro T1000", "7.5"),
+        ("Tesla V100-FHHL-16GB", "7.0"),
+        ("Tesla V100-DGXS-32GB", "7.0"),
+        ("GRID A100-1-5C", "8.0"),
+        ("RTX PRO 6000 Server", "12.0"),
     ],
 )
 def test_names_are_taken_as_drivers_and_people_write_them(name: str, capability: str) -> None:
@@ -145,7 +152,9 @@ def test_a_name_with_two_meanings_finds_both() -> None:
     assert {str(product.capability) for product in KNOWN.find_products("RTX 6000")} == {"7.5", "8.9"}
 
 
-@pytest.mark.parametrize("name", ["RTX 5900", "foo", "", "   ", "4000", "MIG", "H100 H200", "GeForce T4"])
+@pytest.mark.parametrize(
+    "name", ["RTX 5900", "foo", "", "   ", "4000", "MIG", "H100 H200", "GeForce T4", "RTX", "GTX", "V", "X", "Quadro"]
+)
 def test_an_unknown_name_is_an_error_and_no_guess(name: str) -> None:
     with pytest.raises(UnknownNameError):
         KNOWN.find_products(name)
@@ -158,13 +167,23 @@ def test_a_slip_is_answered_with_a_suggestion() -> None:
 
 
 def test_drivers_outside_the_table_are_told_from_those_inside() -> None:
-    assert KNOWN.branch(Driver(DriverRelease(999)))[1]
-    assert KNOWN.branch(Driver(cuda=CudaVersion(99, 0)))[1]
-    oldest = KNOWN.branches[0]
-    assert KNOWN.branch(Driver(DriverRelease(300))) == (oldest, False)
-    assert KNOWN.branch(Driver(cuda=CudaVersion(9, 0))) == (oldest, False)
-    assert KNOWN.accepted_ptx(Driver(cuda=CudaVersion(9, 0))) == KNOWN.ptx[0][1]
+    oldest, newest = KNOWN.branches[0], KNOWN.branches[-1]
+    for outside in (Driver(DriverRelease(999)), Driver(cuda=CudaVersion(99, 0))):
+        assert KNOWN.branch(outside) == (newest, Standing.NEWER)
+    for outside in (Driver(DriverRelease(390, 157)), Driver(cuda=CudaVersion(9, 1))):
+        assert KNOWN.branch(outside) == (oldest, Standing.OLDER)
+        assert KNOWN.accepted_ptx(outside) is None
     assert KNOWN.driver_cuda(Driver(DriverRelease(553, 24))) == CudaVersion(12, 4)
+
+
+def test_horizons_are_those_of_the_rows() -> None:
+    horizons = {table: raw(table)["horizon"] for table in TABLES if table != "sources"}
+    newest = str(KNOWN.horizon)
+    assert horizons["architectures"] == horizons["families"] == horizons["products"] == newest
+    assert horizons["toolkits"] == str(KNOWN.toolkits[-1].cuda)
+    assert horizons["ptx"] == str(KNOWN.ptx[-1][0])
+    assert horizons["drivers"] == horizons["driver_devices"] == str(KNOWN.branches[-1].number)
+    assert KNOWN.toolkits[-1].cuda == KNOWN.ptx[-1][0] == KNOWN.branches[-1].cuda, "all reach equally far"
 
 
 GOOD = {"capability": "9.0", "n": 1, "flag": True, "names": ["x"], "sources": ["s"], "grade": "measured"}

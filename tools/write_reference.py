@@ -39,8 +39,8 @@ def reasons() -> str:
         "## Sources",
         "",
     ]
-    for source in sorted(tables().sources.values(), key=lambda source: source.key):
-        lines.append(f"- `{source.key}`: {source.title}" + (f", <{source.url}>" if source.url else ""))
+    sources = sorted(tables().sources.values(), key=lambda source: source.key)
+    lines += [f"- `{source.key}`: {source.title}" + (f", <{source.url}>" if source.url else "") for source in sources]
     return "\n".join(lines) + "\n"
 
 

@@ -26,7 +26,7 @@ from capably.facts import (
     Library,
     PtxJit,
 )
-from capably.knowledge import Alternatives, Tables, tables
+from capably.knowledge import Alternatives, Standing, Tables, tables
 from capably.reasons import FINDINGS, REASONS, Grade, Outcome, Reason
 
 if TYPE_CHECKING:
@@ -103,7 +103,10 @@ class Verdict:
         reasons: Every argument, for and against, those that decide first.
         chosen: The image that the driver takes, where that is certain.
         findings: What else decides whether it works there; never part of the outcome.
-        parts: For an artifact, the verdicts of its libraries.
+        parts: What it was put together from: of an artifact its libraries, of a library its kinds of fatbins
+            that count, of a fatbin all images that the driver has for it.
+        image: The image, for the verdict of one.
+        count: Of a part of a library: how many fatbins are of that kind.
     """
 
     subject: str
@@ -116,6 +119,8 @@ class Verdict:
     chosen: Image | None = None
     findings: tuple[Finding, ...] = ()
     parts: tuple[Verdict, ...] = ()
+    image: Image | None = None
+    count: int = 1
 
     def __bool__(self) -> NoReturn:
         """A verdict has four outcomes, which are not two.
@@ -148,9 +153,7 @@ def judge(what: Image | Fatbin | Library | Artifact, device: Device, driver: Dri
     """
     match what:
         case Image():
-            reasons = _image_reasons(what, device, driver)
-            outcome = _outcome(reasons)
-            return Verdict(_describe(what), device, driver, outcome, reasons=_sorted(reasons, outcome))
+            return _judge_image(what, device, driver)
         case Fatbin():
             return _judge_fatbin(what, device, driver)
         case Library():
@@ -188,12 +191,15 @@ def _alternatives(artifact: Artifact, device: Device, row: Alternatives) -> tupl
             groups.setdefault(name, []).append(library)
         if not names:
             shared.append(library)
+    if not groups:
+        return ((None, artifact),)
     if row.chosen_by == "capability":
         choices = dict(row.choices)
         name = choices.get(str(device.capability), choices.get("*", ""))
-        groups = {name: groups[name]} if name in groups else {}
-    if not groups:
-        return ((None, artifact),)
+        if name not in groups:
+            missing = _finding("alternative-missing", artifact.path, name=name, there=", ".join(sorted(groups)))
+            return ((name, replace(artifact, libraries=tuple(shared), findings=(*artifact.findings, missing))),)
+        groups = {name: groups[name]}
     return tuple(
         (name, replace(artifact, libraries=(*libraries, *shared))) for name, libraries in sorted(groups.items())
     )
@@ -203,14 +209,16 @@ def _alternatives(artifact: Artifact, device: Device, row: Alternatives) -> tupl
 # One image
 
 
-def _image_reasons(image: Image, device: Device, driver: Driver | None) -> tuple[Reason, ...]:
+@functools.lru_cache(maxsize=65536)
+def _judge_image(image: Image, device: Device, driver: Driver | None) -> Verdict:
     """Every argument about one image, stub or not."""
     reasons = _loading_reasons(image, device, driver)
-    if image.stub is False or _outcome(reasons) is Outcome.FAILS:
-        return reasons
-    facts = _Facts(image, device, driver, tables())
-    code, outcome = ("stub", Outcome.FAILS) if image.stub else ("kernels-undetermined", Outcome.UNKNOWN)
-    return (*reasons, facts.reason(code, outcome))
+    if image.stub is not False and _outcome(reasons) is not Outcome.FAILS:
+        facts = _Facts(image, device, driver, tables())
+        code, outcome = ("stub", Outcome.FAILS) if image.stub else ("kernels-undetermined", Outcome.UNKNOWN)
+        reasons = (*reasons, facts.reason(code, outcome))
+    outcome = _outcome(reasons)
+    return Verdict(_describe(image), device, driver, outcome, reasons=_sorted(reasons, outcome), image=image)
 
 
 @functools.lru_cache(maxsize=65536)
@@ -320,14 +328,10 @@ class _Facts:
         here = self.device.capability
         if target.capability == here:
             return self.reason("exact-image", Outcome.RUNS)
-        architecture = self.known.architectures.get(target.capability)
-        if architecture is not None and architecture.renamed is not None:
-            renamed = architecture.renamed
-            if renamed == here:
-                return self.reason("renamed-target-unproven", Outcome.UNKNOWN, architecture.sources, renamed=renamed)
-            family, number = self.known.family(renamed), renamed
-        else:
-            family, number = self.known.family(target.capability), target.capability
+        number = self.today(target.capability)
+        if number == self.today(here):
+            return self.reason("renamed-target-unproven", Outcome.UNKNOWN, renamed=number)
+        family = self.known.family(number)
         if family is None or self.known.family(here) is None:
             return self.reason("beyond-tables", Outcome.UNKNOWN, horizon=self.known.horizon)
         if here not in family.members:
@@ -340,6 +344,11 @@ class _Facts:
             return self.tegra(target)
         code = "family-covers" if family.specific else "same-major-lower-minor"
         return self.reason(code, Outcome.RUNS, family.sources, family.grade, members=_reach(family.members, number))
+
+    def today(self, capability: ComputeCapability) -> ComputeCapability:
+        """The number that stands for that hardware since CUDA 13.0."""
+        architecture = self.known.architectures.get(capability)
+        return capability if architecture is None else architecture.renamed or capability
 
     def isolated(self, capability: ComputeCapability) -> bool:
         architecture = self.known.architectures.get(capability)
@@ -372,31 +381,30 @@ class _Facts:
 
     def ptx(self, target: Target) -> Reason:
         """For which devices PTX compiles, whatever the driver."""
-        here = self.device.capability
-        architecture = self.known.architectures.get(target.capability)
-        renamed = architecture.renamed if architecture is not None else None
-        numbers = (target.capability,) if renamed is None else (target.capability, renamed)
+        # One piece of hardware has had two numbers (10.1, since CUDA 13.0 11.0): targets and devices are
+        # compared by the numbers of one time.
+        here, now = self.device.capability, self.today(self.device.capability)
+        number = self.today(target.capability)
         if target.suffix is Suffix.ARCH_SPECIFIC:
-            if here in numbers:
+            if now == number:
                 return self.reason("ptx-exact", Outcome.COMPILES)
             return self.reason("ptx-arch-specific-exact-only", Outcome.FAILS)
         if target.suffix is Suffix.FAMILY_SPECIFIC:
-            family = self.known.family(numbers[-1])
-            if family is None or self.known.family(here) is None:
+            family = self.known.family(number)
+            if family is None or self.known.family(now) is None:
                 return self.reason("beyond-tables", Outcome.UNKNOWN, horizon=self.known.horizon)
-            reach = _reach(family.members, numbers[-1])
-            fits = here in family.members and here >= numbers[-1]
+            fits = now in family.members and now >= number
             return self.reason(
                 "ptx-family" if fits else "ptx-family-mismatch",
                 Outcome.COMPILES if fits else Outcome.FAILS,
                 family.sources,
                 family.grade,
-                members=reach,
+                members=_reach(family.members, number),
             )
-        answers = {here >= number for number in numbers}
-        if len(answers) > 1:  # 10.3 lies between 10.1 and 11.0, the two numbers of the same hardware
-            return self.reason("renamed-target-unproven", Outcome.UNKNOWN, renamed=renamed)
-        if answers == {True}:
+        fits, fitted = now >= number, here >= target.capability
+        if fits != fitted:  # 10.3 lies between 10.1 and 11.0
+            return self.reason("renamed-target-unproven", Outcome.UNKNOWN, renamed=max(now, number))
+        if fits:
             return self.reason("ptx-forward", Outcome.COMPILES)
         return self.reason("ptx-target-newer-than-device", Outcome.FAILS)
 
@@ -411,47 +419,60 @@ class _Facts:
         if version is None:
             yield self.reason("ptx-version-unknown", Outcome.UNKNOWN)
             return
+        if self.driver.cuda is None and self.isolated(self.device.capability):
+            yield self.reason("tegra-driver-unknown", Outcome.UNKNOWN, grade=Grade.INFERRED)
+            return
         accepted = self.known.accepted_ptx(self.driver)
-        if version <= accepted:
+        if accepted is not None and version <= accepted:
+            return
+        oldest_cuda, oldest = self.known.ptx[0]
+        newest_cuda, newest = self.known.ptx[-1]
+        branch, standing = self.known.branch(self.driver)
+        cuda = self.driver.cuda or branch.cuda
+        if (accepted is None and version < oldest) or cuda > newest_cuda or standing is Standing.NEWER:
+            # Older than the tables and PTX of those days, or newer than the tables: what it compiles is not known.
+            horizon = f"CUDA {oldest_cuda} to {newest_cuda}"
+            yield self.reason("ptx-beyond-tables", Outcome.UNKNOWN, ptx=version, horizon=horizon)
             return
         needed = self.known.cuda_of_ptx(version)
-        beyond = self.known.driver_cuda(self.driver) >= self.known.ptx[-1][0] or self.known.branch(self.driver)[1]
-        if needed is None and beyond:
-            yield self.reason(
-                "ptx-beyond-tables", Outcome.UNKNOWN, ptx=version, horizon=f"PTX ISA {self.known.ptx[-1][1]}"
-            )
-            return
-        if beyond and self.driver.cuda is None:  # a branch newer than any known one, for which only a floor is known
-            yield self.reason(
-                "ptx-beyond-tables", Outcome.UNKNOWN, ptx=version, horizon=f"R{self.known.branches[-1].number}"
-            )
-            return
         release = self.known.release_of_cuda(needed) if needed else None
+        last = self._last_cuda()
+        if needed is not None and last is not None and needed > last:
+            yield self.reason("ptx-newer-than-any-driver", Outcome.FAILS, ptx=version, last=last)
+            return
         yield self.reason(
             "ptx-newer-than-driver",
             Outcome.FAILS,
+            grade=branch.grade,
             ptx=version,
-            accepted=f"up to {accepted}",
-            needed=needed or f"{self.known.ptx[-1][0]} (the newest known)",
+            accepted=f"up to {accepted}" if accepted else f"older than {oldest}",
+            needed=needed or f"behind {newest_cuda}, which brings PTX ISA {newest},",
             release=f" ({release} on Linux)" if release else "",
         )
+
+    def _last_cuda(self) -> CudaVersion | None:
+        """The CUDA version behind which no driver serves this device; None where support goes on."""
+        served = self.known.driver_ranges.get(self.device.capability)
+        if served is None or (served.last is None and served.newest_cuda is None):
+            return None
+        return self.known.driver_cuda(self.known.newest_driver(self.device.capability))
 
     # -- what the driver says, whatever the target
 
     def driver_reasons(self) -> Iterator[Reason]:
-        yield from self.compression()
+        if self.image.compression is Compression.UNKNOWN:
+            yield self.reason("compression-unknown", Outcome.UNKNOWN)
+        yield from self.feature(self.image.compression)
+        if self.image.concatenated:
+            yield from self.feature("concatenated")
         if self.driver is None:
             return
-        branch, _ = self.known.branch(self.driver)
-        number = self.driver.release.branch if self.driver.release else branch.number
-        if self.image.concatenated:
-            feature = self.known.features["concatenated"]
-            if number < feature.first:
-                yield self.reason(
-                    "container-driver-unproven", Outcome.UNKNOWN, feature.sources, feature.grade, first=feature.first
-                )
+        if self.device.capability not in self.known.architectures:
+            yield self.reason("device-beyond-tables", Outcome.UNKNOWN, horizon=self.known.horizon)
+            return
         served = self.known.driver_ranges.get(self.device.capability)
-        if served is None:
+        number = self._branch_number()
+        if served is None or number is None:
             return
         if served.first is not None and number < served.first:
             certain = served.first_grade is not Grade.INFERRED
@@ -472,35 +493,39 @@ class _Facts:
                 last=served.last,
             )
 
+    def _branch_number(self) -> int | None:
+        """The number that driver branches are compared by; None for the drivers of Tegra parts, numbered apart.
+
+        Of a driver older than the tables that is named by its CUDA version only, it is an upper bound.
+        """
+        if self.driver is None or self.isolated(self.device.capability):
+            return None
+        branch, standing = self.known.branch(self.driver)
+        if self.driver.release is not None:
+            return self.driver.release.branch
+        return branch.number - 1 if standing is Standing.OLDER else branch.number
+
     def _last_of_branch(self, branch: int) -> int:
         """The highest first number of a release of that branch: Windows counts on until the next branch."""
         later = [row.number for row in self.known.branches if row.number > branch]
         return later[0] - 1 if later else branch
 
-    def compression(self) -> Iterator[Reason]:
-        if self.image.compression is Compression.UNKNOWN:
-            yield self.reason("compression-unknown", Outcome.UNKNOWN)
-        feature = self.known.features.get(self.image.compression)
+    def feature(self, name: str) -> Iterator[Reason]:
+        """Whether the driver reads images stored in that way, where a table says what it needs."""
+        feature = self.known.features.get(name)
         if feature is None:
             return
-        if self.driver is None:
-            yield self.reason(
-                "compression-driver-unknown",
-                Outcome.UNKNOWN,
-                feature.sources,
-                feature.grade,
-                compression=self.image.compression,
-                first=feature.first,
-            )
-        elif self.known.branch(self.driver)[0].number < feature.first:
-            yield self.reason(
-                "compression-newer-than-driver",
-                Outcome(feature.below),
-                feature.sources,
-                feature.grade,
-                compression=self.image.compression,
-                first=feature.first,
-            )
+        number = self._branch_number()
+        if number is not None and number >= feature.first:
+            return
+        unknown = number is None
+        yield self.reason(
+            f"{feature.name}-driver-unknown" if unknown else f"{feature.name}-needs-newer-driver",
+            Outcome.UNKNOWN if unknown else Outcome(feature.below),
+            feature.sources,
+            feature.grade,
+            first=feature.first,
+        )
 
 
 def _reach(members: tuple[ComputeCapability, ...], number: ComputeCapability) -> str:
@@ -552,20 +577,18 @@ def _judge_fatbin(
     """The best of its images, and of the relocatable ones that it was linked from."""
     if fatbin.stub:
         return Verdict(f"a fatbin of {len(fatbin.images)} images without kernels", device, driver)
-    images = (*fatbin.images, *linked_from)
-    weighed = {image: _image_reasons(image, device, driver) for image in dict.fromkeys(images)}
-    outcomes = {image: _outcome(reasons) for image, reasons in weighed.items()}
+    images = dict.fromkeys((*fatbin.images, *linked_from))
+    parts = tuple(_judge_image(image, device, driver) for image in images)
+    outcomes = {part.image: part.outcome for part in parts if part.image is not None and part.outcome is not None}
     outcome = min(outcomes.values(), key=_SEVERITY.__getitem__)
-    reasons = list(dict.fromkeys(reason for found in weighed.values() for reason in found))
+    reasons = list(dict.fromkeys(reason for part in parts for reason in part.reasons))
     if outcome is Outcome.FAILS:
-        empty = [
-            image
-            for image in weighed
-            if image.stub
-            and _SEVERITY[_outcome(_loading_reasons(image, device, driver))] <= _SEVERITY[Outcome.COMPILES]
-        ]
-        if empty:
-            facts = _Facts(empty[0], device, driver, tables())
+        loadable = (Outcome.RUNS, Outcome.COMPILES)
+        empty = (
+            image for image in images if image.stub and _outcome(_loading_reasons(image, device, driver)) in loadable
+        )
+        if (image := next(empty, None)) is not None:
+            facts = _Facts(image, device, driver, tables())
             reasons.insert(0, facts.reason("kernels-for-other-architectures-only", Outcome.FAILS))
     return Verdict(
         f"a fatbin of {len(fatbin.images)} images",
@@ -575,6 +598,7 @@ def _judge_fatbin(
         counts=OutcomeCounts(**{outcome.value: 1}),
         reasons=_sorted(reasons, outcome),
         chosen=_chosen(outcomes, device),
+        parts=parts,
     )
 
 
@@ -608,15 +632,15 @@ def _judge_library(library: Library, device: Device, driver: Driver | None) -> V
     origins = tuple(
         dict.fromkeys(image for group in relocatable for image in group.fatbin.images if image.stub is not True)
     )
+    parts = [replace(_judge_fatbin(group.fatbin, device, driver, origins), count=group.count) for group in linked]
     shares: Counter[Reason] = Counter()
     outcomes: Counter[Outcome] = Counter()
-    for group in linked:
-        verdict = _judge_fatbin(group.fatbin, device, driver, origins)
-        if verdict.outcome is None:
+    for part in parts:
+        if part.outcome is None:
             continue
-        outcomes[verdict.outcome] += group.count
-        for reason in verdict.reasons:
-            shares[reason] += group.count
+        outcomes[part.outcome] += part.count
+        for reason in part.reasons:
+            shares[reason] += part.count
     counts = OutcomeCounts(**{outcome.value: count for outcome, count in outcomes.items()})
     worst = max(outcomes, key=_SEVERITY.__getitem__, default=None)
     reasons = tuple(
@@ -631,7 +655,14 @@ def _judge_library(library: Library, device: Device, driver: Driver | None) -> V
         counts=counts,
         reasons=_sorted(reasons, worst),
         findings=tuple(_host_findings(library, device, driver)),
+        parts=tuple(part for part in parts if part.outcome is not None),
     )
+
+
+def _coverage(counts: OutcomeCounts, findings: Iterable[Finding]) -> Coverage | None:
+    """What the counts amount to, where something was perhaps not read: more could only make it partial."""
+    hidden = any(FINDINGS[finding.code].hides for finding in findings if finding.code in FINDINGS)
+    return Coverage.UNKNOWN if hidden and counts.coverage is not Coverage.PARTIAL else counts.coverage
 
 
 def _judge_artifact(artifact: Artifact, device: Device, driver: Driver | None) -> Verdict:
@@ -649,7 +680,7 @@ def _judge_artifact(artifact: Artifact, device: Device, driver: Driver | None) -
         artifact.name or artifact.path,
         device,
         driver,
-        coverage=counts.coverage,
+        coverage=_coverage(counts, artifact.findings),
         counts=counts,
         reasons=tuple(reason for part in worst_first for reason in part.reasons),
         findings=tuple(dict.fromkeys(findings)),
@@ -665,10 +696,14 @@ def _finding(code: str, path: str, **params: object) -> Finding:
     return Finding(code, path, FINDINGS[code].message.format_map({"subject": path, **params}))
 
 
+_SPELLINGS = {"aarch64": ("arm64",), "x86_64": ("amd64",)}  # in platform tags of macOS and Windows
+
+
 def _platform_finding(artifact: Artifact, device: Device) -> Finding | None:
     """A wheel whose platform tags name no host that this device comes in."""
     tags = [tag for tag in artifact.platforms if tag != "any"]
-    if not device.hosts or not tags or any(tag.endswith(host) for tag in tags for host in device.hosts):
+    spelled = (name for host in device.hosts for name in (host, *_SPELLINGS.get(host, ())))
+    if not device.hosts or not tags or any(tag.endswith(name) for name in spelled for tag in tags):
         return None
     return _finding(
         "host-platform",
@@ -691,9 +726,10 @@ def _host_findings(library: Library, device: Device, driver: Driver | None) -> I
     if driver is None:
         return
     known = tables()
-    branch = driver.release.branch if driver.release else known.branch(driver)[0].number
     for runtime in known.runtimes:
-        if branch >= runtime.first:
+        # By the CUDA version, which drivers of Tegra parts have too; the first branch of a major version is that
+        # of its first minor version, or for 11 the one that minor version compatibility reaches back to.
+        if known.driver_cuda(driver).major >= runtime.cuda_major:
             continue
         if any(runtime.pattern.fullmatch(name) for name in library.needed):
             yield _finding(

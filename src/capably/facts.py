@@ -8,10 +8,16 @@ an answer can be replayed from its facts.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
+from functools import cache, lru_cache
+from types import UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from capably.arch import ComputeCapability, Target
 from capably.version import CudaVersion, DriverRelease, PtxVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "Artifact",
@@ -27,6 +33,8 @@ __all__ = [
     "ImageKind",
     "Library",
     "PtxJit",
+    "from_json",
+    "to_json",
 ]
 
 
@@ -139,13 +147,13 @@ class Library:
     """One file with GPU code.
 
     Attributes:
-        path: Relative to the artifact, with ``/``.
+        path: Relative to the artifact, with ``/``; ``!/`` stands between an archive and what lies in it.
         size_bytes: Of the file, uncompressed.
         fatbins: Groups of equal fatbins over all sections.
         bare: Images outside any fatbin.
-        machine: Host processor of an ELF or PE file (``x86_64``, ``aarch64``, ``EM_<n>``); None for files
-            that no host loads.
-        needed: Shared libraries that it names as needed (DT_NEEDED).
+        machine: Host processor of an ELF or PE file (``x86_64``, ``aarch64``, ``EM_<n>``,
+            ``PE_0x<n>``), or of the objects of a static library if it is one; None for files that no host loads.
+        needed: Shared libraries that it names as needed (DT_NEEDED, import directory).
         copies: Further paths with the same bytes; the library counts once.
         sha256: Only where asked for.
     """
@@ -253,3 +261,145 @@ class Driver:
     def __post_init__(self) -> None:
         if self.release is None and self.cuda is None:
             raise ValueError("a driver needs a release or a CUDA version")
+
+
+# -- JSON
+
+_Record = TypeVar("_Record")
+_MOST_TEXTS = 4_096
+
+
+def to_json(record: object) -> Any:  # noqa: ANN401 - what `json` takes has no type
+    """A record of this module as what `json.dumps` takes.
+
+    Records are objects without the fields that have their default, version numbers are arrays of numbers,
+    targets and capabilities are texts.
+
+    Raises:
+        ValueError: It is no such record.
+    """
+    kind: Any = type(record)
+    if kind not in _RECORDS:
+        raise ValueError(f"not a record: {kind.__name__}")
+    return _codec(kind)[0](record)
+
+
+def from_json(kind: type[_Record], value: object) -> _Record:
+    """The record that `to_json` made *value* of.
+
+    Args:
+        kind: Its class.
+        value: What `json.loads` gave.
+
+    Raises:
+        ValueError: It is not such a record: a field is missing, unknown or of another type.
+    """
+    asked: Any = kind
+    if asked not in _RECORDS:
+        raise ValueError(f"not a kind of record: {asked.__name__}")
+    try:
+        result: _Record = _codec(asked)[1](value)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not a record: {type(error).__name__}: {error}") from None
+    return result
+
+
+if TYPE_CHECKING:
+    _Coder = Callable[[Any], Any]
+
+_RECORDS: frozenset[type] = frozenset(
+    (Artifact, BareImages, Device, Driver, Fatbin, FatbinGroup, Finding, Image, Library)
+)
+_NUMBERS: tuple[type, ...] = (CudaVersion, DriverRelease, PtxVersion)
+_TEXTS: tuple[type, ...] = (ComputeCapability, Target)
+
+
+@cache
+def _codec(kind: Any) -> tuple[_Coder, _Coder]:  # noqa: ANN401 - an annotation may be anything
+    """What writes and what reads a value that is annotated with *kind*."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        (inner,) = (argument for argument in arguments if argument is not type(None))
+        return _optional(*_codec(inner))
+    if origin is tuple:
+        if arguments[-1] is Ellipsis:
+            return _many(*_codec(arguments[0]))
+        return _fixed(tuple(_codec(argument) for argument in arguments))
+    if kind in (bool, int, str):
+        exactly = _exactly(kind)
+        return exactly, exactly
+    if kind in _TEXTS:
+        parse = lru_cache(_MOST_TEXTS)(kind.parse)
+        text = _exactly(str)
+
+        def read_text(value: Any) -> Any:  # noqa: ANN401 - as above
+            result = parse(text(value))
+            if str(result) != value:
+                raise ValueError(f"not as it is written: {value}")
+            return result
+
+        return str, lru_cache(_MOST_TEXTS)(read_text)
+    if issubclass(kind, enum.Enum):
+        members = {member.value: member for member in kind}
+        return (lambda member: member.value), members.__getitem__
+    if kind in _NUMBERS:
+        names = tuple(field.name for field in fields(kind))
+        _, read = _fixed((_codec(int),) * len(names))
+        return (lambda value: [getattr(value, name) for name in names]), (lambda value: kind(*read(value)))
+    return _object(kind)
+
+
+def _exactly(kind: type) -> _Coder:
+    def check(value: Any) -> Any:  # noqa: ANN401 - as above
+        if type(value) is not kind:
+            raise ValueError(f"expected {kind.__name__}, not {type(value).__name__}")
+        return value
+
+    return check
+
+
+def _optional(write: _Coder, read: _Coder) -> tuple[_Coder, _Coder]:
+    return (lambda value: None if value is None else write(value)), (
+        lambda value: None if value is None else read(value)
+    )
+
+
+def _many(write: _Coder, read: _Coder) -> tuple[_Coder, _Coder]:
+    array = _exactly(list)
+    return (lambda values: [write(value) for value in values]), (
+        lambda values: tuple([read(value) for value in array(values)])
+    )
+
+
+def _fixed(codecs: tuple[tuple[_Coder, _Coder], ...]) -> tuple[_Coder, _Coder]:
+    array = _exactly(list)
+
+    def write(values: Any) -> Any:  # noqa: ANN401 - as above
+        return [codec[0](value) for codec, value in zip(codecs, values, strict=True)]
+
+    def read(values: Any) -> Any:  # noqa: ANN401 - as above
+        return tuple(codec[1](value) for codec, value in zip(codecs, array(values), strict=True))
+
+    return write, read
+
+
+def _object(kind: Any) -> tuple[_Coder, _Coder]:  # noqa: ANN401 - a dataclass
+    hints = get_type_hints(kind)
+    rows = [(field.name, field.default, *_codec(hints[field.name])) for field in fields(kind)]
+    readers = {name: read for name, _, _, read in rows}
+    required = frozenset(name for name, default, _, _ in rows if default is MISSING)
+    mapping = _exactly(dict)
+
+    def write(record: Any) -> Any:  # noqa: ANN401 - as above
+        return {
+            name: encode(value)
+            for name, default, encode, _ in rows
+            if (value := getattr(record, name)) != default or default is MISSING
+        }
+
+    def read(value: Any) -> Any:  # noqa: ANN401 - as above
+        if not required <= mapping(value).keys():
+            raise ValueError(f"a {kind.__name__} lacks {', '.join(sorted(required - value.keys()))}")
+        return kind(**{name: readers[name](item) for name, item in value.items()})
+
+    return write, read

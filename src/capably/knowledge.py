@@ -8,6 +8,7 @@ it is answered with "unknown" by whoever asks.
 from __future__ import annotations
 
 import difflib
+import enum
 import functools
 import json
 import re
@@ -35,6 +36,7 @@ __all__ = [
     "Product",
     "Runtime",
     "Source",
+    "Standing",
     "Tables",
     "Toolkit",
     "tables",
@@ -112,15 +114,28 @@ class Branch:
     grade: Grade
 
 
+class Standing(enum.Enum):
+    """Where a driver stands beside the branches that the tables know."""
+
+    OLDER = "older"
+    KNOWN = "known"
+    NEWER = "newer"
+
+
 @dataclass(frozen=True, slots=True)
 class DriverRange:
-    """The driver branches that serve a compute capability; None where that end is not known."""
+    """The driver branches that serve a compute capability; None where that end is not known.
+
+    Attributes:
+        newest_cuda: For Tegra parts out of support, the newest CUDA version that their software brings.
+    """
 
     capability: ComputeCapability
     first: int | None
     first_grade: Grade
     last: int | None
     last_grade: Grade
+    newest_cuda: CudaVersion | None
     sources: tuple[str, ...]
     grade: Grade
 
@@ -292,7 +307,7 @@ class Tables:
     """All tables, and the questions that they answer. Nothing is judged here.
 
     Attributes:
-        horizon: The newest capability, toolkit and driver branch known.
+        horizon: The newest compute capability known.
     """
 
     sources: dict[str, Source]
@@ -317,33 +332,36 @@ class Tables:
                 return family
         return None
 
-    def branch(self, driver: Driver) -> tuple[Branch, bool]:
-        """The driver branch of *driver*, and whether the driver may be newer than any branch known.
+    def branch(self, driver: Driver) -> tuple[Branch, Standing]:
+        """The driver branch of *driver*, and where it stands beside the known ones.
 
         A release between two known branches belongs to the lower one: Windows releases (551 to 553 of
-        R550) and branches without a toolkit of their own are numbered so. A release below the oldest row
-        is taken for that row.
+        R550) and branches without a toolkit of their own are numbered so. A driver outside the tables comes
+        with the nearest branch.
         """
-        newest = self.branches[-1]
+        oldest, newest = self.branches[0], self.branches[-1]
         if driver.release is not None:
             number = driver.release.branch
             known = [branch for branch in self.branches if branch.number <= number]
-            return (known[-1] if known else self.branches[0]), number > newest.number
-        cuda = driver.cuda
-        if cuda is None:  # excluded by Driver itself
-            raise ValueError("a driver needs a release or a CUDA version")
-        by_cuda = [branch for branch in self.branches if branch.cuda <= cuda]
-        return (by_cuda[-1] if by_cuda else self.branches[0]), cuda > newest.cuda
+            newer = number > newest.number
+        else:
+            cuda = self.driver_cuda(driver)
+            known = [branch for branch in self.branches if branch.cuda <= cuda]
+            newer = cuda > newest.cuda
+        if not known:
+            return oldest, Standing.OLDER
+        return known[-1], Standing.NEWER if newer else Standing.KNOWN
 
     def driver_cuda(self, driver: Driver) -> CudaVersion:
-        """The newest CUDA version that *driver* supports, or at least supports where it is beyond the tables."""
+        """The newest CUDA version that *driver* supports; of a release outside the tables, the nearest known."""
         return driver.cuda if driver.cuda is not None else self.branch(driver)[0].cuda
 
-    def accepted_ptx(self, driver: Driver) -> PtxVersion:
-        """The newest PTX ISA version that *driver* is known to compile."""
+    def accepted_ptx(self, driver: Driver) -> PtxVersion | None:
+        """The newest PTX ISA version that *driver* is known to compile; None for one older than the tables."""
+        if driver.cuda is None and self.branch(driver)[1] is Standing.OLDER:
+            return None
         cuda = self.driver_cuda(driver)
-        known = [ptx for version, ptx in self.ptx if version <= cuda]
-        return known[-1] if known else self.ptx[0][1]
+        return next((ptx for version, ptx in reversed(self.ptx) if version <= cuda), None)
 
     def cuda_of_ptx(self, version: PtxVersion) -> CudaVersion | None:
         """The oldest CUDA version whose driver compiles PTX of *version*; None beyond the tables."""
@@ -354,11 +372,21 @@ class Tables:
         return next((branch.linux for branch in self.branches if branch.cuda == cuda), None)
 
     def newest_driver(self, capability: ComputeCapability) -> Driver:
-        """The newest driver in the table that serves devices of *capability*, marked as assumed."""
+        """The newest driver in the table that serves devices of *capability*, marked as assumed.
+
+        Tegra parts have drivers of their own numbering: for them only the CUDA version is given. For a
+        capability outside the tables it is the newest of all.
+        """
+        newest = self.branches[-1]
         limits = self.driver_ranges.get(capability)
-        last = limits.last if limits is not None and limits.last is not None else self.branches[-1].number
+        if limits is not None and limits.newest_cuda is not None:
+            return Driver(cuda=limits.newest_cuda, assumed=True)
+        architecture = self.architectures.get(capability)
+        if architecture is not None and architecture.isolated:
+            return Driver(cuda=newest.cuda, assumed=True)
+        last = limits.last if limits is not None and limits.last is not None else newest.number
         branch = [branch for branch in self.branches if branch.number <= last][-1]
-        return Driver(branch.linux or DriverRelease(branch.number), branch.cuda, assumed=True)
+        return Driver(DriverRelease(branch.number), branch.cuda, assumed=True)
 
     def emitting_toolkits(self, target: Target) -> tuple[CudaVersion, CudaVersion] | None:
         """The oldest and the newest known toolkit that emits *target*; None where none does."""
@@ -396,10 +424,10 @@ class Tables:
 # What drivers and shops add to a name without changing the product: nvidia-smi prints "NVIDIA A100-SXM4-40GB
 # MIG 1g.5gb", "Tesla V100-SXM2-32GB", "Orin (nvgpu)", or "GRID T4-16Q" for a virtual GPU.
 _NOISE = re.compile(
-    r"(?i)\bmig\b.*|\(.*?\)|\b[0-9]+[abcq]\b|\b(?:nvidia|tesla|grid|corporation|gpu|graphics|laptop|notebook|mobile|card|pcie?|sxm[0-9]?|"
-    r"nvl|oam|with|max-?q|design|hbm[0-9]?e?|gddr[0-9]x?|[0-9]+ ?g(?:i?b)?)\b"
+    r"(?i)\bmig\b.*|\(.*?\)|(?:-[0-9]+)?-[0-9]+[abcq]\b|\b(?:nvidia|tesla|grid|corporation|gpu|graphics|laptop|notebook|mobile|card|pcie?|sxm[0-9]?|"
+    r"nvl|oam|fhhl|dgxs|with|max-?q|design|hbm[0-9]?e?|gddr[0-9]x?|[0-9]+ ?g(?:i?b)?)\b"
 )
-_PREFIX = re.compile(r"^(?:geforce(?: (?:rtx|gtx|gts|gt))?|quadro(?: rtx)?|nvidia|tesla|jetson(?: agx)?|titan)\b *")
+_PREFIX = re.compile(r"^(?:geforce(?: (?:rtx|gtx|gts|gt))?|quadro(?: rtx)?|nvidia|tesla|jetson(?: agx)?)\b *")
 _GENERATION = re.compile(
     r" (?:ada(?: generation)?|generation|blackwell|(?:max-q )?(?:server|workstation) edition|workstation|server|edition)\b"
 )
@@ -425,11 +453,13 @@ def _short_names(product: Product) -> frozenset[str]:
         lower = name.lower()
         bare = _GENERATION.sub("", lower)
         forms |= {lower, bare, re.sub(r"^(?:quadro |rtx (?=a[0-9]))", "", bare)}
+        forms.add(re.sub(r" (?:blackwell|edition|generation)\b", "", lower))
         short = _PREFIX.sub("", bare)
-        # A bare series number is too little to name a professional card: "6000" has been six products.
-        if product.kind != "workstation" or not short.isdigit():
+        # Too little to name a product: a brand without a number ("RTX"), a letter, and the bare series number of
+        # a professional card ("6000" has been six of them).
+        if len(short) > 1 and not (product.kind == "workstation" and short.isdigit()):
             forms.add(short)
-    return frozenset(_compact(form) for form in forms) - {""}
+    return frozenset(_compact(form) for form in forms) - {"", "rtx", "gtx", "titan", "quadro", "tesla", "geforce"}
 
 
 def _version_pair(text: str) -> tuple[int, int]:
@@ -494,6 +524,7 @@ def tables() -> Tables:
                 r.optional("first_grade", Grade) or Grade.INFERRED,
                 r.integer("last_branch"),
                 r.optional("last_grade", Grade) or Grade.INFERRED,
+                r.optional("newest_cuda", CudaVersion.parse),
                 r.sources(),
                 r.grade(),
             )

@@ -40,6 +40,9 @@ class Page:
         cause: Why it is so.
         way_out: What to do, with the same parameters; empty where nothing is wrong.
         sources: Keys in ``data/sources.json``.
+        hides: Of a finding: something was not read, so there may be more than was judged.
+        blocks: Of a finding: nothing of it is of use there, whatever the GPU code says.
+        harmless: Of a finding: it says what a file is, and nothing is wrong.
     """
 
     code: str
@@ -48,6 +51,9 @@ class Page:
     cause: str
     way_out: str = ""
     sources: tuple[str, ...] = ()
+    hides: bool = False
+    blocks: bool = False
+    harmless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ class Reason:
         subject: The image, or the library and its share of fatbins.
         params: Sorted ``(name, value)`` pairs that the page's texts are filled with.
         sources: Keys in ``data/sources.json``: those of the rule and of the rows that it used.
-        grade: The weakest grade among those rows.
+        grade: The weakest grade among the rows that it used.
     """
 
     code: str
@@ -193,6 +199,14 @@ REASONS: dict[str, Page] = {
             ("cuda-compatibility-guide", "cuda-driver-api-errors"),
         ),
         Page(
+            "ptx-newer-than-any-driver",
+            "PTX newer than any driver for this device",
+            "PTX ISA {ptx} is newer than what any driver for {capability} compiles: the last is that of CUDA {last}",
+            "NVIDIA ended support for the device before the toolkit that wrote this PTX appeared.",
+            _BUILD,
+            ("cuda-compatibility-guide", "cuda-driver-api-errors"),
+        ),
+        Page(
             "tegra-isolated",
             "Desktop and Tegra machine code do not mix",
             "{target} machine code does not load on {capability}: built by CUDA {built}, it stays on its side of Tegra and desktop",
@@ -215,6 +229,7 @@ REASONS: dict[str, Page] = {
             "{driver} does not know devices of {capability}; the first that does is R{first}",
             "A driver serves the devices that existed when its branch was made.",
             "Install a driver of branch R{first} or newer.",
+            ("nvidia-driver-architecture-matrix",),
         ),
         Page(
             "driver-dropped-device",
@@ -222,11 +237,12 @@ REASONS: dict[str, Page] = {
             "{driver} does not serve devices of {capability} any more; the last branch that does is R{last}",
             "NVIDIA ends support for old devices with a driver branch.",
             "Install a driver of branch R{last} or older.",
+            ("nvidia-driver-architecture-matrix",),
         ),
         Page(
-            "compression-newer-than-driver",
+            "zstd-needs-newer-driver",
             "Compressed for newer drivers",
-            "the image is compressed with {compression}, which {driver} cannot read; the first that can is R{first}",
+            "the image is compressed with zstd, which {driver} cannot read; the first that can is R{first}",
             "nvcc 12.8 and later can compress with zstd (--compress-mode=size; the default of 13.x).",
             "Install a driver of branch R{first} or newer, or build with --compress-mode=speed.",
         ),
@@ -283,10 +299,11 @@ REASONS: dict[str, Page] = {
         ),
         Page(
             "ptx-beyond-tables",
-            "PTX newer than the tables",
-            "PTX ISA {ptx} and {driver} are both newer than the tables ({horizon})",
-            "Nothing is known yet about that combination.",
+            "PTX and a driver outside the tables",
+            "whether {driver} compiles PTX ISA {ptx} is not known: the tables have {horizon}",
+            "A driver compiles PTX up to the version that came with its CUDA version, and that of this driver is not known.",
             "Update capably, or use a build that targets {wanted}.",
+            ("cuda-compatibility-guide",),
         ),
         Page(
             "tegra-sbsa-unsettled",
@@ -336,6 +353,7 @@ REASONS: dict[str, Page] = {
             "the image does not say what it was compiled for",
             "The entry names no architecture.",
             _BUILD,
+            ("fatbin-experiment",),
         ),
         Page(
             "kernels-undetermined",
@@ -343,6 +361,7 @@ REASONS: dict[str, Page] = {
             "{target} would load on {capability}, but whether it holds any kernel could not be read",
             "The payload is damaged, beyond the limits, or compressed in an unknown way.",
             "Look at the findings of capably scan for this file.",
+            ("fatbin-experiment",),
         ),
         Page(
             "beyond-tables",
@@ -350,6 +369,7 @@ REASONS: dict[str, Page] = {
             "{target} machine code on {capability}: at least one of them is not in the tables (newest device {horizon})",
             "Which devices share machine code is known from NVIDIA's tables, not computed.",
             "Update capably, or use a build that targets {wanted}.",
+            ("cuda-guide-compute-capabilities",),
         ),
         Page(
             "compression-unknown",
@@ -360,18 +380,42 @@ REASONS: dict[str, Page] = {
             ("cuobjdump-experiment",),
         ),
         Page(
-            "compression-driver-unknown",
+            "zstd-driver-unknown",
             "Compressed for newer drivers, and the driver is not known",
-            "the image is compressed with {compression}, which needs a driver of R{first} or newer",
+            "the image is compressed with zstd, which needs a driver of R{first} or newer",
             "nvcc 12.8 and later can compress with zstd (--compress-mode=size; the default of 13.x).",
             "Name the driver (--driver); it has to be R{first} or newer.",
         ),
         Page(
-            "container-driver-unproven",
+            "concatenated-needs-newer-driver",
             "A container of newer toolkits",
-            "the image sits in the concatenated container of CUDA 13.4; whether {driver} reads it is not proven (R{first} came with it)",
-            "nvcc 13.4 --concat packs images into one entry. Older cuobjdump cannot read it; drivers may not either.",
+            "the image sits in the concatenated container of CUDA 13.4; whether {driver} reads it is not proven",
+            "nvcc 13.4 --concat packs images into one entry. Older cuobjdump cannot read it; drivers older than R615, "
+            "which came with it, may not either.",
             "Install a driver of branch R{first} or newer, or build without --concat.",
+        ),
+        Page(
+            "concatenated-driver-unknown",
+            "A container of newer toolkits, and the driver is not known",
+            "the image sits in the concatenated container of CUDA 13.4, which drivers older than R{first} may not read",
+            "nvcc 13.4 --concat packs images into one entry. Older cuobjdump cannot read it; older drivers may not either.",
+            "Name the driver (--driver), or build without --concat.",
+        ),
+        Page(
+            "tegra-driver-unknown",
+            "PTX, and a driver of a Tegra part",
+            "{target} PTX fits {capability}, but what {driver} compiles is not known: drivers of Tegra parts are numbered apart",
+            "The driver of a Jetson is part of its software release; its number does not say its CUDA version.",
+            "Name the CUDA version instead (--driver 12.6), or use a build that targets {wanted}.",
+            ("jetpack-downloads",),
+        ),
+        Page(
+            "device-beyond-tables",
+            "A device that is not in the tables",
+            "devices of {capability} are not in the tables (newest {horizon}), so which drivers serve them is not known",
+            "A driver serves the devices that existed when its branch was made.",
+            "Check the capability; update capably if the device is newer.",
+            ("nvidia-cuda-gpus",),
         ),
         Page(
             "driver-device-unproven",
@@ -379,6 +423,7 @@ REASONS: dict[str, Page] = {
             "whether {driver} knows devices of {capability} is not documented; the first branch is probably R{first}",
             "A driver serves the devices that existed when its branch was made; for this one the branch is inferred.",
             "Install a driver of branch R{first} or newer.",
+            ("nvidia-driver-architecture-matrix",),
         ),
         Page(
             "driver-drop-unproven",
@@ -386,6 +431,7 @@ REASONS: dict[str, Page] = {
             "whether {driver} still serves devices of {capability} is not documented; the last branch is probably R{last}",
             "NVIDIA ends support for old devices with a driver branch; for this one the branch is inferred.",
             "Install a driver of branch R{last} or older.",
+            ("nvidia-driver-architecture-matrix",),
         ),
     )
 }
@@ -400,6 +446,7 @@ FINDINGS: dict[str, Page] = {
             "{subject} is built for {built}; {device} comes in {hosts} machines only",
             "GPU code and host code both have to fit, and the host code of this file does not load there.",
             "Use a build for that processor.",
+            blocks=True,
         ),
         Page(
             "cuda-major-newer-than-driver",
@@ -409,6 +456,15 @@ FINDINGS: dict[str, Page] = {
             "do not.",
             "Install a newer driver, or use a build for the CUDA major version of the driver.",
             ("cuda-compatibility-guide",),
+            blocks=True,
+        ),
+        Page(
+            "alternative-missing",
+            "The library for this device is not there",
+            "{subject} would load its alternative `{name}` there, and holds only {there}",
+            "The package holds several builds of its libraries and loads one of them by the device.",
+            "Use a build that holds it.",
+            blocks=True,
         ),
         # Of the scanner: what was found beside the code, or could not be read
         Page(
@@ -418,6 +474,7 @@ FINDINGS: dict[str, Page] = {
             "Nothing that was looked at holds fatbins, cubins or PTX: the package is pure Python, for the CPU, or "
             "compiles its kernels at run time.",
             "Look at the package that holds the kernels, or at what it compiles at run time.",
+            harmless=True,
         ),
         Page(
             "link-input",
@@ -426,6 +483,7 @@ FINDINGS: dict[str, Page] = {
             "The file holds relocatable GPU code and nothing that a driver loads as it is.",
             "Judge the library that it is linked into.",
             ("fatbin-experiment", "nvcc-manual"),
+            harmless=True,
         ),
         Page(
             "bare-images",
@@ -435,12 +493,14 @@ FINDINGS: dict[str, Page] = {
             "seen, so this code is listed and not counted.",
             "",
             ("fatbin-experiment",),
+            harmless=True,
         ),
         Page(
             "foreign-gpu-code",
             "GPU code in another container",
             "a section of GPU code that is not an NVIDIA fatbin",
             "Code for AMD (`.hip_fatbin`) or of clang's offload driver (`.llvm.offloading`) is not read.",
+            harmless=True,
         ),
         Page(
             "damaged-fatbin",
@@ -448,6 +508,7 @@ FINDINGS: dict[str, Page] = {
             "a fatbin whose headers contradict each other or leave its section",
             "The file is damaged, or made to mislead. What could be read is reported.",
             "Get the file again; if it stays so, please report it.",
+            hides=True,
         ),
         Page(
             "damaged-image",
@@ -462,13 +523,23 @@ FINDINGS: dict[str, Page] = {
             "headers that contradict each other or the size of the file",
             "The section table could not be read as it says. What could be read is reported.",
             "Get the file again; if it stays so, please report it.",
+            hides=True,
+        ),
+        Page(
+            "damaged-pe",
+            "A damaged PE or COFF file",
+            "headers that contradict each other",
+            "The section table could not be read as it says. What could be read is reported.",
+            "Get the file again; if it stays so, please report it.",
+            hides=True,
         ),
         Page(
             "damaged-archive-member",
             "A damaged member of an archive",
             "a member that does not unpack to what the archive says",
-            "Its data is damaged, or its checksum or size is wrong. The other members are reported.",
+            "Its data or a header is damaged, or its checksum or size is wrong. What else could be read is reported.",
             "Get the archive again.",
+            hides=True,
         ),
         Page(
             "truncated-file",
@@ -476,6 +547,7 @@ FINDINGS: dict[str, Page] = {
             "the file ends before its own headers say it should",
             "A download that broke off looks like this.",
             "Get the file again.",
+            hides=True,
         ),
         Page(
             "encrypted-member",
@@ -483,6 +555,7 @@ FINDINGS: dict[str, Page] = {
             "a member that cannot be read without a password",
             "Encrypted members of an archive are skipped.",
             "Unpack it first and name the folder.",
+            hides=True,
         ),
         Page(
             "unsafe-name",
@@ -498,6 +571,7 @@ FINDINGS: dict[str, Page] = {
             "Reading is bounded, so that a hostile file cannot exhaust the machine. What was read until then is "
             "reported, and the answer may be incomplete.",
             "Raise the limit (capably.scanner.Limits) if you trust the file.",
+            hides=True,
         ),
         Page(
             "missing-file",
@@ -509,9 +583,11 @@ FINDINGS: dict[str, Page] = {
         Page(
             "unreadable-file",
             "A file that cannot be opened",
-            "a file that the operating system does not let capably read",
-            "Its permissions or the disk are the cause.",
-            "Read it as a user who may.",
+            "a file that the operating system does not let capably read, or that is stored in a way it does not read",
+            "Its permissions or the disk are the cause, or a form of archive without the bytes (thin) or with holes "
+            "(sparse), or a compression method that is not supported.",
+            "Read it as a user who may; unpack an archive first and name the folder.",
+            hides=True,
         ),
     )
 }

@@ -117,4 +117,7 @@ class DriverRelease:
     def __str__(self) -> str:
         if not self.minor and not self.patch:
             return f"R{self.branch}"
+        # NVIDIA pads both (470.42.01), except on Tegra (540.4.0), whose releases end in a single digit.
+        if self.minor < 10 and self.patch < 10:
+            return f"{self.branch}.{self.minor}.{self.patch}"
         return f"{self.branch}.{self.minor:02d}" + (f".{self.patch:02d}" if self.patch else "")

@@ -9,21 +9,25 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from capably.arch import ComputeCapability, Target, TargetKind
-from capably.engine import Verdict, judge
+from capably.cli.console import print_answer
+from capably.engine import judge
 from capably.errors import CapablyError, ParseError
 from capably.facts import Device, Driver, Fatbin, FatbinGroup, Image, ImageKind, Library
+from capably.report.machine import reason_object
 from capably.version import CudaVersion, PtxVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import TextIO
+    from collections.abc import Callable, Iterator
+    from typing import BinaryIO
 
 __all__ = ["answer", "conform"]
+
+_T = TypeVar("_T")
 
 
 class _CaseError(CapablyError):
@@ -50,6 +54,8 @@ def read_image(text: str, toolkit: CudaVersion | None = None) -> Image:
     relocatable = text.startswith("rel:")
     name, at, version = text.removeprefix("rel:").partition("@")
     target = Target.parse(name)
+    if target.kind is TargetKind.LTO:
+        raise ParseError("image", text, 0, len(text), "machine code (`sm_90`) or PTX (`compute_90`)")
     virtual = target.kind is TargetKind.VIRTUAL
     if at and not virtual:
         raise ParseError("image", text, text.index("@"), len(text), "no PTX version behind machine code")
@@ -63,34 +69,31 @@ def read_image(text: str, toolkit: CudaVersion | None = None) -> Image:
 
 
 def _device(fields: dict[str, Any]) -> Device:
-    return Device(ComputeCapability.parse(fields["capability"]), fields.get("name"))
+    return Device(_parsed(fields["capability"], ComputeCapability.parse), fields.get("name"))
+
+
+def _parsed(text: object, parse: Callable[[str], _T]) -> _T:
+    """Versions are texts: as numbers, 10.0 and 10.10 could not be told apart from 10 and 10.1."""
+    if not isinstance(text, str):
+        raise TypeError(f"`{text}` is not a text")
+    return parse(text)
 
 
 def _common(case: dict[str, Any]) -> tuple[Driver | None, CudaVersion | None]:
     cuda, built = case.get("driver_cuda"), case.get("built_with")
-    driver = Driver(cuda=CudaVersion.parse(cuda)) if cuda is not None else None
-    return driver, CudaVersion.parse(built) if built is not None else None
-
-
-def _reasons(verdict: Verdict) -> list[dict[str, Any]]:
-    return [
-        {
-            "code": reason.code,
-            "outcome": reason.outcome,
-            "subject": reason.subject,
-            "message": reason.message,
-            "way_out": reason.way_out,
-            "sources": list(reason.sources),
-        }
-        for reason in verdict.reasons
-    ]
+    driver = Driver(cuda=_parsed(cuda, CudaVersion.parse)) if cuda is not None else None
+    return driver, _parsed(built, CudaVersion.parse) if built is not None else None
 
 
 def _answer_verdict(case: dict[str, Any]) -> dict[str, Any]:
     driver, toolkit = _common(case)
     fatbin = Fatbin(tuple(read_image(text, toolkit) for text in case["images"]))
     verdict = judge(fatbin, _device(case["device"]), driver)
-    return {"id": case["id"], "outcome": verdict.outcome, "reasons": _reasons(verdict)}
+    return {
+        "id": case["id"],
+        "outcome": verdict.outcome,
+        "reasons": [reason_object(reason) for reason in verdict.reasons],
+    }
 
 
 def _answer_multi(case: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +104,7 @@ def _answer_multi(case: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": case["id"],
         "per_device": {capability: verdict.coverage for capability, verdict in verdicts.items()},
-        "reasons": [reason for verdict in verdicts.values() for reason in _reasons(verdict)],
+        "reasons": [reason_object(reason) for verdict in verdicts.values() for reason in verdict.reasons],
     }
 
 
@@ -134,12 +137,12 @@ def answer(case: dict[str, Any]) -> dict[str, Any]:
     raise ValueError("none of the kinds of case that capably answers (verdicts, multi)")
 
 
-def _cases(stream: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
+def _cases(stream: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(stream, 1):
         if not line.strip():
             continue
         try:
-            case = json.loads(line)
+            case = json.loads(line)  # bytes: JSON is UTF-8, and what is not is no JSON
         except (ValueError, RecursionError) as error:
             raise _CaseError(number, f"not JSON: {error}") from error
         if not isinstance(case, dict):
@@ -148,8 +151,8 @@ def _cases(stream: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.File("r", encoding="utf-8"), metavar="FILE…")
-def conform(files: tuple[TextIO, ...]) -> None:
+@click.argument("files", nargs=-1, required=True, type=click.File("rb"), metavar="FILE...")
+def conform(files: tuple[BinaryIO, ...]) -> None:
     """Answer recorded cases (JSON Lines; - reads standard input).
 
     Prints one JSON object a line, in order. Where a case says what it expects, "ok" is added; the exit code
@@ -164,6 +167,6 @@ def conform(files: tuple[TextIO, ...]) -> None:
                 problem = f"`{error.args[0]}` is missing" if type(error) is KeyError else str(error)
                 raise _CaseError(number, problem) from error
             wrong = wrong or result.get("ok") is False
-            click.echo(json.dumps(result, ensure_ascii=False))
+            print_answer(json.dumps(result) + "\n")
     if wrong:
         sys.exit(1)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from capably.facts import Artifact
+    from capably.scanner.tally import Job
+    from capably.store import Store
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "scan", "scan_distribution"]
 
@@ -26,12 +28,15 @@ def scan(
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[str, int, int], None] | None = None,
     with_sha256: bool = False,
+    store: Store | None = None,
 ) -> Artifact:
     """Read the GPU code of a file or a directory.
 
-    What a file is, its content tells: a 64-bit ELF file (library, object, executable), a cubin, a fatbin,
-    PTX, a wheel or another zip. A directory is read with all below it; links to directories are not
-    followed, archives in it not opened.
+    What a file is, its content tells: a 64-bit ELF file or a PE file (library, object, executable), a COFF
+    object, a static library, a cubin, a fatbin, PTX, a wheel or another zip, a tar archive (also compressed
+    by gzip, bzip2, xz or zstd). A directory is read with all below it; links to directories are not
+    followed. Archives in directories and in archives are read too; what lies in them is named
+    `archive!/member`. A static library is one library.
 
     Damage in a part is a finding of the artifact, and the rest is read.
 
@@ -41,16 +46,21 @@ def scan(
         progress: Called now and then with the name of a file or member, the bytes of it that were read, and
             its size in bytes.
         with_sha256: Whether to hash the artifact (if it is a file) and the libraries in it.
+        store: Where to look for the result of an earlier call, and to keep this one. An archive is found
+            by its content too, wherever it lies now.
 
     Raises:
         ScanError: It is not there, not a regular file, or nothing of the above.
         TruncatedError: It is a zip that is cut off.
         LimitError: It is a zip with more members than the limits allow.
     """
+    job = _job(limits, progress, store, with_sha256=with_sha256)
+    name = os.fspath(path)
+    if job.memory is not None and (known := job.memory.path(name)) is not None:
+        return known
     from capably.scanner.files import scan_path  # noqa: PLC0415 - importing this package stays cheap
-    from capably.scanner.tally import Job  # noqa: PLC0415 - as above
 
-    return scan_path(os.fspath(path), Job(limits, progress, with_sha256))
+    return scan_path(name, job)
 
 
 def scan_distribution(
@@ -59,6 +69,7 @@ def scan_distribution(
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[str, int, int], None] | None = None,
     with_sha256: bool = False,
+    store: Store | None = None,
 ) -> Artifact:
     """Read the GPU code of an installed distribution.
 
@@ -70,8 +81,20 @@ def scan_distribution(
         limits: How much to read at most.
         progress: See `scan`.
         with_sha256: Whether to hash the libraries in it.
+        store: See `scan`.
     """
     from capably.scanner.distribution import scan_installed  # noqa: PLC0415 - as above
+
+    return scan_installed(dist, _job(limits, progress, store, with_sha256=with_sha256))
+
+
+def _job(
+    limits: Limits, progress: Callable[[str, int, int], None] | None, store: Store | None, *, with_sha256: bool
+) -> Job:
     from capably.scanner.tally import Job  # noqa: PLC0415 - as above
 
-    return scan_installed(dist, Job(limits, progress, with_sha256))
+    if store is None:
+        return Job(limits, progress, with_sha256)
+    from capably.scanner.remember import Memory  # noqa: PLC0415 - as above
+
+    return Job(limits, progress, with_sha256, Memory(store, limits, with_sha256=with_sha256))

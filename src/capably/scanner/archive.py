@@ -1,4 +1,4 @@
-"""Wheels and other zips: members are streamed, nothing is ever written to disk.
+"""Zips, wheels among them: members are streamed, nothing is ever written to disk.
 
 `zipfile` reads the central directory; the data is inflated here, once, in chunks, and its CRC is checked.
 Source: PKWARE APPNOTE.TXT 6.3, sections 4.3 and 4.4.
@@ -7,35 +7,34 @@ Source: PKWARE APPNOTE.TXT 6.3, sections 4.3 and 4.4.
 from __future__ import annotations
 
 import hashlib
-import os
-import re
-import threading
 import zipfile
 import zlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from capably.errors import LimitError, ScanError, TruncatedError
-from capably.facts import Artifact, ArtifactKind, Finding, Library
+from capably.facts import Artifact, ArtifactKind
 from capably.scanner import parallel
-from capably.scanner.library import HEAD_BYTES, Form, classify, read_library
-from capably.scanner.source import StreamSource
-from capably.scanner.tally import Job, Tally
+from capably.scanner.content import SliceContent, SourceContent
+from capably.scanner.library import HEAD_BYTES, Form, classify
+from capably.scanner.nested import scan_item
+from capably.scanner.source import FileSource, StreamSource
+from capably.scanner.tally import Job, Tally, is_unsafe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from io import FileIO
 
+    from capably.scanner.content import Content
     from capably.scanner.limits import Budget
+    from capably.scanner.source import Seekable
 
-__all__ = ["scan_archive"]
+__all__ = ["named", "scan_archive", "scan_zip"]
 
 _INPUT = 128 << 10
 _OUTPUT = 1 << 20
 _STORED, _DEFLATED = 0, 8
 _LOCAL_HEADER = 30
-_HAS_PREAD = hasattr(os, "pread")  # not on Windows
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PROGRESS_STEP = 8 << 20
 _PARALLEL_BYTES = 4 << 20  # of compressed data; less is read sooner than threads are at work
 
@@ -54,107 +53,130 @@ def scan_archive(path: str, name: str, file: FileIO, size: int, job: Job) -> Art
         ScanError: It has no central directory that can be read.
         LimitError: It has too many members.
     """
-    members = _members(path, file, size, job)
-    repeated = _repeated(members)
-    shared = _Shared(file)
-    tasks = [_Task(info, hashed=job.with_sha256 or (info.file_size, info.CRC) in repeated) for info in members]
     tally = Tally(job)
-    complete = True
-    for task in _finished(tasks, shared, size, job):
-        if not task.done:
-            complete = False
-            continue
-        tally.files += 1
-        for finding in task.findings:
-            job.findings.add(finding.code, finding.path, finding.message)
-        if task.form is not None:
-            tally.count(task.form)
-        if task.library is not None:
-            tally.add(task.library, identity=task.digest, sha256=task.digest if job.with_sha256 else None)
-        if task.limit is not None:
-            with tally.guard(task.info.filename):
-                raise task.limit
-    if not complete:
-        tally.stop(path)
+    scan_zip(path, "", file, size, tally, depth=0)
+    libraries = tally.libraries(path)
+    artifact = Artifact(path, ArtifactKind.ARCHIVE, libraries, job.findings.take(), files=tally.files)
+    return named(artifact, name)
+
+
+def named(artifact: Artifact, name: str) -> Artifact:
+    """An archive with what the *name* of its file tells: whether it is a wheel, and of what."""
     wheel = _wheel_tags(name)
-    return Artifact(
-        path=path,
+    return replace(
+        artifact,
         kind=ArtifactKind.ARCHIVE if wheel is None else ArtifactKind.WHEEL,
-        libraries=tally.libraries(path),
-        findings=job.findings.take(),
         name=wheel[0] if wheel else None,
         version=wheel[1] if wheel else None,
         platforms=wheel[2] if wheel else (),
-        files=tally.files,
     )
+
+
+def scan_zip(label: str, prefix: str, file: Seekable, size: int, tally: Tally, *, depth: int) -> None:
+    """Read all members of a zip, several at a time if it is not in another archive.
+
+    Args:
+        label: How to name the archive.
+        prefix: What to put before the names of its members.
+        file: The archive.
+        size: Of the archive, in bytes.
+        tally: Where the libraries go.
+        depth: How many archives it is in, itself included.
+
+    Raises:
+        ScanError: It has no central directory that can be read.
+        LimitError: It has too many members.
+    """
+    job = tally.job
+    members = _members(label, prefix, file, size, job)
+    repeated = _repeated(members)
+    archive = _Archive(prefix, FileSource(file), size, depth)
+    tasks = [_Task(info, hashed=job.with_sha256 or (info.file_size, info.CRC) in repeated) for info in members]
+    if depth == 0 and _read_in_threads(archive, tasks, tally):
+        complete = True
+        for task in tasks:
+            if task.tally is None:
+                complete = False
+            else:
+                tally.join(task.tally)
+        if not complete and not tally.stop(label):
+            tally.full(label)
+        return
+    for task in tasks:
+        if tally.stop(label) or tally.full(label):
+            break
+        _read_member(archive, task, tally)
+
+
+@dataclass(frozen=True, slots=True)
+class _Archive:
+    """What its members share.
+
+    Attributes:
+        prefix: What to put before the names of its members.
+        source: Its bytes.
+        size: How many.
+        depth: How many archives it is in, itself included.
+    """
+
+    prefix: str
+    source: FileSource
+    size: int
+    depth: int
 
 
 @dataclass(slots=True)
 class _Task:
-    """A member, and after it was read, what was found in it."""
+    """A member, and after it was read in a thread, what was found in it."""
 
     info: zipfile.ZipInfo
     hashed: bool
-    done: bool = False
-    form: Form | None = None
-    library: Library | None = None
-    digest: str | None = None
-    findings: tuple[Finding, ...] = ()
-    limit: LimitError | None = None
+    tally: Tally | None = None
 
 
-class _Shared:
-    """A file that several threads read."""
+def _read_in_threads(archive: _Archive, tasks: list[_Task], tally: Tally) -> bool:
+    """Read members into tallies of their own, but those that are left when the call is over; False if not worth it."""
+    if len(tasks) < 2 or parallel.workers() < 2:
+        return False
+    if sum(task.info.compress_size for task in tasks) < _PARALLEL_BYTES:
+        return False
+    job = tally.job
 
-    def __init__(self, file: FileIO) -> None:
-        self._file = file
-        self._lock = threading.Lock()
+    def work(task: _Task, progress: Callable[[str, int, int], None]) -> None:
+        if not job.budget.exhausted and job.budget.files < job.limits.members:
+            part = tally.part(progress)
+            _read_member(archive, task, part)
+            task.tally = part
 
-    def read(self, offset: int, size: int) -> bytes:
-        """Some bytes at *offset*, *size* at most."""
-        if _HAS_PREAD:
-            return os.pread(self._file.fileno(), size, offset)
-        with self._lock:
-            self._file.seek(offset)
-            return self._file.read(size) or b""
-
-
-def _finished(tasks: list[_Task], file: _Shared, size: int, job: Job) -> Iterator[_Task]:
-    """Read the members; they come in their order, and undone where the call is over before."""
-    total = sum(task.info.compress_size for task in tasks)
-    if total >= _PARALLEL_BYTES and parallel.workers() > 1 and len(tasks) > 1:
-
-        def work(task: _Task, progress: Callable[[str, int, int], None]) -> None:
-            part = job.part(progress)
-            if not part.budget.exhausted:
-                _read_member(task, file, size, part)
-
-        # What takes longest first, or one thread ends up alone with it.
-        largest = sorted(tasks, key=lambda task: -max(task.info.file_size, task.info.compress_size))
-        if parallel.run(largest, work, job.advance, job.budget.cancel):
-            yield from tasks
-            return
-    for task in tasks:
-        if not job.budget.exhausted:
-            _read_member(task, file, size, job.part(job.progress))
-        yield task
+    # What takes longest first, or one thread ends up alone with it.
+    largest = sorted(tasks, key=lambda task: -max(task.info.file_size, task.info.compress_size))
+    return parallel.run(largest, work, job.advance, job.budget.cancel)
 
 
-def _read_member(task: _Task, file: _Shared, size: int, job: Job) -> None:
-    member = _open(file, size, task, job)
+def _read_member(archive: _Archive, task: _Task, tally: Tally) -> None:
+    tally.look()
+    member = _open(archive, task, tally.job)
     if member is not None:
-        try:
-            head = member.stream().read(0, HEAD_BYTES)
-            task.form = classify(head)
-            if task.form not in (Form.OTHER, Form.ZIP):
-                task.library = read_library(member.path, member, head, task.form, job)
-        except LimitError as error:
-            task.limit = error
-        else:
-            member.report_damage()
-            task.digest = member.sha256
-    task.findings = job.findings.take()
-    task.done = True
+        with tally.guard(member.path):
+            _scan_member(member, tally, archive.prefix, archive.depth)
+
+
+def _scan_member(member: _Member, tally: Tally, scope: str, depth: int) -> None:
+    content: Content = member
+    head = member.stream().read(0, HEAD_BYTES)
+    form = classify(head)
+    tally.count(form)
+    if form is Form.ZIP and (stored := member.stored()) is not None:
+        content = stored  # whose directory can be read where it is
+    library = scan_item(member.path, content, head, form, tally, depth=depth + 1)
+    member.report_damage()
+    if library is not None:
+        digest = member.sha256
+        tally.add(
+            library,
+            identity=None if digest is None else (scope, digest),
+            sha256=digest if tally.job.with_sha256 else None,
+        )
 
 
 def _repeated(members: list[zipfile.ZipInfo]) -> set[tuple[int, int]]:
@@ -167,11 +189,11 @@ def _repeated(members: list[zipfile.ZipInfo]) -> set[tuple[int, int]]:
     return twice
 
 
-def _members(path: str, file: FileIO, size: int, job: Job) -> list[zipfile.ZipInfo]:
+def _members(path: str, prefix: str, file: Seekable, size: int, job: Job) -> list[zipfile.ZipInfo]:
     _check_directory(path, file, size, job.budget)
     file.seek(0)
     try:
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(cast("IO[bytes]", file)) as archive:
             listed = archive.infolist()
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError, EOFError, OSError) as error:
         raise ScanError(path, f"it is not a readable zip: {error}") from None
@@ -182,27 +204,28 @@ def _members(path: str, file: FileIO, size: int, job: Job) -> list[zipfile.ZipIn
         # Zips made on Windows by old tools have backslashes; such a name is a path all the same.
         if info.filename.endswith("/"):
             continue
+        name = prefix + info.filename
         if info.filename in members:
-            job.findings.add("damaged-archive-member", info.filename, "Its name occurs twice; the last one was read.")
+            job.findings.add("damaged-archive-member", name, "Its name occurs twice; the last one was read.")
         members[info.filename] = info
-        if _unsafe(info.filename):
-            job.findings.add(
-                "unsafe-name", info.filename, "Its name is absolute, has `..` in it or holds control characters."
-            )
+        if is_unsafe(info.filename):
+            job.findings.add("unsafe-name", name, "Its name is absolute, has `..` in it or holds control characters.")
     # Members that share data are how small archives grow large; every honest writer puts them one after the
     # other. They are read in that order, too.
     result = []
     behind = 0
     for info in sorted(members.values(), key=lambda info: info.header_offset):
         if info.header_offset < behind:
-            job.findings.add("damaged-archive-member", info.filename, "It overlaps another member and was not read.")
+            job.findings.add(
+                "damaged-archive-member", prefix + info.filename, "It overlaps another member and was not read."
+            )
             continue
         behind = info.header_offset + _LOCAL_HEADER + info.compress_size
         result.append(info)
     return result
 
 
-def _check_directory(path: str, file: FileIO, size: int, budget: Budget) -> None:
+def _check_directory(path: str, file: Seekable, size: int, budget: Budget) -> None:
     """Refuse a central directory that is too large before `zipfile` makes an object of each record."""
     limits = budget.limits
     # The end record has 22 bytes and a comment of 65,535 at most; the record of zip64 and its locator, 76.
@@ -234,16 +257,6 @@ def _check_directory(path: str, file: FileIO, size: int, budget: Budget) -> None
         raise LimitError(path, f"it has more than {limits.members} members")
 
 
-def _unsafe(name: str) -> bool:
-    parts = name.replace("\\", "/").split("/")
-    return (
-        name.startswith(("/", "\\"))
-        or ".." in parts
-        or (len(name) > 1 and name[1] == ":")
-        or _CONTROL.search(name) is not None
-    )
-
-
 def _wheel_tags(name: str) -> tuple[str, str, tuple[str, ...]] | None:
     """Name, version and platforms as the file name of a wheel tells them."""
     if not name.endswith(".whl"):
@@ -261,45 +274,47 @@ def _wheel_tags(name: str) -> tuple[str, str, tuple[str, ...]] | None:
 class _Place:
     """Where the data of a member lies, and how it may be had."""
 
-    file: _Shared
+    path: str
+    source: FileSource
     offset: int
     info: zipfile.ZipInfo
     ahead: bytes  # its first bytes, as they are stored
 
 
-def _open(file: _Shared, size: int, task: _Task, job: Job) -> _Member | None:
+def _open(archive: _Archive, task: _Task, job: Job) -> _Member | None:
     info = task.info
-    name = info.filename
+    name = archive.prefix + info.filename
     if info.flag_bits & 0x1:
         job.findings.add("encrypted-member", name, "It is encrypted and was not read.")
         return None
     if info.compress_type not in (_STORED, _DEFLATED):
         job.findings.add("unreadable-file", name, f"Its compression method {info.compress_type} is not supported.")
         return None
-    if info.header_offset > size:
+    if info.header_offset > archive.size:
         job.findings.add("damaged-archive-member", name, "Its header lies behind the archive.")
         return None
     # Most members are small, and come with their header in one request. The name is usually ASCII, and an
     # extra field of another length only makes it two.
-    ahead = file.read(info.header_offset, _LOCAL_HEADER + len(name) + min(info.compress_size, _INPUT))
+    expected = _LOCAL_HEADER + len(info.filename) + min(info.compress_size, _INPUT)
+    ahead = archive.source.read(info.header_offset, expected)
     local = ahead[:_LOCAL_HEADER]
     if len(local) < _LOCAL_HEADER or local[:4] != b"PK\x03\x04":
         job.findings.add("damaged-archive-member", name, "Its local header is missing.")
         return None
     names = int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
     offset = info.header_offset + _LOCAL_HEADER + names
-    if offset + info.compress_size > size:
+    if offset + info.compress_size > archive.size:
         job.findings.add("damaged-archive-member", name, "Its data ends behind the archive.")
         return None
     ahead = ahead[_LOCAL_HEADER + names :]
-    return _Member(_Place(file, offset, info, ahead), job, hashed=task.hashed)
+    return _Member(_Place(name, archive.source, offset, info, ahead), job, hashed=task.hashed)
 
 
 class _Member:
     """A member as `capably.scanner.library.Content`."""
 
     def __init__(self, place: _Place, job: Job, *, hashed: bool) -> None:
-        self.path = place.info.filename
+        self.path = place.path
         self.size = place.info.file_size
         self.sha256: str | None = None
         self._place = place
@@ -315,6 +330,14 @@ class _Member:
     def source(self) -> StreamSource:
         """One more run."""
         return StreamSource(self._chunks(first=False))
+
+    def stored(self) -> Content | None:
+        """The same bytes, in any order and unchecked, if they are not compressed."""
+        place = self._place
+        if place.info.compress_type != _STORED:
+            return None
+        stop = place.offset + place.info.compress_size
+        return SliceContent(SourceContent(place.source, stop), place.offset, place.info.compress_size)
 
     def finish(self) -> None:
         """Run the first stream to its end."""
@@ -379,7 +402,7 @@ class _Member:
         engine = _decompressor() if info.compress_type == _DEFLATED else None
         ended = engine is None
         while left > 0:
-            data, ahead = ahead or self._place.file.read(position, min(left, _INPUT)), b""
+            data, ahead = ahead or self._place.source.read(position, min(left, _INPUT)), b""
             if not data:
                 raise _DamageError("The archive ends within it.")
             position += len(data)

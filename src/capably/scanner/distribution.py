@@ -5,32 +5,51 @@ Source: PyPA specification "Recording installed projects" (RECORD, WHEEL).
 
 from __future__ import annotations
 
-import csv
+import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capably.facts import Artifact, ArtifactKind
-from capably.scanner.files import scan_tree
 
 if TYPE_CHECKING:
     import importlib.metadata
     from collections.abc import Iterator
 
+    from capably.scanner.remember import Watch
     from capably.scanner.tally import Findings, Job
 
 __all__ = ["scan_installed"]
 
 # RECORD counts from site-packages; scripts and data lie at most this many levels above, in the prefix.
 _LEVELS_TO_PREFIX = 4
+# What may be read of the metadata.
+_METADATA = ("METADATA", "PKG-INFO", "RECORD", "SOURCES.txt", "WHEEL", "installed-files.txt", "top_level.txt")
 
 
 def scan_installed(dist: importlib.metadata.Distribution, job: Job) -> Artifact:
     """See `capably.scanner.scan_distribution`."""
+    memory = job.memory
+    watch = None
+    root = str(dist.locate_file(""))
+    # There is no public way to the directory of the metadata; without it nothing is remembered.
+    place = getattr(dist, "_path", None)
+    if memory is not None and isinstance(place, Path) and place.exists():
+        from capably.scanner.remember import Watch  # noqa: PLC0415 - only with a store
+
+        if (known := memory.tree("distribution", root, str(place))) is not None:
+            return known
+        watch = Watch(root, whole=False)
+        below = os.path.relpath(place, root).replace(os.sep, "/")
+        for name in (below, *(f"{below}/{name}" for name in _METADATA)):
+            watch.entry(name)
     from packaging.utils import canonicalize_name  # noqa: PLC0415 - 8 ms
 
+    from capably.scanner.files import scan_tree  # noqa: PLC0415 - nothing that is remembered needs the readers
+
     name = dist.metadata["Name"] or "unknown"
-    tally = scan_tree(name, _files(dist, name, job.findings), job)
-    return Artifact(
+    tally = scan_tree(name, _files(dist, name, job.findings, watch), job, watch)
+    artifact = Artifact(
         path=name,
         kind=ArtifactKind.DISTRIBUTION,
         libraries=tally.libraries(name),
@@ -40,10 +59,17 @@ def scan_installed(dist: importlib.metadata.Distribution, job: Job) -> Artifact:
         platforms=_platforms(dist.read_text("WHEEL") or ""),
         files=tally.files,
     )
+    if memory is not None and watch is not None:
+        memory.keep_tree("distribution", str(place), artifact, watch, job)
+    return artifact
 
 
-def _files(dist: importlib.metadata.Distribution, name: str, findings: Findings) -> Iterator[tuple[str, str]]:
-    """Pairs of path as recorded and path on disk."""
+def _files(
+    dist: importlib.metadata.Distribution, name: str, findings: Findings, watch: Watch | None
+) -> Iterator[tuple[str, str, bool]]:
+    """The path as recorded, the path on disk, and whether that is no link."""
+    import csv  # noqa: PLC0415 - as above
+
     record = dist.read_text("RECORD")
     if record is None:
         # Old formats have lists of their own, which importlib.metadata reads.
@@ -68,11 +94,28 @@ def _files(dist: importlib.metadata.Distribution, name: str, findings: Findings)
         ):
             findings.add("unsafe-name", path, "It lies outside the environment and was not read.")
             continue
+        if watch is not None:
+            watch.directory(path.rpartition("/")[0])
         place = str(dist.locate_file(path))
-        if Path(place).is_file():
-            yield path, place
-        elif not path.endswith(".pyc"):  # compiled files come and go
+        kind = _kind(place)
+        if kind is not None:
+            yield path, place, kind
+            continue
+        if watch is not None:
+            watch.file(path, None, plain=True)
+        if not path.endswith(".pyc"):  # compiled files come and go
             findings.add("missing-file", path, "It is in RECORD but not on disk.")
+
+
+def _kind(place: str) -> bool | None:
+    """Whether a file is no link; None if it is no file."""
+    try:
+        mode = os.lstat(place).st_mode
+        if not stat.S_ISLNK(mode):
+            return True if stat.S_ISREG(mode) else None
+        return False if stat.S_ISREG(os.stat(place).st_mode) else None  # noqa: PTH116 - thousands of them
+    except (OSError, ValueError):
+        return None
 
 
 def _platforms(wheel: str) -> tuple[str, ...]:

@@ -6,17 +6,17 @@ Source: System V ABI, "Object Files"; sections as written by nvcc 11.8 to 13.5.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from capably.scanner.layout import FATBIN_SECTIONS, UNKNOWN_SECTION, Layout, Region, text_at, without_overlaps
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from capably.scanner.limits import Limits
 
-__all__ = ["FATBIN_SECTIONS", "UNKNOWN_SECTION", "Layout", "Region", "elf_ranges", "read_elf"]
+__all__ = ["elf_ranges", "read_elf"]
 
-FATBIN_SECTIONS = (".nv_fatbin", "__nv_relfatbin")
-UNKNOWN_SECTION = "(unknown)"
 _FOREIGN = {
     ".hip_fatbin": "code for GPUs by AMD",
     ".llvm.offloading": "offloading images of LLVM",
@@ -26,41 +26,6 @@ _SECTION = struct.Struct("<IIQQQQII16x")
 _STRTAB, _DYNAMIC, _NOBITS = 3, 6, 8
 _ALLOC, _EXEC = 0x2, 0x4
 _KEPT_FIRST, _KEPT_BEFORE, _KEPT_BEHIND = 4 << 20, 32 << 20, 16 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A part of a file that is searched for GPU code.
-
-    Attributes:
-        section: Its name in the file.
-        start: Offset of its first byte in the file.
-        end: Offset behind its last.
-        named: It is there for fatbins: whatever is wrong in it is worth a finding.
-    """
-
-    section: str
-    start: int
-    end: int
-    named: bool
-
-
-@dataclass(slots=True)
-class Layout:
-    """What the headers of a file say.
-
-    Attributes:
-        regions: In the order of the file, without overlaps.
-        machine: The host processor.
-        needed: Reads the names of the libraries it needs. They may lie where a stream has to be run again
-            for them, so nobody asks this of a file without GPU code.
-        problems: Findings as pairs of code and message.
-    """
-
-    regions: list[Region] = field(default_factory=list)
-    machine: str | None = None
-    needed: Callable[[], tuple[str, ...]] = tuple
-    problems: list[tuple[str, str]] = field(default_factory=list)
 
 
 def elf_ranges(head: bytes) -> list[tuple[int, int]]:
@@ -160,12 +125,7 @@ def _names(read: Callable[[int, int], bytes], size: int, sections: list[_Row], i
         return [UNKNOWN_SECTION] * len(sections)
     # Names of 70,000 sections were never longer than this; what lies behind stays without a name.
     strings = read(sections[index][4], min(sections[index][5], 16 << 20))
-    return [_text(strings, row[0], 512) for row in sections]
-
-
-def _text(strings: bytes, start: int, most: int) -> str:
-    stop = strings.find(b"\0", start, start + most)
-    return strings[start : stop if stop >= 0 else start + most].decode("utf-8", "backslashreplace")
+    return [text_at(strings, row[0], 512) for row in sections]
 
 
 def _collect_regions(sections: list[_Row], names: list[str], size: int, layout: Layout) -> None:
@@ -191,34 +151,7 @@ def _collect_regions(sections: list[_Row], names: list[str], size: int, layout: 
             found.append(Region(name, offset, end, named))
     if outside:
         layout.problems.append(("truncated-file", f"It has sections that end behind its {size} bytes."))
-    layout.regions = _without_overlaps(found)
-
-
-def _without_overlaps(found: list[Region]) -> list[Region]:
-    """Cut regions so that each byte lies in one: two sections on the same bytes would count code twice.
-
-    Sections for fatbins go first, else the one that begins first, else the longer.
-    """
-    result: list[Region] = []
-    for named in (True, False):
-        taken = sorted(result, key=lambda region: region.start)
-        index = 0
-        covered = 0
-        for region in sorted(
-            (region for region in found if region.named is named), key=lambda region: (region.start, -region.end)
-        ):
-            start = max(region.start, covered)
-            while index < len(taken) and taken[index].end <= start:
-                index += 1
-            at = index
-            while start < region.end:
-                stop = min(taken[at].start, region.end) if at < len(taken) else region.end
-                if start < stop:
-                    result.append(Region(region.section, start, stop, named))
-                start = max(start, stop if at >= len(taken) else taken[at].end)
-                at += 1
-            covered = max(covered, region.end)
-    return sorted(result, key=lambda region: region.start)
+    layout.regions = without_overlaps(found)
 
 
 def _needed(read: Callable[[int, int], bytes], sections: list[_Row], size: int, limits: Limits) -> tuple[str, ...]:
@@ -247,4 +180,4 @@ def _needed(read: Callable[[int, int], bytes], sections: list[_Row], size: int, 
     low = min(offsets)
     span = min(max(offsets) + 4096, strings[5], low + (1 << 20)) - low
     text = read(strings[4] + low, span)
-    return tuple(_text(text, offset - low, 4096) for offset in offsets if offset - low < span)
+    return tuple(text_at(text, offset - low, 4096) for offset in offsets if offset - low < span)

@@ -105,7 +105,7 @@ class Found:
     count: int = 1
 
 
-def walk(source: Source, start: int, end: int, mode: Mode, budget: Budget) -> Iterator[Found]:
+def walk(source: Source, start: int, end: int, mode: Mode, budget: Budget, *, origin: int = 0) -> Iterator[Found]:
     """Find everything between two offsets.
 
     Args:
@@ -114,12 +114,13 @@ def walk(source: Source, start: int, end: int, mode: Mode, budget: Budget) -> It
         end: Where to stop: nothing found reaches behind it.
         mode: What to look for.
         budget: What may be spent.
+        origin: From where the alignment of fatbins in data counts.
 
     Yields:
         What was found, in the order of the file; equal fatbins that touch as one.
     """
     last: Found | None = None
-    for found in _Walker(source, end, mode, budget).run(start):
+    for found in _Walker(source, end, mode, budget, origin).run(start):
         if (
             last is not None
             and last.images is not None
@@ -183,9 +184,10 @@ class _Search:
 
 
 class _Walker:
-    def __init__(self, source: Source, end: int, mode: Mode, budget: Budget) -> None:
+    def __init__(self, source: Source, end: int, mode: Mode, budget: Budget, origin: int) -> None:
         self._source = source
         self._end = end
+        self._origin = origin
         self._mode = mode
         self._budget = budget
         self._mark = 0  # nothing before it may be read again
@@ -225,7 +227,7 @@ class _Walker:
 
     def _fatbin(self, start: int) -> Found | None:
         head = self._read(start, min(16, self._end - start))
-        strict = head.startswith(_STRICT_MAGIC) and start % 8 == 0
+        strict = head.startswith(_STRICT_MAGIC) and (start - self._origin) % 8 == 0
         if self._mode is Mode.DATA and not strict:
             return None
         if len(head) < 16:

@@ -13,58 +13,59 @@ from typing import TYPE_CHECKING
 
 from capably.errors import ScanError
 from capably.facts import Artifact, ArtifactKind
-from capably.scanner.library import HEAD_BYTES, Form, classify, read_library
-from capably.scanner.source import FileSource
+from capably.scanner.content import FileContent
+from capably.scanner.library import ARCHIVES, HEAD_BYTES, Form, classify, read_library
+from capably.scanner.nested import scan_item, scan_tar, unpacked
 from capably.scanner.tally import Job, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from capably.facts import Library
+    from capably.scanner.content import Content
+    from capably.scanner.remember import Watch
 
 __all__ = ["scan_path", "scan_tree"]
 
 _EXPECTED = (
-    "it is nothing that capably reads: expected a 64-bit ELF file, a cubin, a fatbin, PTX, a wheel or "
-    "another zip, or a directory"
+    "it is nothing that capably reads: expected a 64-bit ELF file, a PE file, an object or a static library, a "
+    "cubin, a fatbin, PTX, a wheel or another zip, a tar archive, or a directory"
 )
 
 
 def scan_path(path: str, job: Job) -> Artifact:
     """See `capably.scanner.scan`."""
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 - a path may be anything here, and stays as it was named
+        status = os.stat(path)  # noqa: PTH116 - a path may be anything here, and stays as it was named
     except (OSError, ValueError) as error:
         raise ScanError(path, _reason(error)) from None
-    if stat.S_ISDIR(mode):
-        tally = scan_tree(path, _walk(path, job), job)
-        return Artifact(
-            path=path,
-            kind=ArtifactKind.DIRECTORY,
-            libraries=tally.libraries(path),
-            findings=job.findings.take(),
-            files=tally.files,
-        )
+    if stat.S_ISDIR(status.st_mode):
+        return _scan_directory(path, job)
     name = Path(path).name
-    with _opened(path, path) as (file, size):
+    memory = job.memory
+    with _opened(path, path) as (file, before):
         head = file.read(HEAD_BYTES) or b""
         form = classify(head)
         if form is Form.ZIP:
-            from capably.scanner.archive import scan_archive  # noqa: PLC0415 - zipfile, only for zips
-
-            artifact = scan_archive(path, name, file, size, job)
-            return replace(artifact, sha256=_digest(file)) if job.with_sha256 else artifact
+            return _scan_zip(path, name, file, before, job)
+        if form in ARCHIVES:
+            artifact = _scan_tar(path, form, FileContent(file, before.st_size), job)
+            if job.with_sha256:
+                artifact = replace(artifact, sha256=_digest(file))
+            if memory is not None and _is_same(file, before):
+                memory.keep_artifact(artifact, name, before, job)
+            return artifact
         if form is Form.OTHER:
-            raise ScanError(path, "it is empty" if not size else _EXPECTED)
+            raise ScanError(path, "it is empty" if not before.st_size else _EXPECTED)
         tally = Tally(job)
-        tally.files = 1
+        tally.look()
         tally.count(form)
         digest = _digest(file) if job.with_sha256 else None
         with tally.guard(name):
-            library = _read(name, _FileContent(file, size), head, form, job)
+            library = _read(name, FileContent(file, before.st_size), head, form, job)
             if library is not None:
                 tally.add(library, identity=None, sha256=digest)
-        return Artifact(
+        artifact = Artifact(
             path=path,
             kind=ArtifactKind.LIBRARY,
             libraries=tally.libraries(path),
@@ -72,39 +73,113 @@ def scan_path(path: str, job: Job) -> Artifact:
             files=1,
             sha256=digest,
         )
+        if memory is not None and _is_same(file, before):
+            memory.keep_artifact(artifact, name, before, job)
+        return artifact
 
 
-def scan_tree(root: str, names: Iterable[tuple[str, str]], job: Job) -> Tally:
+def _scan_tar(path: str, form: Form, content: Content, job: Job) -> Artifact:
+    inner = unpacked(path, content, job) if form is Form.PACKED else content
+    if inner is None:
+        raise ScanError(path, f"no tar archive is in it, and {_EXPECTED}")
+    tally = Tally(job)
+    with tally.guard(path):
+        scan_tar(path, "", inner, tally, 0)
+    return Artifact(
+        path=path,
+        kind=ArtifactKind.ARCHIVE,
+        libraries=tally.libraries(path),
+        findings=job.findings.take(),
+        files=tally.files,
+    )
+
+
+def _scan_directory(path: str, job: Job) -> Artifact:
+    watch = None
+    if job.memory is not None:
+        from capably.scanner.remember import Watch  # noqa: PLC0415 - only with a store
+
+        watch = Watch(os.path.realpath(path), whole=True)
+    tally = scan_tree(path, _walk(path, job, watch), job, watch)
+    artifact = Artifact(
+        path=path,
+        kind=ArtifactKind.DIRECTORY,
+        libraries=tally.libraries(path),
+        findings=job.findings.take(),
+        files=tally.files,
+    )
+    if job.memory is not None and watch is not None:
+        job.memory.keep_tree("directory", path, artifact, watch, job)
+    return artifact
+
+
+def _scan_zip(path: str, name: str, file: FileIO, before: os.stat_result, job: Job) -> Artifact:
+    from capably.scanner.archive import named, scan_archive  # noqa: PLC0415 - zipfile, only for zips
+
+    memory = job.memory
+    size = before.st_size
+    if memory is None:
+        artifact = scan_archive(path, name, file, size, job)
+        return replace(artifact, sha256=_digest(file)) if job.with_sha256 else artifact
+    from capably.scanner.remember import Digest  # noqa: PLC0415 - only with a store
+
+    known, sha256 = memory.archive(path, file.fileno(), size, job)
+    if known is not None:
+        artifact = named(known, name)
+        if _is_same(file, before):
+            memory.keep_artifact(artifact, name, before, job)
+        return artifact
+    beside = Digest(file.fileno(), size, job) if sha256 is None and Digest.is_free() else None
+    try:
+        artifact = scan_archive(path, name, file, size, job)
+    finally:
+        # With a hash that was asked for there is nothing to save by stopping.
+        if beside is not None:
+            sha256 = beside.wait() if job.with_sha256 else beside.stop()
+    if job.with_sha256:
+        sha256 = sha256 or _digest(file)
+        artifact = replace(artifact, sha256=sha256)
+    if _is_same(file, before):
+        memory.keep_artifact(artifact, name, before, job)
+        if sha256 is not None:
+            memory.keep_archive(artifact, file.fileno(), before, sha256, job)
+    return artifact
+
+
+def scan_tree(root: str, names: Iterable[tuple[str, str, bool]], job: Job, watch: Watch | None = None) -> Tally:
     """Scan many files.
 
     Args:
         root: What to name in a finding about all of them.
-        names: Pairs of the path to report, with ``/``, and the path to open.
+        names: The path to report, with ``/``; the path to open; whether that is no link.
         job: The call.
+        watch: Is told about each file.
     """
     tally = Tally(job)
     # By size: only files with GPU code of equal size may be copies, and only these have to be hashed.
     by_size: dict[int, list[tuple[str, str]]] = {}
     libraries = []
-    for name, path in names:
-        if tally.stop(root):
-            break
-        if tally.files >= job.limits.members:
-            job.findings.add("limit-reached", root, f"Only the first {job.limits.members} files were read.")
+    for name, path, plain in names:
+        if tally.stop(root) or tally.full(root):
             break
         try:
-            with _opened(path, name) as (file, size):
-                tally.files += 1
+            with _opened(path, name) as (file, before):
+                tally.look()
                 head = file.read(HEAD_BYTES) or b""
                 form = classify(head)
                 tally.count(form)
-                if form in (Form.OTHER, Form.ZIP):
+                if watch is not None:
+                    watch.file(name, before, plain=plain and form is Form.OTHER)
+                if form is Form.OTHER:
                     continue
                 with tally.guard(name):
-                    library = _read(name, _FileContent(file, size), head, form, job)
+                    if form in ARCHIVES:
+                        library = scan_item(name, FileContent(file, before.st_size), head, form, tally, depth=1)
+                    else:
+                        library = _remembered(name, file, head, form, job)
                     if library is not None:
                         libraries.append((library, path))
-                        by_size.setdefault(size, []).append((name, path))
+                        by_size.setdefault(library.size_bytes, []).append((name, path))
         except ScanError as error:
             job.findings.add("unreadable-file", name, f"It cannot be read: {error.problem}.")
     for library, path in libraries:
@@ -119,30 +194,38 @@ def scan_tree(root: str, names: Iterable[tuple[str, str]], job: Job) -> Tally:
     return tally
 
 
-class _FileContent:
-    """A file on disk as `capably.scanner.library.Content`."""
+def _remembered(name: str, file: FileIO, head: bytes, form: Form, job: Job) -> Library | None:
+    """What `_read` gives, from an earlier call where there was one."""
+    memory = job.memory
+    before = os.fstat(file.fileno())
+    if memory is None:
+        return _read(name, FileContent(file, before.st_size), head, form, job)
+    known = memory.library(name, before)
+    if known is not None:
+        library, notes, spent = known
+        for note in notes:
+            job.findings.add(*note)
+        job.budget.spend(spent)
+        return library
+    spent = job.budget.spent
+    log: list[list[str]] = []
+    job.findings.log = log
+    try:
+        library = _read(name, FileContent(file, before.st_size), head, form, job)
+    finally:
+        job.findings.log = None
+    if _is_same(file, before):
+        memory.keep_library(name, before, (library, log, job.budget.spent - spent), job)
+    return library
 
-    def __init__(self, file: FileIO, size: int) -> None:
-        self.size = size
-        self._source = FileSource(file)
 
-    def stream(self) -> None:
-        """Bytes can be had in any order."""
-        return
-
-    def source(self) -> FileSource:
-        """The file."""
-        return self._source
-
-    def finish(self) -> None:
-        """Nothing is left to do."""
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Bytes at any offset."""
-        return self._source.read(offset, size)
+def _is_same(file: FileIO, before: os.stat_result) -> bool:
+    """Whether an open file is what it was."""
+    now = os.fstat(file.fileno())
+    return (now.st_size, now.st_mtime_ns, now.st_ctime_ns) == (before.st_size, before.st_mtime_ns, before.st_ctime_ns)
 
 
-def _read(name: str, content: _FileContent, head: bytes, form: Form, job: Job) -> Library | None:
+def _read(name: str, content: Content, head: bytes, form: Form, job: Job) -> Library | None:
     job.advance(name, 0, content.size)
     library = read_library(name, content, head, form, job)
     job.advance(name, content.size, content.size)
@@ -150,8 +233,8 @@ def _read(name: str, content: _FileContent, head: bytes, form: Form, job: Job) -
 
 
 @contextmanager
-def _opened(path: str, name: str) -> Iterator[tuple[FileIO, int]]:
-    """An open regular file and its size; *name* is what an error says."""
+def _opened(path: str, name: str) -> Iterator[tuple[FileIO, os.stat_result]]:
+    """An open regular file and its status; *name* is what an error says."""
     # Without O_NONBLOCK, opening a named pipe waits for somebody to write.
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
@@ -163,7 +246,7 @@ def _opened(path: str, name: str) -> Iterator[tuple[FileIO, int]]:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise ScanError(name, "it is not a regular file")
-            yield file, status.st_size
+            yield file, status
     except OSError as error:
         raise ScanError(name, _reason(error)) from None
 
@@ -181,11 +264,13 @@ def _digest(file: FileIO) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _walk(root: str, job: Job) -> Iterator[tuple[str, str]]:
+def _walk(root: str, job: Job, watch: Watch | None) -> Iterator[tuple[str, str, bool]]:
     """All regular files below a directory, sorted; links to directories are not followed."""
     stack = [("", root, 0)]
     while stack:
         prefix, directory, depth = stack.pop()
+        if watch is not None:
+            watch.directory(prefix.rstrip("/"))
         try:
             with os.scandir(directory) as entries:
                 listed = sorted(entries, key=lambda entry: entry.name)
@@ -198,7 +283,7 @@ def _walk(root: str, job: Job) -> Iterator[tuple[str, str]]:
             if entry.is_dir(follow_symlinks=False):
                 below.append((name + "/", entry.path, depth + 1))
             elif entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists()):
-                yield name, entry.path
+                yield name, entry.path, not entry.is_symlink()
         if below and depth >= job.limits.nesting:
             job.findings.add("limit-reached", prefix.rstrip("/") or root, "Directories below it were not read.")
             continue

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from capably.facts import BareImages, Fatbin, FatbinGroup, Image, Library
-from capably.scanner import ptx
+from capably.scanner import ar, ptx
+from capably.scanner.content import CachedSource, Content, SliceContent, Stream, in_memory_if_small
 from capably.scanner.cubin import EM_CUDA, CubinError
-from capably.scanner.elf import Layout, Region, elf_ranges, read_elf
+from capably.scanner.elf import elf_ranges, read_elf
 from capably.scanner.fatbin import LARGEST_GAP, MAGIC, Found, Mode, cubin_image, ptx_image, walk
+from capably.scanner.layout import RELOCATABLE_SECTIONS, Layout, Region
+from capably.scanner.pe import coff_ranges, is_coff, is_pe, pe_ranges, read_coff, read_pe
+from capably.scanner.tally import is_unsafe
+from capably.scanner.tar import is_tar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from capably.scanner.limits import Budget, Limits
-    from capably.scanner.source import Source, StreamSource
     from capably.scanner.tally import Findings, Job
 
 __all__ = [
+    "ARCHIVES",
     "HEAD_BYTES",
-    "Content",
     "Form",
     "classify",
     "read_library",
@@ -30,7 +35,6 @@ __all__ = [
 # Enough for the program headers, and for the licence at the top of a PTX text.
 HEAD_BYTES = ptx.HEAD_BYTES
 _FILE = "file"  # what the section of a loose file is called
-_RELOCATABLE = "__nv_relfatbin"
 # Rejected pieces that a blind walk remembers; with more of them the file is walked again by its sections.
 _MOST_REJECTS = 1_000
 
@@ -39,36 +43,22 @@ class Form(enum.Enum):
     """What a file is, by its first bytes."""
 
     ELF = "ELF"
+    PE = "PE"
+    COFF = "COFF"
+    AR = "static library"
     CUBIN = "cubin"
     FATBIN = "fatbin"
     PTX = "PTX"
     ZIP = "zip"
+    TAR = "tar"
+    PACKED = "compressed"
     OTHER = "other"
 
 
-class Content(Protocol):
-    """The bytes of one file."""
-
-    @property
-    def size(self) -> int:
-        """In bytes. Of a stream before `finish`: as its container states it."""
-        ...
-
-    def stream(self) -> StreamSource | None:
-        """The stream that starts at the first byte; None where bytes can be had in any order."""
-        ...
-
-    def source(self) -> Source:
-        """Where to read from the first byte on, once more if need be."""
-        ...
-
-    def finish(self) -> None:
-        """Run `stream` to its end, after which `size` is exact and `read` works."""
-        ...
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Bytes at any offset, slow where they were not kept of a stream."""
-        ...
+# What holds files, each of which counts for itself. The members of a static library count together.
+ARCHIVES = frozenset({Form.ZIP, Form.TAR, Form.PACKED})
+_PACKED = re.compile(rb"\x1f\x8b\x08|BZh[1-9](?:1AY&SY|\x17rE8P\x90)|\xfd7zXZ\0|\x28\xb5\x2f\xfd")
+_RANGES = {Form.ELF: elf_ranges, Form.PE: pe_ranges, Form.COFF: coff_ranges}
 
 
 def classify(head: bytes) -> Form:
@@ -88,9 +78,17 @@ def classify(head: bytes) -> Form:
         return Form.FATBIN
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return Form.ZIP
+    if is_pe(head):
+        return Form.PE
+    if head[:8] in (ar.MAGIC, ar.THIN_MAGIC):
+        return Form.AR
+    if _PACKED.match(head):
+        return Form.PACKED
+    if is_coff(head):
+        return Form.COFF
     if b".version" in head and ptx.read_head(head) is not None:
         return Form.PTX
-    return Form.OTHER
+    return Form.TAR if is_tar(head) else Form.OTHER
 
 
 @dataclass(slots=True)
@@ -130,19 +128,70 @@ def read_library(path: str, content: Content, head: bytes, form: Form, job: Job)
     """
     budget, findings = job.budget, job.findings
     budget.entries = 0
-    layout = Layout()
     collected = _Collected()
-    if form in (Form.CUBIN, Form.PTX):
-        _read_loose(content, form, budget, collected)
-    elif form is Form.FATBIN:
-        layout = _read_sections(content, b"", _fatbin_layout, budget, collected)
-    elif form is Form.ELF:
-        layout = _read_sections(content, head, read_elf, budget, collected)
+    if form is Form.AR:
+        layout = _read_archive(path, content, job, collected, 0)
+    else:
+        layout = _read_form(content, head, form, budget, collected)
     for code, message in layout.problems + collected.problems:
         findings.add(code, path, message)
     if not collected.fatbins and not collected.bare:
         return None
     return _library(path, content.size, layout, collected, findings)
+
+
+def _read_form(content: Content, head: bytes, form: Form, budget: Budget, collected: _Collected) -> Layout:
+    if form in (Form.CUBIN, Form.PTX):
+        _read_loose(content, form, budget, collected)
+    elif form is Form.FATBIN:
+        return _read_sections(content, head, form, _fatbin_layout, budget=budget, collected=collected)
+    elif form is Form.ELF:
+        return _read_sections(content, head, form, read_elf, budget=budget, collected=collected)
+    elif form is Form.PE:
+        return _read_sections(content, head, form, read_pe, budget=budget, collected=collected)
+    elif form is Form.COFF:
+        return _read_sections(content, head, form, read_coff, budget=budget, collected=collected)
+    return Layout()
+
+
+def _read_archive(path: str, content: Content, job: Job, collected: _Collected, depth: int) -> Layout:
+    """Read the members of a static library as one: so it is linked, and so people name it."""
+    result = Layout()
+    machines: set[str] = set()
+    stream = content.stream()
+    source = stream or CachedSource(content.source())
+
+    def problem(code: str, message: str) -> None:
+        job.findings.add(code, path, message)
+
+    for member in ar.members(source, problem, job.budget):
+        part: Content = SliceContent(content, member.start, member.size)
+        name = f"{path}!/{member.name}"
+        if is_unsafe(member.name):
+            job.findings.add("unsafe-name", name, "Its name is absolute, has `..` in it or holds control characters.")
+        head = source.read(member.start, min(HEAD_BYTES, member.size))
+        form = classify(head)
+        if form is Form.AR and depth < job.limits.nesting:
+            layout = _read_archive(name, part, job, collected, depth + 1)
+        elif form is Form.AR:
+            job.findings.add("limit-reached", name, f"It lies deeper than {job.limits.nesting} archives.")
+            continue
+        elif form in ARCHIVES or form is Form.OTHER:
+            continue
+        else:
+            layout = _read_form(in_memory_if_small(part), head, form, job.budget, collected)
+        for code, message in layout.problems + collected.problems:
+            job.findings.add(code, name, message)
+        collected.problems.clear()
+        if layout.machine is not None:
+            machines.add(layout.machine)
+        if stream is not None:
+            stream.forget()
+        if job.budget.entries > job.limits.entries:
+            break
+    content.finish()
+    result.machine = machines.pop() if len(machines) == 1 else None
+    return result
 
 
 def _library(path: str, size: int, layout: Layout, collected: _Collected, findings: Findings) -> Library:
@@ -168,7 +217,7 @@ def _library(path: str, size: int, layout: Layout, collected: _Collected, findin
 
 
 def _in_section(images: tuple[Image, ...], section: str) -> tuple[Image, ...]:
-    if section != _RELOCATABLE:
+    if section not in RELOCATABLE_SECTIONS:
         return images
     return tuple(replace(image, relocatable=True) for image in images)
 
@@ -197,7 +246,9 @@ def _read_loose(content: Content, form: Form, budget: Budget, collected: _Collec
 def _read_sections(
     content: Content,
     head: bytes,
+    form: Form,
     layout_of: Callable[[Callable[[int, int], bytes], int, Limits], Layout],
+    *,
     budget: Budget,
     collected: _Collected,
 ) -> Layout:
@@ -208,30 +259,33 @@ def _read_sections(
     damaged or crosses an edge, the stream is run once more.
     """
     blind: list[Found] | None = None
+    before = budget.entries
     stream = content.stream()
     if stream is not None:
         stated = content.size
-        for start, end in elf_ranges(head) if head else ():
+        for start, end in _RANGES[form](head) if form in _RANGES else ():
             stream.keep(start, end)
-        blind = _walk_blindly(stream, stated, budget)
+        # In an object alignment counts from each section.
+        if form is not Form.COFF:
+            blind = _walk_blindly(stream, stated, budget)
         content.finish()
         if content.size != stated:
             blind = None
-        budget.entries = 0
     layout = layout_of(content.read, content.size, budget.limits)
     if blind is not None and (pairs := _attribute(blind, layout.regions)) is not None:
         for found, section in pairs:
             collected.add(found, section)
     elif layout.regions:
+        budget.entries = before
         source = content.source()
         for region in layout.regions:
             mode = Mode.FATBINS if region.named else Mode.DATA
-            for found in walk(source, region.start, region.end, mode, budget):
+            for found in walk(source, region.start, region.end, mode, budget, origin=region.origin):
                 collected.add(found, region.section)
     return layout
 
 
-def _walk_blindly(stream: StreamSource, size: int, budget: Budget) -> list[Found] | None:
+def _walk_blindly(stream: Stream, size: int, budget: Budget) -> list[Found] | None:
     result = []
     rejects = 0
     for found in walk(stream, 0, size, Mode.BLIND, budget):

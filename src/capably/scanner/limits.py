@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
 from capably.errors import LimitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 __all__ = ["DEFAULT_LIMITS", "Budget", "Limits"]
 
@@ -19,7 +24,7 @@ class Limits:
     of 134 MB at a ratio of 212:1, 6,300 entries in one library, 16,000 members in one wheel.
 
     Attributes:
-        members: Files in an archive, a directory or a distribution.
+        members: Files in an archive, a directory or a distribution, with those of archives in it.
         directory_bytes: Size of the central directory of a zip.
         member_bytes: Uncompressed size of one member of an archive.
         total_bytes: All bytes that are decompressed, members and images together.
@@ -28,9 +33,10 @@ class Limits:
             1032:1.
         ratio_from_bytes: What may be decompressed before the ratio matters.
         entries: Fatbins and fatbin entries of one file, together.
-        sections: Sections of one ELF file that are read.
+        sections: Sections of one ELF, PE or COFF file that are read.
         needed: Names of needed libraries that are read from one file.
-        nesting: Depth of a directory tree.
+        nesting: Depth of a directory tree, and of archives within archives.
+        nested_bytes: Compressed zips within archives, which have to be held in memory, at a time.
         findings: Findings that are kept; the last one says that there were more.
         seconds: Time for the whole call.
 
@@ -49,6 +55,7 @@ class Limits:
     sections: int = 70_000
     needed: int = 1_000
     nesting: int = 64
+    nested_bytes: int = 512 << 20
     findings: int = 1_000
     seconds: float = 1_800.0
 
@@ -68,7 +75,9 @@ class _Account:
 
     stop: float
     bytes: int = 0
+    files: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    holding: threading.RLock = field(default_factory=threading.RLock)
 
 
 class Budget:
@@ -83,6 +92,7 @@ class Budget:
         self.limits = limits
         self._account = account or _Account(time.monotonic() + limits.seconds)
         self.entries = 0  # fatbins and their entries, of the file at hand
+        self._held = 0  # bytes of zips within archives
 
     def part(self) -> Budget:
         """For another file that is read at the same time, on the same account."""
@@ -113,3 +123,42 @@ class Budget:
     def exhausted(self) -> bool:
         """Nothing more can be read by this call."""
         return self._account.bytes > self.limits.total_bytes or time.monotonic() > self._account.stop
+
+    @property
+    def spent(self) -> int:
+        """Bytes that were decompressed."""
+        return self._account.bytes
+
+    @property
+    def files(self) -> int:
+        """Files that were looked at."""
+        return self._account.files
+
+    def count_file(self) -> None:
+        """Count one more."""
+        with self._account.lock:
+            self._account.files += 1
+
+    @contextmanager
+    def hold(self, read: Callable[[int], bytes]) -> Iterator[bytes | None]:
+        """Keep the bytes of a zip in memory for a while, as many as there is room for.
+
+        Only one thread at a time does so: what there is room for must not depend on what others do.
+
+        Args:
+            read: Gives as many bytes, or all that there are.
+
+        Yields:
+            All of them, None if they are too many.
+        """
+        with self._account.holding:
+            room = self.limits.nested_bytes - self._held
+            data = read(room + 1)
+            if len(data) > room:
+                yield None
+                return
+            self._held += len(data)
+            try:
+                yield data
+            finally:
+                self._held -= len(data)

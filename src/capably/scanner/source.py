@@ -7,15 +7,19 @@ inflated, with one chunk in memory.
 
 from __future__ import annotations
 
+import errno
+import os
+from io import FileIO
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from io import FileIO
 
-__all__ = ["BytesSource", "FileSource", "Source", "StreamSource"]
+__all__ = ["BytesSource", "Digest", "FileSource", "Seekable", "Source", "StreamSource"]
 
 _WINDOW = 256 << 10
+_HAS_PREAD = hasattr(os, "pread")  # not on Windows
 
 
 class Source(Protocol):
@@ -30,6 +34,26 @@ class Source(Protocol):
 
         At least *least* bytes lie behind *offset* unless the end comes first.
         """
+        ...
+
+
+class Seekable(Protocol):
+    """As much of a file as is used here."""
+
+    def seek(self, offset: int, /) -> int:
+        """Go to an offset."""
+        ...
+
+    def read(self, size: int, /) -> bytes | None:
+        """Up to *size* bytes from there on."""
+        ...
+
+
+class Digest(Protocol):
+    """As much of a hash of `hashlib` as is used here."""
+
+    def update(self, data: bytes, /) -> None:
+        """Go on with *data*."""
         ...
 
 
@@ -50,29 +74,42 @@ class BytesSource:
 
 
 class FileSource:
-    """A file on disk, read by offset.
+    """A file on disk, read by offset, by several threads at a time if need be.
 
     It is read, not mapped: a file that another process truncates meanwhile ends early instead of killing
     this process by SIGBUS.
     """
 
-    def __init__(self, file: FileIO) -> None:
+    def __init__(self, file: Seekable) -> None:
         self._file = file
+        self._descriptor = file.fileno() if _HAS_PREAD and isinstance(file, FileIO) else None
+        self._lock = Lock()
 
     def read(self, offset: int, size: int) -> bytes:
         """See `Source.read`."""
         if offset >= 1 << 63:  # what no file has, and what no seek takes
             return b""
-        self._file.seek(offset)
-        data = self._file.read(size) or b""
-        if len(data) < size:  # one read() call may return less (2 GiB at most on Linux)
-            parts = [data]
-            left = size - len(data)
-            while left > 0 and (more := self._file.read(left)):
-                parts.append(more)
-                left -= len(more)
-            data = b"".join(parts)
+        try:
+            data = self._read(offset, size)
+            if 0 < len(data) < size:  # one read() call may return less (2 GiB at most on Linux)
+                parts = [data]
+                have = len(data)
+                while have < size and (more := self._read(offset + have, size - have)):
+                    parts.append(more)
+                    have += len(more)
+                data = b"".join(parts)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # nor does a file system far below that
+                return b""
+            raise
         return data
+
+    def _read(self, offset: int, size: int) -> bytes:
+        if self._descriptor is not None:
+            return os.pread(self._descriptor, size, offset)
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.read(size) or b""
 
     def window(self, offset: int, least: int) -> tuple[int, bytes]:
         """See `Source.window`."""
@@ -91,6 +128,7 @@ class StreamSource:
         self._base = 0
         self._buffer = b""
         self._kept: list[tuple[int, int, bytearray]] = []
+        self._hashed: tuple[int, int, Digest] | None = None
 
     @property
     def position(self) -> int:
@@ -110,6 +148,20 @@ class StreamSource:
             if start <= offset and offset + size <= start + len(data):
                 return bytes(data[offset - start : offset - start + size])
         return None
+
+    def hash(self, start: int, stop: int, digest: Digest) -> None:
+        """Feed *digest* with the bytes from *start* to *stop* as they come by; one at a time.
+
+        *start* must not lie before what is at hand.
+        """
+        self._hashed = None
+        digest.update(self._buffer[max(0, start - self._base) : max(0, stop - self._base)])
+        if stop > self.position:
+            self._hashed = (start, stop, digest)
+
+    def forget(self) -> None:
+        """Drop what was put aside."""
+        self._kept.clear()
 
     def read(self, offset: int, size: int) -> bytes:
         """See `Source.read`."""
@@ -164,4 +216,7 @@ class StreamSource:
             want = start + len(data)
             if want < stop and want < end and want >= position:
                 data.extend(chunk[want - position : stop - position])
+        if self._hashed is not None and chunk:
+            start, stop, digest = self._hashed
+            digest.update(chunk[max(0, start - position) : max(0, stop - position)])
         return chunk

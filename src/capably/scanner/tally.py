@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -13,16 +14,27 @@ from capably.facts import Finding
 from capably.scanner.limits import Budget, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterable, Iterator
 
     from capably.facts import Library
     from capably.scanner.library import Form
+    from capably.scanner.remember import Memory  # noqa: TC004 - annotations of `Job` are never resolved
 
-__all__ = ["Findings", "Job", "Tally"]
+__all__ = ["Findings", "Job", "Tally", "is_unsafe"]
 
 
 # Of one code about one file: a library of a thousand damaged fatbins must not drown the others.
 _MOST_ALIKE = 20
+
+
+def is_unsafe(name: str) -> bool:
+    """Whether a member should not be called that: an absolute path, one with `..`, or with control characters."""
+    return (
+        name.startswith(("/", "\\"))
+        or ".." in name.replace("\\", "/").split("/")
+        or (len(name) > 1 and name[1] == ":")
+        or any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in name)
+    )
 
 
 class Findings:
@@ -36,9 +48,13 @@ class Findings:
         self._most = most
         self._all: dict[Finding, None] = {}
         self._alike: Counter[tuple[str, str]] = Counter()
+        self.log: list[list[str]] | None = None
+        """Every one that is noted, while it is a list."""
 
     def add(self, code: str, path: str, message: str) -> None:
         """Note one."""
+        if self.log is not None:
+            self.log.append([code, path, message])
         self._alike[code, path] += 1
         alike = self._alike[code, path]
         if alike > _MOST_ALIKE:
@@ -63,6 +79,8 @@ class Job:
         limits: How much to read at most.
         progress: See `capably.scanner.scan`.
         with_sha256: Whether to hash.
+        memory: Results of earlier calls.
+        started_ns: When it began.
         budget: What may still be spent.
         findings: Where to say what is wrong.
     """
@@ -70,6 +88,8 @@ class Job:
     limits: Limits
     progress: Callable[[str, int, int], None] | None
     with_sha256: bool
+    memory: Memory | None = None
+    started_ns: int = field(init=False, default_factory=time.time_ns)
     budget: Budget = field(init=False)
     findings: Findings = field(init=False)
 
@@ -82,6 +102,10 @@ class Job:
         result = Job(self.limits, progress, self.with_sha256)
         result.budget = self.budget.part()
         return result
+
+    def is_lasting(self, findings: Iterable[Finding]) -> bool:
+        """Whether the result would be the same the next time: nothing failed that may work then."""
+        return not self.budget.exhausted and all(finding.code != "unreadable-file" for finding in findings)
 
     def advance(self, name: str, done: int, total: int) -> None:
         """Tell the progress on a file."""
@@ -104,6 +128,25 @@ class Tally:
         self._libraries: dict[Hashable, list[Library]] = {}
         self._stopped = False
 
+    def part(self, progress: Callable[[str, int, int], None] | None) -> Tally:
+        """For a file that is read at the same time as others; what is in it comes here by `join`."""
+        return Tally(self.job.part(progress))
+
+    def join(self, part: Tally) -> None:
+        """Take over what was found in a part."""
+        self.files += part.files
+        self._forms += part._forms
+        for key, libraries in part._libraries.items():
+            self._libraries.setdefault(key, []).extend(libraries)
+        self._stopped = self._stopped or part._stopped
+        for finding in part.job.findings.take():
+            self.job.findings.add(finding.code, finding.path, finding.message)
+
+    def look(self) -> None:
+        """Note that a file is looked at."""
+        self.files += 1
+        self.job.budget.count_file()
+
     def count(self, form: Form) -> None:
         """Note what a file is."""
         self._forms[form.value] += 1
@@ -121,6 +164,13 @@ class Tally:
         except LimitError as error:
             self.job.findings.add("limit-reached", path, f"Reading stopped: {error.problem}.")
             self._stopped = self._stopped or self.job.budget.exhausted
+
+    def full(self, path: str) -> bool:
+        """Whether enough files were looked at; says so."""
+        if self.job.budget.files < self.job.limits.members:
+            return False
+        self.job.findings.add("limit-reached", path, f"Only the first {self.job.limits.members} files were read.")
+        return True
 
     def stop(self, path: str) -> bool:
         """Whether the call is over; says so once."""

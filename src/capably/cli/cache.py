@@ -1,0 +1,81 @@
+"""``capably cache``: the results of scans that are kept, and where."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from capably.cli.console import output_options, print_answer, style_of
+
+if TYPE_CHECKING:
+    from capably.store import Store
+
+__all__ = ["cache", "cache_folder", "open_store"]
+
+
+def cache_folder() -> Path:
+    """Where capably keeps what it can make or fetch again: CAPABLY_CACHE_DIR, else where the system wants it."""
+    named = os.environ.get("CAPABLY_CACHE_DIR")
+    if named:
+        return Path(named).absolute()
+    from platformdirs import user_cache_path  # noqa: PLC0415 - 10 ms
+
+    return user_cache_path("capably", appauthor=False)
+
+
+def open_store() -> Store:
+    """The store of results of scans."""
+    from capably.store import Store  # noqa: PLC0415 - see capably.cli.app
+
+    return Store(cache_folder() / "scans")
+
+
+@click.group()
+def cache() -> None:
+    """Look at the results of scans that are kept, and remove them.
+
+    Results are kept so that what did not change is not read again. CAPABLY_CACHE_DIR names another place;
+    --no-cache of the commands that read files keeps nothing.
+    """
+
+
+@cache.command()
+@output_options("cache_info")
+def info(format_: str, as_json: bool, color: str, quiet: bool) -> int:
+    """Where results are kept, how many, and how much disk space they take."""
+    del quiet  # there is nothing but the answer
+    return _answer(open_store(), as_json or format_ == "json", color)
+
+
+@cache.command()
+@output_options("cache_clear")
+def clear(format_: str, as_json: bool, color: str, quiet: bool) -> int:
+    """Remove all results. Files that are not capably's stay."""
+    del quiet  # as above
+    store = open_store()
+    return _answer(store, as_json or format_ == "json", color, removed=store.clear())
+
+
+@cache.command()
+@output_options("cache_verify")
+def verify(format_: str, as_json: bool, color: str, quiet: bool) -> int:
+    """Read all results, and remove those that are damaged. They would not have been used."""
+    del quiet  # as above
+    store = open_store()
+    found = store.verify()
+    return _answer(store, as_json or format_ == "json", color, removed=found.removed, sound=found.sound)
+
+
+def _answer(store: Store, machine: bool, color: str, *, removed: int | None = None, sound: int | None = None) -> int:
+    from capably.report.cache import cache_document, cache_text  # noqa: PLC0415 - see capably.cli.app
+
+    if machine:
+        from capably.report.machine import dumps  # noqa: PLC0415 - see capably.cli.app
+
+        print_answer(dumps(cache_document(store.info(), removed=removed, sound=sound)) + "\n")
+    else:
+        print_answer(cache_text(store.info(), style_of(color), removed=removed, sound=sound))
+    return 0

@@ -1,0 +1,208 @@
+"""Answers as JSON: plain objects, in the shape that ``schema.json`` beside this module closes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from capably.knowledge import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from capably.engine import OutcomeCounts
+    from capably.facts import Artifact, Driver, Finding, Image, Library
+    from capably.knowledge import Product
+    from capably.reasons import Reason
+    from capably.report.answer import Answer
+
+__all__ = ["check_document", "dumps", "gpus_document", "reason_object", "scan_document", "schema"]
+
+_SCHEMA = 1
+
+
+def dumps(document: dict[str, Any]) -> str:
+    """*document* as text. ASCII only: names in it cannot reach a terminal as anything else."""
+    return json.dumps(document, indent=2, ensure_ascii=True)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of all answers, one definition for each command."""
+    text = (Path(__file__).parent / "schema.json").read_text(encoding="utf-8")
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+# -- check
+
+
+def check_document(answer: Answer) -> dict[str, Any]:
+    """The answer of ``capably check``."""
+    return {
+        "schema": _SCHEMA,
+        "gpus": [
+            {
+                "name": gpu.device.name,
+                "capability": str(gpu.device.capability),
+                "assumed": gpu.device.assumed,
+                "driver": _driver(gpu.driver),
+            }
+            for gpu in answer.gpus
+        ],
+        "results": [
+            {
+                "artifact": row.asked,
+                "version": row.artifact.version,
+                "alternative": row.alternative,
+                "gpu": result.gpu,
+                "capability": str(result.verdict.device.capability),
+                "coverage": result.verdict.coverage,
+                "outcomes": _outcomes(result.verdict.counts),
+                "libraries": [
+                    {"path": part.subject, "coverage": part.coverage, "outcomes": _outcomes(part.counts)}
+                    for part in result.verdict.parts
+                ],
+                "reasons": [reason_object(reason) for reason in result.verdict.reasons],
+                "findings": [_finding(finding) for finding in result.findings],
+            }
+            for row, result in answer.results
+        ],
+    }
+
+
+def _driver(driver: Driver) -> dict[str, Any]:
+    return {
+        "release": str(driver.release) if driver.release else None,
+        "cuda": str(tables().driver_cuda(driver)),
+        "assumed": driver.assumed,
+    }
+
+
+def _outcomes(counts: OutcomeCounts) -> dict[str, int]:
+    return {"runs": counts.runs, "compiles": counts.compiles, "fails": counts.fails, "unknown": counts.unknown}
+
+
+def reason_object(reason: Reason) -> dict[str, Any]:
+    """One argument of a verdict, with its sentences made."""
+    return {
+        "code": reason.code,
+        "outcome": reason.outcome,
+        "subject": reason.subject,
+        "message": reason.message,
+        "way_out": reason.way_out,
+        "sources": list(reason.sources),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {"code": finding.code, "path": finding.path, "message": finding.message}
+
+
+# -- scan
+
+
+def scan_document(artifacts: Sequence[tuple[str, Artifact]]) -> dict[str, Any]:
+    """The answer of ``capably scan``."""
+    return {
+        "schema": _SCHEMA,
+        "artifacts": [
+            {
+                "path": asked,
+                "kind": artifact.kind,
+                "name": artifact.name,
+                "version": artifact.version,
+                "platforms": list(artifact.platforms),
+                "files": artifact.files,
+                "sha256": artifact.sha256,
+                "libraries": [_library(library) for library in artifact.libraries],
+                "findings": [_finding(finding) for finding in artifact.findings],
+            }
+            for asked, artifact in artifacts
+        ],
+    }
+
+
+def _library(library: Library) -> dict[str, Any]:
+    return {
+        "path": library.path,
+        "size_bytes": library.size_bytes,
+        "machine": library.machine,
+        "needed": list(library.needed),
+        "copies": list(library.copies),
+        "sha256": library.sha256,
+        "link_input": library.link_input,
+        "fatbins": sum(group.count for group in library.fatbins),
+        "stub_fatbins": sum(group.count for group in library.fatbins if group.fatbin.stub),
+        "images": list(_images(library)),
+    }
+
+
+def _entries(library: Library) -> Iterator[tuple[str, bool, Image, int]]:
+    for group in library.fatbins:
+        for image in group.fatbin.images:
+            yield group.fatbin.section, False, image, group.count
+    for bare in library.bare:
+        yield bare.section, True, bare.image, bare.count
+
+
+def _images(library: Library) -> Iterator[dict[str, Any]]:
+    rows: dict[tuple[str, bool, str, str | None], list[tuple[Image, int]]] = {}
+    for section, bare, image, count in _entries(library):
+        target = str(image.target) if image.target else None
+        rows.setdefault((section, bare, image.kind, target), []).append((image, count))
+    for (section, bare, kind, target), found in rows.items():
+        yield {
+            "section": section,
+            "kind": kind,
+            "target": target,
+            "count": sum(count for _, count in found),
+            **({"bare": True} if bare else {}),
+            "details": _details(found),
+        }
+
+
+def _details(found: list[tuple[Image, int]]) -> dict[str, Any]:
+    """What differs among the entries of one row, and how many there are of each."""
+    names = {"ptx": "ptx", "toolkit": "toolkits", "compression": "compression"}
+    counters: dict[str, Counter[str]] = {name: Counter() for name in names.values()}
+    flags: Counter[str] = Counter()
+    for image, count in found:
+        for field, name in names.items():
+            value = getattr(image, field)
+            if value is not None:
+                counters[name][str(value)] += count
+        flags["stubs"] += count * (image.stub is True)
+        flags["unread"] += count * (image.stub is None)
+        flags["relocatable"] += count * image.relocatable
+        flags["concatenated"] += count * image.concatenated
+    return {
+        **{name: dict(counter) for name, counter in counters.items() if counter},
+        **{name: count for name, count in flags.items() if count},
+    }
+
+
+# -- gpus
+
+
+def gpus_document(products: Sequence[Product]) -> dict[str, Any]:
+    """The answer of ``capably gpus``."""
+    return {"schema": _SCHEMA, "gpus": [_product(product) for product in products]}
+
+
+def _product(product: Product) -> dict[str, Any]:
+    known = tables()
+    architecture = known.architectures.get(product.capability)
+    served = known.driver_ranges.get(product.capability)
+    return {
+        "name": product.name,
+        "capability": str(product.capability),
+        "class": product.kind,
+        "architecture": architecture.name if architecture else None,
+        "aliases": list(product.aliases),
+        "hosts": list(product.hosts),
+        "drivers": {"first": served.first if served else None, "last": served.last if served else None},
+        "grade": product.grade,
+        "sources": list(product.sources),
+    }

@@ -1,0 +1,495 @@
+"""What answers look like: golden texts, widths, hostile names, and JSON that fits its schema."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import devices, drivers, images, libraries
+
+from capably.arch import ComputeCapability, Target, TargetKind
+from capably.facts import (
+    Artifact,
+    ArtifactKind,
+    BareImages,
+    Compression,
+    Device,
+    Driver,
+    Fatbin,
+    FatbinGroup,
+    Finding,
+    Image,
+    ImageKind,
+    Library,
+)
+from capably.knowledge import tables
+from capably.reasons import REASONS
+from capably.report.answer import Answer, Gpu, judge_all
+from capably.report.layout import Cell, Style, fits, grid
+from capably.report.machine import check_document, dumps, gpus_document, scan_document, schema
+from capably.report.safe import clip, columns, printable, wrap
+from capably.report.text import check_text, gpus_text, scan_text
+from capably.report.why import story
+from capably.version import CudaVersion, DriverRelease, PtxVersion
+
+GOLDEN = Path(__file__).parent / "golden"
+SCHEMA = schema()
+
+
+def golden(name: str, text: str) -> None:
+    """Compare with the stored text; `CAPABLY_UPDATE_GOLDEN=1` stores it instead."""
+    path = GOLDEN / f"{name}.txt"
+    if os.environ.get("CAPABLY_UPDATE_GOLDEN"):
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text
+
+
+def fits_schema(document: object, name: str) -> None:
+    closed = {"$ref": f"#/$defs/{name}", "$defs": SCHEMA["$defs"]}
+    jsonschema.validate(json.loads(json.dumps(document)), closed, jsonschema.Draft202012Validator)
+
+
+def image(target: str, *, stub: bool | None = False, ptx: str = "8.1", **fields: object) -> Image:
+    parsed = Target.parse(target)
+    if parsed.kind is TargetKind.VIRTUAL:
+        return Image(ImageKind.PTX, parsed, stub=stub, ptx=PtxVersion.parse(ptx), **fields)  # type: ignore[arg-type]
+    return Image(ImageKind.SASS, parsed, stub=stub, code_version=(1, 7), **fields)  # type: ignore[arg-type]
+
+
+def fatbins(count: int, *targets: str | Image, section: str = ".nv_fatbin") -> FatbinGroup:
+    found = tuple(image(target) if isinstance(target, str) else target for target in targets)
+    return FatbinGroup(Fatbin(found, section), count)
+
+
+def library(path: str, *groups: FatbinGroup, needed: tuple[str, ...] = ()) -> Library:
+    return Library(path, 45_100_000, groups, machine="x86_64", needed=needed)
+
+
+def wheel(name: str, version: str, *found: Library, findings: tuple[Finding, ...] = ()) -> Artifact:
+    path = f"/dist/{name}-{version}-cp312-cp312-manylinux_2_28_x86_64.whl"
+    platforms = ("manylinux_2_28_x86_64",)
+    return Artifact(path, ArtifactKind.WHEEL, found, findings, name, version, platforms, files=30)
+
+
+ATTENTION = wheel(
+    "attention",
+    "3.1",
+    library("attention/_C.so", fatbins(33, "sm_80", "sm_90", "compute_90"), needed=("libcudart.so.12",)),
+    library("attention/_hopper.so", fatbins(11, "sm_90a", image("sm_80", stub=True))),
+)
+VISION = wheel("vision", "0.22.1", library("vision/_C.so", fatbins(12, "sm_50", "sm_70", "sm_75", "sm_86", "sm_90")))
+QUANT = replace(
+    wheel(
+        "bitsandbytes",
+        "0.50.2",
+        *(
+            library(f"bitsandbytes/libbitsandbytes_cuda{version}.so", fatbins(1, "sm_80", *targets))
+            for version, targets in {"118": (), "121": (), "128": ("sm_120",)}.items()
+        ),
+    ),
+    findings=(Finding("bare-images", "bitsandbytes/x.so", "cubins that lie bare in `.rodata`"),),
+)
+PURE = Artifact("requests", ArtifactKind.DISTRIBUTION, name="requests", version="2.32.3", files=40)
+SPLIT = wheel(
+    "splitting",
+    "1.0",
+    library("splitting/a.so", fatbins(2, "sm_90"), fatbins(1, "sm_80"), fatbins(1, "compute_90")),
+    library("splitting/b.so", fatbins(3, "sm_80"), fatbins(1, image("sm_90", stub=None))),
+    *(library(f"splitting/kernels/{number}.so", fatbins(1, "sm_70")) for number in range(5)),
+)
+
+
+def gpu(name: str, driver: Driver | None = None) -> Gpu:
+    (product, *_) = tables().find_products(name)
+    device = Device(product.capability, product.name, product.hosts, assumed=True)
+    return Gpu(device, driver or tables().newest_driver(device.capability))
+
+
+def judged(*artifacts: Artifact, on: str, driver: Driver | None = None) -> Answer:
+    return judge_all([(artifact.path, artifact) for artifact in artifacts], [gpu(n, driver) for n in on.split(",")])
+
+
+EVERY = "V100,T4,A100,H100,B200,RTX 5090,Jetson AGX Thor"
+OLD = Driver(release=DriverRelease(470, 57), cuda=None)
+CASES = {
+    "check-few": judged(ATTENTION, VISION, on="V100,H100"),
+    "check-many": judged(ATTENTION, VISION, PURE, on=EVERY),
+    "check-blocks": judged(ATTENTION, VISION, PURE, QUANT, SPLIT, on=f"{EVERY},L4,A40,GB10"),
+    "check-old-driver": judged(ATTENTION, on="T4,H100,GB10", driver=OLD),
+    "check-cuda-driver": judged(VISION, on="T4", driver=Driver(cuda=CudaVersion(12, 4))),
+    "check-alternatives": judged(QUANT, on="A100,RTX 5090"),
+    "check-split": judged(SPLIT, on="H100,T4"),
+    "check-unread": judged(
+        replace(VISION, findings=(Finding("damaged-elf", "vision/io.so", "Its headers contradict each other."),)),
+        on="T4",
+    ),
+    "check-twice": judged(VISION, VISION, replace(VISION, path="/dist/other.whl"), on="T4"),
+    "check-nothing": judged(on="T4"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_text_of_check(name: str) -> None:
+    golden(name, check_text(CASES[name], Style()))
+
+
+def test_the_text_of_check_with_all_reasons_in_ascii() -> None:
+    text = check_text(judged(ATTENTION, QUANT, on="A100,Jetson AGX Thor"), Style(ascii_only=True), verbose=True)
+    assert text.isascii()
+    golden("check-verbose", text)
+
+
+def test_the_text_of_check_in_colour_says_the_same() -> None:
+    for answer in CASES.values():
+        coloured = check_text(answer, Style(colour=True))
+        assert re.sub("\x1b\\[[0-9]*m", "", coloured) == check_text(answer, Style())
+    golden("check-colour", check_text(CASES["check-few"], Style(colour=True)))
+
+
+@pytest.mark.parametrize("answer", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("verbose", [False, True])
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_line_is_wider_than_asked(answer: Answer, verbose: bool, width: int) -> None:
+    for line in check_text(answer, Style(width), verbose=verbose).splitlines():
+        assert columns(line) <= width or line.lstrip().startswith("https://")
+        assert line == line.rstrip()
+
+
+@pytest.mark.parametrize("answer", CASES.values(), ids=CASES)
+def test_the_json_of_check_fits_its_schema(answer: Answer) -> None:
+    document = check_document(answer)
+    fits_schema(document, "check")
+    jsonschema.validate(json.loads(dumps(document)), SCHEMA)
+
+
+def cell(answer: Answer) -> str:
+    """The only cell of a matrix of one artifact and one GPU."""
+    row = next(line for line in check_text(answer, Style()).splitlines() if line.startswith("x 1  "))
+    return row.removeprefix("x 1").strip()
+
+
+@pytest.mark.parametrize(
+    ("groups", "word"),
+    [
+        ((fatbins(1, "sm_90"),), "native"),
+        ((fatbins(1, "compute_80"),), "PTX"),
+        ((fatbins(1, "sm_90"), fatbins(1, "compute_80")), "native+PTX"),
+        ((fatbins(1, "sm_90"), fatbins(999, "sm_80")), "partial 1%"),
+        ((fatbins(999, "sm_90"), fatbins(1, "sm_80")), "partial 99%"),
+        ((fatbins(7, "sm_90"), fatbins(5, "sm_80")), "partial 58%"),
+        ((fatbins(1, "sm_80"),), "none"),
+        ((fatbins(1, image("sm_90", stub=None)),), "unknown"),
+        ((fatbins(1, image("sm_90", stub=True)),), "no GPU code"),
+        ((fatbins(1, image("sm_90", relocatable=True)),), "no GPU code"),
+    ],
+)
+def test_the_word_of_a_cell(groups: tuple[FatbinGroup, ...], word: str) -> None:
+    answer = judged(wheel("x", "1", library("x.so", *groups)), on="H100")
+    assert cell(answer) == word
+    legend = check_text(answer, Style()).partition("driver  ")[2]
+    assert f"\n{'partial' if 'partial' in word else word:<12}" in legend
+
+
+@pytest.mark.parametrize("groups", [(fatbins(1, "sm_110"),), (fatbins(1, "compute_80"),)])
+def test_a_plain_yes_is_never_shown_where_the_host_does_not_fit(groups: tuple[FatbinGroup, ...]) -> None:
+    answer = judged(wheel("x", "1", library("x.so", *groups)), on="Jetson AGX Thor")
+    assert cell(answer).endswith(" !")
+    assert "! x 1: built for another host processor, on Jetson AGX Thor (11.0)" in check_text(answer, Style())
+
+
+def test_a_plain_yes_is_never_shown_where_the_runtime_is_too_new() -> None:
+    answer = judged(
+        wheel("x", "1", library("x.so", fatbins(1, "sm_75"), needed=("libcudart.so.13",))), on="T4", driver=OLD
+    )
+    assert cell(answer) == "native !"
+    assert "the CUDA runtime is newer than the driver, on T4 (7.5)" in check_text(answer, Style())
+
+
+@pytest.mark.parametrize(
+    ("artifact", "said"),
+    [
+        (PURE, "no GPU code found in 40 files"),
+        (replace(PURE, files=1), "no GPU code found in the file"),
+        (wheel("x", "1", library("x.o", fatbins(1, image("sm_90", relocatable=True)))), "input for the linker"),
+        (wheel("x", "1", library("x.so", fatbins(1, image("sm_90", stub=True)))), "without any kernel"),
+        (
+            wheel("x", "1", Library("x.so", 1, bare=(BareImages(".rodata", image("sm_90"), 1),))),
+            "outside of any container",
+        ),
+    ],
+)
+def test_nothing_to_judge_is_explained(artifact: Artifact, said: str) -> None:
+    (result,) = check_document(judged(artifact, on="T4"))["results"]
+    assert result["coverage"] is None
+    assert [finding["code"] for finding in result["findings"]] == ["no-gpu-code"]
+    assert said in result["findings"][0]["message"]
+
+
+def test_a_finding_of_the_scanner_is_not_repeated() -> None:
+    found = replace(PURE, findings=(Finding("no-gpu-code", PURE.path, "no GPU code in 40 files"),))
+    (result,) = check_document(judged(found, on="T4"))["results"]
+    assert len(result["findings"]) == 1
+
+
+def test_an_unknown_finding_is_shown_by_its_code() -> None:
+    found = replace(VISION, findings=(Finding("new-code", "a/b.so", "odd"), Finding("new-code", "a/c.so", "even")))
+    text = check_text(judged(found, on="T4"), Style())
+    assert "! vision 0.22.1: new code\n  what  a/b.so: odd\n        a/c.so: even\n" in text
+
+
+def test_the_most_telling_reason_stands_alone() -> None:
+    """A driver that knows no Hopper is the reason, not the images for other GPUs beside the one for Hopper."""
+    (_, result) = next(judged(VISION, on="H100", driver=OLD).results)
+    told = story(result)
+    assert [argument.code for argument in told.arguments] == ["driver-too-old-for-device"]
+    assert told.ways_out == ("Install a driver of branch R520 or newer.",)
+
+
+def test_a_driver_that_may_not_serve_the_device_is_told_beside_the_reason() -> None:
+    (_, result) = next(judged(ATTENTION, on="GB10", driver=OLD).results)
+    told = story(result)
+    assert {"ptx-newer-than-driver", "driver-device-unproven"} <= {argument.code for argument in told.arguments}
+    assert "Install a driver of branch R575 or newer." in told.ways_out
+
+
+def test_kernels_that_are_for_another_architecture_are_named() -> None:
+    (_, result) = next(judged(ATTENTION, on="A100").results)
+    told = story(result)
+    assert [(argument.code, argument.kernels) for argument in told.arguments] == [
+        ("kernels-for-other-architectures-only", ("sm_90a",))
+    ]
+    assert told.deliberate
+    assert told.places == (("attention/_hopper.so", 11, 11),)
+
+
+def test_plain_code_for_other_architectures_is_no_purpose() -> None:
+    (_, result) = next(judged(SPLIT, on="A100").results)
+    assert not story(result).deliberate
+
+
+def test_relocatable_code_is_the_last_thing_told() -> None:
+    relocatable = fatbins(1, image("sm_70", relocatable=True), section="__nv_relfatbin")
+    artifact = wheel("x", "1", library("x.so", fatbins(1, "sm_70"), relocatable))
+    (_, result) = next(judged(artifact, on="H100").results)
+    assert [argument.code for argument in story(result).arguments] == ["no-image-for-device"]
+
+
+# -- scan and gpus
+
+
+SCANNED = (
+    replace(
+        ATTENTION,
+        sha256="0" * 64,
+        findings=(Finding("damaged-elf", "attention/io.so", "Its headers contradict each other."),),
+    ),
+    Artifact(
+        "build/kernels.o",
+        ArtifactKind.LIBRARY,
+        (
+            Library(
+                "build/kernels.o",
+                900,
+                (
+                    fatbins(
+                        2,
+                        image("sm_90", relocatable=True, toolkit=CudaVersion(12, 8)),
+                        image("compute_90", relocatable=True, compression=Compression.ZSTD),
+                        image("compute_90", relocatable=True, ptx="8.7"),
+                        Image(ImageKind.UNKNOWN, None, relocatable=True, stub=None, concatenated=True),
+                        section="__nv_relfatbin",
+                    ),
+                ),
+                (BareImages(".rodata", image("sm_90"), 3),),
+                copies=("build/copy.o",),
+                sha256="1" * 64,
+            ),
+        ),
+        files=1,
+    ),
+)
+
+
+def test_the_text_of_scan() -> None:
+    golden("scan", scan_text([(artifact.path, artifact) for artifact in SCANNED], Style()))
+    assert scan_text([(artifact.path, artifact) for artifact in SCANNED], Style(ascii_only=True)).isascii()
+
+
+def test_the_json_of_scan() -> None:
+    document = scan_document([(artifact.path, artifact) for artifact in SCANNED])
+    fits_schema(document, "scan")
+    jsonschema.validate(document, SCHEMA)
+    linked, objects = (found["libraries"][0] for found in document["artifacts"])
+    assert (linked["fatbins"], linked["stub_fatbins"]) == (33, 0)
+    assert [(row["target"], row["count"], row.get("bare")) for row in objects["images"]] == [
+        ("sm_90", 2, None),
+        ("compute_90", 4, None),
+        (None, 2, None),
+        ("sm_90", 3, True),
+    ]
+    assert objects["images"][1]["details"] == {
+        "ptx": {"8.1": 2, "8.7": 2},
+        "compression": {"zstd": 2, "none": 2},
+        "relocatable": 4,
+    }
+
+
+def test_the_text_of_gpus() -> None:
+    golden("gpus-orin", gpus_text(tables().find_products("Jetson AGX Orin"), Style(), details=True))
+    golden("gpus-v100", gpus_text(tables().find_products("V100"), Style(), details=True))
+    several = gpus_text(tables().products[:2], Style(), details=True)
+    assert several.count("  capability  ") == 2
+    everything = gpus_text(tables().products, Style(), details=False)
+    assert max(map(columns, everything.splitlines())) <= 80
+    assert "GeForce RTX 5090" in everything
+
+
+def test_the_json_of_gpus() -> None:
+    document = gpus_document(tables().products)
+    fits_schema(document, "gpus")
+    assert len(document["gpus"]) == len(tables().products)
+
+
+def test_a_product_beyond_the_other_tables_is_still_shown() -> None:
+    product = replace(tables().products[0], name="Future", capability=ComputeCapability(99, 9))
+    assert "capability   99.9\n" in gpus_text([product], Style(), details=True)
+    assert gpus_text([product], Style(), details=False).startswith("99.9\n")
+    fits_schema(gpus_document([product]), "gpus")
+
+
+# -- whatever comes
+
+
+_names = st.one_of(st.text(st.characters(codec="ascii"), max_size=90), st.text(max_size=90))
+_ascii = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=120)
+_findings = st.builds(Finding, st.sampled_from(["damaged-elf", "odd-code", "no-gpu-code"]), _names, _names)
+
+
+def artifacts(names: st.SearchStrategy[str]) -> st.SearchStrategy[Artifact]:
+    found = st.builds(
+        lambda library, path, copies: replace(library, path=path, copies=tuple(copies)),
+        libraries,
+        names,
+        st.lists(names, max_size=2),
+    )
+    return st.builds(
+        Artifact,
+        names,
+        st.sampled_from(ArtifactKind),
+        st.lists(found, max_size=3).map(tuple),
+        st.lists(_findings, max_size=2).map(tuple),
+        st.none() | names,
+        st.none() | names,
+        st.just(("manylinux_2_28_x86_64",)),
+    )
+
+
+columns_of_gpus = st.lists(
+    st.builds(
+        lambda device, name, driver: Gpu(replace(device, name=name, hosts=("aarch64",), assumed=True), driver),
+        devices,
+        st.none() | _ascii,
+        drivers,
+    ),
+    min_size=1,
+    max_size=9,
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(artifacts(_ascii), max_size=4), columns_of_gpus, st.booleans(), st.booleans())
+def test_any_answer_fits_80_columns(found: list[Artifact], gpus: list[Gpu], colour: bool, verbose: bool) -> None:
+    answer = judge_all([(artifact.path, artifact) for artifact in found], gpus)
+    text = re.sub("\x1b\\[[0-9]*m", "", check_text(answer, Style(colour=colour), verbose=verbose))
+    for line in text.splitlines():
+        assert columns(line) <= 80 or line.lstrip().startswith("https://")
+    scanned = scan_text([(artifact.path, artifact) for artifact in found], Style()) if found else ""
+    assert all(columns(line) <= 80 for line in scanned.splitlines())
+
+
+@settings(max_examples=60)
+@given(st.lists(artifacts(_names), max_size=3), columns_of_gpus)
+def test_any_answer_fits_its_schema(found: list[Artifact], gpus: list[Gpu]) -> None:
+    pairs = [(artifact.path, artifact) for artifact in found]
+    fits_schema(check_document(judge_all(pairs, gpus)), "check")
+    fits_schema(scan_document(pairs), "scan")
+
+
+@settings(max_examples=60)
+@given(st.lists(artifacts(_names), min_size=1, max_size=3), columns_of_gpus, st.booleans())
+def test_nothing_in_a_name_reaches_the_terminal(found: list[Artifact], gpus: list[Gpu], ascii_only: bool) -> None:
+    pairs = [(artifact.path, artifact) for artifact in found]
+    style = Style(ascii_only=ascii_only)
+    for text in (check_text(judge_all(pairs, gpus), style, verbose=True), scan_text(pairs, style)):
+        assert all(character == "\n" or character.isprintable() for character in text)
+        assert not ascii_only or text.isascii()
+
+
+@given(images())
+def test_every_argument_of_the_engine_can_be_told(found: Image) -> None:
+    artifact = wheel("x", "1", library("x.so", FatbinGroup(Fatbin((found,)), 1)))
+    for _, result in judged(artifact, on="H100,Jetson AGX Thor").results:
+        for argument in story(result).arguments:
+            assert argument.message(["9.0", "10.0"])
+            assert argument.code in REASONS
+
+
+HOSTILE = "\x1b[31m[red]evil[/red]\r\n\u202egnp.exe\x07\x9b2J"
+
+
+def test_hostile_names_are_spelled_out() -> None:
+    found = replace(
+        VISION,
+        path=HOSTILE,
+        name=HOSTILE,
+        libraries=(replace(VISION.libraries[0], path=HOSTILE, copies=(HOSTILE,)),),
+        findings=(Finding("damaged-elf", HOSTILE, f"{HOSTILE} is odd"),),
+    )
+    golden("check-hostile", check_text(judged(found, on="RTX 5090,Jetson AGX Thor"), Style()))
+    golden("scan-hostile", scan_text([(HOSTILE, found)], Style()))
+    assert dumps(check_document(judged(found, on="T4"))).isprintable() is False  # newlines of the layout
+    assert "\x1b" not in dumps(check_document(judged(found, on="T4")))
+
+
+# -- the pieces
+
+
+def test_printable_leaves_text_alone() -> None:
+    assert printable("plain [red] text") == "plain [red] text"
+    assert printable("日本語 é") == "日本語 é"
+    assert printable("\U0001f600\U000e0001", ascii_only=True) == "\\U0001f600\\U000e0001"
+
+
+def test_widths_count_cells() -> None:
+    assert columns("日本") == 4
+    assert columns("e\u0301") == 1
+    assert clip("日本語日本語", 7) == "日…本語"
+    assert clip("abcdef", 2) == "ab"
+    assert list(wrap("日本語", 4)) == ["日本", "語"]
+
+
+@given(st.text(max_size=60), st.integers(6, 30))
+def test_wrapping_loses_nothing_and_stays_inside(text: str, width: int) -> None:
+    safe = printable(text)
+    lines = list(wrap(safe, width, "- "))
+    assert all(columns(line) <= width for line in lines)
+    assert "".join("".join(line[2:] for line in lines).split()) == "".join(safe.split())
+
+
+@given(st.text(max_size=60), st.integers(4, 30), st.booleans())
+def test_clipping_stays_inside(text: str, width: int, ascii_only: bool) -> None:
+    safe = printable(text, ascii_only=ascii_only)
+    assert columns(clip(safe, width, ascii_only=ascii_only)) <= width
+
+
+def test_a_table_that_is_too_wide_comes_in_blocks() -> None:
+    rows = [[Cell("name"), *(Cell(f"column {number}") for number in range(4))]]
+    assert not fits(rows, 30)
+    assert list(grid(rows, Style(30))) == ["name  column 0  column 1", "", "name  column 2  column 3"]
