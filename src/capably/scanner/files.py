@@ -280,10 +280,15 @@ def _walk(root: str, job: Job, watch: Watch | None) -> Iterator[tuple[str, str, 
         below = []
         for entry in listed:
             name = prefix + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                below.append((name + "/", entry.path, depth + 1))
-            elif entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists()):
-                yield name, entry.path, not entry.is_symlink()
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append((name + "/", entry.path, depth + 1))
+                elif entry.is_file():
+                    yield name, entry.path, not entry.is_symlink()
+                elif entry.is_symlink():
+                    entry.stat()  # raises where it leads nowhere
+            except OSError as error:  # also a loop of links, or a directory that may be listed but not searched
+                job.findings.add("unreadable-file", name, f"It cannot be read: {_reason(error)}.")
         if below and depth >= job.limits.nesting:
             job.findings.add("limit-reached", prefix.rstrip("/") or root, "Directories below it were not read.")
             continue
