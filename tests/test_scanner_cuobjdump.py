@@ -17,7 +17,7 @@ import wheels
 
 from capably.facts import ImageKind, Library
 from capably.scanner import scan
-from capably.scanner.elf import FATBIN_SECTIONS
+from capably.scanner.layout import FATBIN_SECTIONS
 
 pytestmark = [pytest.mark.network, pytest.mark.toolkit]
 
