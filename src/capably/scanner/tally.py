@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -25,6 +26,7 @@ __all__ = ["Findings", "Job", "Tally", "is_unsafe"]
 
 # Of one code about one file: a library of a thousand damaged fatbins must not drown the others.
 _MOST_ALIKE = 20
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def is_unsafe(name: str) -> bool:
@@ -33,7 +35,7 @@ def is_unsafe(name: str) -> bool:
         name.startswith(("/", "\\"))
         or ".." in name.replace("\\", "/").split("/")
         or (len(name) > 1 and name[1] == ":")
-        or any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in name)
+        or _CONTROL.search(name) is not None
     )
 
 
@@ -154,7 +156,7 @@ class Tally:
     def add(self, library: Library, *, identity: Hashable | None, sha256: str | None) -> None:
         """Note a library; *identity* is equal for libraries with the same bytes, None if it is the only one."""
         key = (library.path,) if identity is None else identity
-        self._libraries.setdefault(key, []).append(replace(library, sha256=sha256))
+        self._libraries.setdefault(key, []).append(library if sha256 is None else replace(library, sha256=sha256))
 
     @contextmanager
     def guard(self, path: str) -> Iterator[None]:
@@ -183,8 +185,8 @@ class Tally:
         """All libraries by path, copies folded; a finding about *path* if there are none."""
         result = []
         for same in self._libraries.values():
-            first, *rest = sorted(same, key=lambda library: library.path)
-            result.append(replace(first, copies=tuple(library.path for library in rest)))
+            first, *rest = same if len(same) == 1 else sorted(same, key=lambda library: library.path)
+            result.append(replace(first, copies=tuple(library.path for library in rest)) if rest else first)
         if not result:
             kinds = ", ".join(f"{count} {form}" for form, count in sorted(self._forms.items()))
             files = f"{self.files} file{'' if self.files == 1 else 's'}"
