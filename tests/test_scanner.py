@@ -461,6 +461,26 @@ def test_directory(tmp_path: Path) -> None:
         scan(root / "pipe")
 
 
+def test_links_that_lead_nowhere(tmp_path: Path) -> None:
+    root = tmp_path / "r"
+    root.mkdir()
+    put(root, build.library(build.fatbin([build.sass()])), "x.so")
+    (root / "itself").symlink_to("itself")
+    (root / "one").symlink_to("two")
+    (root / "two").symlink_to("one")
+    (root / "dangling.so").symlink_to("nowhere/x.so")
+    (root / "through").symlink_to("x.so/y")
+    (root / "null").symlink_to("/dev/null")  # no regular file, and no damage
+    artifact = scan(root)
+    assert [lib.path for lib in artifact.libraries] == ["x.so"]
+    assert artifact.files == 1
+    paths = [(finding.code, finding.path) for finding in artifact.findings]
+    assert paths == [("unreadable-file", name) for name in ("dangling.so", "itself", "one", "through", "two")]
+    assert "there is no such file" in artifact.findings[0].message
+    with pytest.raises(ScanError):
+        scan(root / "itself")
+
+
 def test_no_gpu_code_says_what_was_looked_at(tmp_path: Path) -> None:
     artifact = scan(build.wheel(tmp_path, "a", "1", {"a.so": build.elf([]), "a.py": b""}))
     (finding,) = artifact.findings

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import io
-import platform
 import sys
-import traceback
 from typing import TYPE_CHECKING
 
 import click
@@ -53,6 +50,8 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in _COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            import difflib  # noqa: PLC0415 - for mistakes only
+
             raise UnknownNameError("command", name, tuple(difflib.get_close_matches(name, _COMMANDS, n=1)))
         return super().resolve_command(ctx, args)
 
@@ -104,6 +103,9 @@ def run(arguments: Sequence[str]) -> int:
             hint(_WHERE_NAMES_ARE.get(error.what, ""))
         return 2
     except Exception:  # noqa: BLE001 - the one place where a defect of capably becomes a message
+        import platform  # noqa: PLC0415 - never, it is hoped
+        import traceback  # noqa: PLC0415 - as above
+
         complain("error: this is a bug in capably; the answer could not be given")
         version = f"capably {__version__}, Python {platform.python_version()}, {sys.platform}"
         hint(f"please report it with the command line, the versions ({version}) and what follows")

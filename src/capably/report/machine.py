@@ -7,14 +7,12 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capably.knowledge import tables
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from capably.engine import OutcomeCounts
     from capably.facts import Artifact, Driver, Finding, Image, Library
-    from capably.knowledge import Product
+    from capably.knowledge import Product, Tables
     from capably.reasons import Reason
     from capably.report.answer import Answer
 
@@ -26,6 +24,12 @@ _SCHEMA = 1
 def dumps(document: dict[str, Any]) -> str:
     """*document* as text. ASCII only: names in it cannot reach a terminal as anything else."""
     return json.dumps(document, indent=2, ensure_ascii=True)
+
+
+def _tables() -> Tables:
+    from capably.knowledge import tables  # noqa: PLC0415 - what files hold is told without the tables
+
+    return tables()
 
 
 def schema() -> dict[str, Any]:
@@ -80,7 +84,7 @@ def _errors(errors: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
 def _driver(driver: Driver) -> dict[str, Any]:
     return {
         "release": str(driver.release) if driver.release else None,
-        "cuda": str(tables().driver_cuda(driver)),
+        "cuda": str(_tables().driver_cuda(driver)),
         "assumed": driver.assumed,
     }
 
@@ -198,7 +202,7 @@ def gpus_document(products: Sequence[Product]) -> dict[str, Any]:
 
 
 def _product(product: Product) -> dict[str, Any]:
-    known = tables()
+    known = _tables()
     architecture = known.architectures.get(product.capability)
     served = known.driver_ranges.get(product.capability)
     return {

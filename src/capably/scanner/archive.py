@@ -14,10 +14,11 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from capably.errors import LimitError, ScanError, TruncatedError
 from capably.facts import Artifact, ArtifactKind
-from capably.scanner.content import FileContent, SliceContent
+from capably.scanner import parallel
+from capably.scanner.content import SliceContent, SourceContent
 from capably.scanner.library import HEAD_BYTES, Form, classify
 from capably.scanner.nested import scan_item
-from capably.scanner.source import Seekable, StreamSource
+from capably.scanner.source import FileSource, StreamSource
 from capably.scanner.tally import Job, Tally, is_unsafe
 
 if TYPE_CHECKING:
@@ -26,14 +27,16 @@ if TYPE_CHECKING:
 
     from capably.scanner.content import Content
     from capably.scanner.limits import Budget
+    from capably.scanner.source import Seekable
 
 __all__ = ["named", "scan_archive", "scan_zip"]
 
-_INPUT = 64 << 10
+_INPUT = 128 << 10
 _OUTPUT = 1 << 20
 _STORED, _DEFLATED = 0, 8
 _LOCAL_HEADER = 30
 _PROGRESS_STEP = 8 << 20
+_PARALLEL_BYTES = 4 << 20  # of compressed data; less is read sooner than threads are at work
 
 
 def scan_archive(path: str, name: str, file: FileIO, size: int, job: Job) -> Artifact:
@@ -70,7 +73,7 @@ def named(artifact: Artifact, name: str) -> Artifact:
 
 
 def scan_zip(label: str, prefix: str, file: Seekable, size: int, tally: Tally, *, depth: int) -> None:
-    """Read all members of a zip.
+    """Read all members of a zip, several at a time if it is not in another archive.
 
     Args:
         label: How to name the archive.
@@ -87,16 +90,75 @@ def scan_zip(label: str, prefix: str, file: Seekable, size: int, tally: Tally, *
     job = tally.job
     members = _members(label, prefix, file, size, job)
     repeated = _repeated(members)
-    for info in members:
+    archive = _Archive(prefix, FileSource(file), size, depth)
+    tasks = [_Task(info, hashed=job.with_sha256 or (info.file_size, info.CRC) in repeated) for info in members]
+    if depth == 0 and _read_in_threads(archive, tasks, tally):
+        complete = True
+        for task in tasks:
+            if task.tally is None:
+                complete = False
+            else:
+                tally.join(task.tally)
+        if not complete and not tally.stop(label):
+            tally.full(label)
+        return
+    for task in tasks:
         if tally.stop(label) or tally.full(label):
             break
-        hashed = job.with_sha256 or (info.file_size, info.CRC) in repeated
-        tally.files += 1
-        member = _open(prefix + info.filename, file, size, info, job, hashed=hashed)
-        if member is None:
-            continue
+        _read_member(archive, task, tally)
+
+
+@dataclass(frozen=True, slots=True)
+class _Archive:
+    """What its members share.
+
+    Attributes:
+        prefix: What to put before the names of its members.
+        source: Its bytes.
+        size: How many.
+        depth: How many archives it is in, itself included.
+    """
+
+    prefix: str
+    source: FileSource
+    size: int
+    depth: int
+
+
+@dataclass(slots=True)
+class _Task:
+    """A member, and after it was read in a thread, what was found in it."""
+
+    info: zipfile.ZipInfo
+    hashed: bool
+    tally: Tally | None = None
+
+
+def _read_in_threads(archive: _Archive, tasks: list[_Task], tally: Tally) -> bool:
+    """Read members into tallies of their own, but those that are left when the call is over; False if not worth it."""
+    if len(tasks) < 2 or parallel.workers() < 2:
+        return False
+    if sum(task.info.compress_size for task in tasks) < _PARALLEL_BYTES:
+        return False
+    job = tally.job
+
+    def work(task: _Task, progress: Callable[[str, int, int], None]) -> None:
+        if not job.budget.exhausted and job.budget.files < job.limits.members:
+            part = tally.part(progress)
+            _read_member(archive, task, part)
+            task.tally = part
+
+    # What takes longest first, or one thread ends up alone with it.
+    largest = sorted(tasks, key=lambda task: -max(task.info.file_size, task.info.compress_size))
+    return parallel.run(largest, work, job.advance, job.budget.cancel)
+
+
+def _read_member(archive: _Archive, task: _Task, tally: Tally) -> None:
+    tally.look()
+    member = _open(archive, task, tally.job)
+    if member is not None:
         with tally.guard(member.path):
-            _scan_member(member, tally, prefix, depth)
+            _scan_member(member, tally, archive.prefix, archive.depth)
 
 
 def _scan_member(member: _Member, tally: Tally, scope: str, depth: int) -> None:
@@ -213,32 +275,39 @@ class _Place:
     """Where the data of a member lies, and how it may be had."""
 
     path: str
-    file: Seekable
+    source: FileSource
     offset: int
     info: zipfile.ZipInfo
+    ahead: bytes  # its first bytes, as they are stored
 
 
-def _open(name: str, file: Seekable, size: int, info: zipfile.ZipInfo, job: Job, *, hashed: bool) -> _Member | None:
+def _open(archive: _Archive, task: _Task, job: Job) -> _Member | None:
+    info = task.info
+    name = archive.prefix + info.filename
     if info.flag_bits & 0x1:
         job.findings.add("encrypted-member", name, "It is encrypted and was not read.")
         return None
     if info.compress_type not in (_STORED, _DEFLATED):
         job.findings.add("unreadable-file", name, f"Its compression method {info.compress_type} is not supported.")
         return None
-    if info.header_offset > size:
+    if info.header_offset > archive.size:
         job.findings.add("damaged-archive-member", name, "Its header lies behind the archive.")
         return None
-    file.seek(info.header_offset)
-    local = file.read(_LOCAL_HEADER) or b""
+    # Most members are small, and come with their header in one request. The name is usually ASCII, and an
+    # extra field of another length only makes it two.
+    expected = _LOCAL_HEADER + len(info.filename) + min(info.compress_size, _INPUT)
+    ahead = archive.source.read(info.header_offset, expected)
+    local = ahead[:_LOCAL_HEADER]
     if len(local) < _LOCAL_HEADER or local[:4] != b"PK\x03\x04":
         job.findings.add("damaged-archive-member", name, "Its local header is missing.")
         return None
     names = int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
     offset = info.header_offset + _LOCAL_HEADER + names
-    if offset + info.compress_size > size:
+    if offset + info.compress_size > archive.size:
         job.findings.add("damaged-archive-member", name, "Its data ends behind the archive.")
         return None
-    return _Member(_Place(name, file, offset, info), job, hashed=hashed)
+    ahead = ahead[_LOCAL_HEADER + names :]
+    return _Member(_Place(name, archive.source, offset, info, ahead), job, hashed=task.hashed)
 
 
 class _Member:
@@ -268,7 +337,7 @@ class _Member:
         if place.info.compress_type != _STORED:
             return None
         stop = place.offset + place.info.compress_size
-        return SliceContent(FileContent(place.file, stop), place.offset, place.info.compress_size)
+        return SliceContent(SourceContent(place.source, stop), place.offset, place.info.compress_size)
 
     def finish(self) -> None:
         """Run the first stream to its end."""
@@ -329,12 +398,11 @@ class _Member:
         info = self._place.info
         position = self._place.offset
         left = info.compress_size
+        ahead = self._place.ahead[:left]
         engine = _decompressor() if info.compress_type == _DEFLATED else None
         ended = engine is None
         while left > 0:
-            # Several streams of one archive share the file, so each read seeks.
-            self._place.file.seek(position)
-            data = self._place.file.read(min(left, _INPUT)) or b""
+            data, ahead = ahead or self._place.source.read(position, min(left, _INPUT)), b""
             if not data:
                 raise _DamageError("The archive ends within it.")
             position += len(data)

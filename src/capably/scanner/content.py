@@ -16,6 +16,7 @@ __all__ = [
     "Content",
     "FileContent",
     "SliceContent",
+    "SourceContent",
     "SourceFile",
     "Stream",
     "in_memory_if_small",
@@ -75,8 +76,8 @@ class Content(Protocol):
         ...
 
 
-class _AtRandom:
-    """What all contents share whose bytes can be had in any order."""
+class SourceContent:
+    """Bytes that can be had in any order."""
 
     def __init__(self, source: Source, size: int) -> None:
         self.size = size
@@ -98,14 +99,14 @@ class _AtRandom:
         return self._source.read(offset, size)
 
 
-class FileContent(_AtRandom):
+class FileContent(SourceContent):
     """A file on disk, or what acts like one."""
 
     def __init__(self, file: Seekable, size: int) -> None:
         super().__init__(FileSource(file), size)
 
 
-class BytesContent(_AtRandom):
+class BytesContent(SourceContent):
     """Bytes in memory."""
 
     def __init__(self, data: bytes) -> None:

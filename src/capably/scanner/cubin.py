@@ -18,6 +18,10 @@ __all__ = ["EM_CUDA", "Cubin", "CubinError", "CubinHeader", "has_kernel_prefix",
 
 EM_CUDA = 190
 _NV_COMPAT = 0x70000086
+_NOTE = 7
+# name, type, offset, size and link of a section
+_WIDE = struct.Struct("<II8x8xQQI20x")
+_NARROW = struct.Struct("<II4x4xIII12x")
 _ARCH_OPTION = re.compile(rb"-arch[= ]{1,4}sm_([0-9]{2,3})([af]?)(?![0-9A-Za-z_])")
 _RELEASE = re.compile(rb"release ([0-9]{1,3})\.([0-9]{1,3})(?![0-9])")
 
@@ -143,15 +147,17 @@ def read_cubin(data: bytes, sections: int) -> Cubin:
     target = header.target
     toolkit = header.toolkit
     kernels = False
-    for name, kind, offset, size in _sections(data, header, sections):
-        if name.startswith(b".text."):
+    rows, names = _sections(data, header, sections)
+    for name, kind, offset, size, _ in rows:
+        if not kernels and names.startswith(b".text.", name):
             kernels = True
-        if target is None or offset + size > len(data):
+        # All others are of no interest, and a cubin has dozens of them.
+        if kind not in (_NV_COMPAT, _NOTE) or target is None or offset + size > len(data):
             continue
-        if kind == _NV_COMPAT or name == b".nv.compat":
+        if kind == _NV_COMPAT:
             if target.suffix is Suffix.NONE and _accelerated(data[offset : offset + size]):
                 target = Target(target.capability, Suffix.ARCH_SPECIFIC)
-        elif name == b".note.nv.tkinfo":
+        elif names.startswith(b".note.nv.tkinfo\0", name):
             note = data[offset : offset + min(size, 64 << 10)]
             match = _ARCH_OPTION.search(note)
             if match and target.suffix is Suffix.NONE and int(match[1]) == target.capability.number:
@@ -159,19 +165,22 @@ def read_cubin(data: bytes, sections: int) -> Cubin:
             release = _RELEASE.search(note)
             if toolkit is None and release:
                 toolkit = _toolkit(int(release[1]) * 10 + int(release[2]))
-        elif name == b".note.nv.cuinfo" and header.abi == 8 and size >= 32:
+        elif names.startswith(b".note.nv.cuinfo\0", name) and header.abi == 8 and size >= 32:
             # Note header (12 bytes), owner "NVIDIA Corp\0", then u16 version, u16 virtual SM, u32 toolkit.
             toolkit = _toolkit(int.from_bytes(data[offset + 28 : offset + 32], "little")) or toolkit
     return Cubin(target, header.relocatable, kernels, toolkit)
 
 
-def _sections(data: bytes, header: CubinHeader, most: int) -> list[tuple[bytes, int, int, int]]:
-    """Name, type, offset and size of each section."""
-    step = 64 if header.wide else 40
-    layout = struct.Struct("<II8x8xQQI" if header.wide else "<II4x4xIII")
+_Row = tuple[int, int, int, int, int]
+
+
+def _sections(data: bytes, header: CubinHeader, most: int) -> tuple[list[_Row], bytes]:
+    """Name, type, offset, size and link of each section, the names as offsets in the bytes behind them."""
+    layout = _WIDE if header.wide else _NARROW
+    step = layout.size
     count, index = header.section_count, header.names_index
     if not header.section_offset:
-        return []
+        return [], b""
     if header.section_offset + max(count, 1) * step > len(data):
         raise CubinError("its section table lies outside")
     first = layout.unpack_from(data, header.section_offset)
@@ -182,19 +191,13 @@ def _sections(data: bytes, header: CubinHeader, most: int) -> list[tuple[bytes, 
         raise CubinError(f"it has more than {most} sections")
     if header.section_offset + count * step > len(data):
         raise CubinError("its section table lies outside")
-    rows = [layout.unpack_from(data, header.section_offset + i * step) for i in range(count)]
+    rows = list(layout.iter_unpack(data[header.section_offset : header.section_offset + count * step]))
     if not rows:
-        return []
+        return [], b""
     if index >= count or rows[index][2] + rows[index][3] > len(data):
         raise CubinError("its section names lie outside")
     start, size = rows[index][2], rows[index][3]
-    names = data[start : start + size]
-    result = []
-    for name, kind, offset, length, _ in rows:
-        # 4 KiB is more than any name that the tools read here; what matters is how it begins.
-        stop = names.find(b"\0", name, name + 4096)
-        result.append((names[name : stop if stop >= 0 else name + 4096], kind, offset, length))
-    return result
+    return rows, data[start : start + size]
 
 
 def _accelerated(records: bytes) -> bool:

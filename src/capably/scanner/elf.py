@@ -23,8 +23,9 @@ _FOREIGN = {
 }
 _MACHINES = {21: "ppc64le", 62: "x86_64", 183: "aarch64", 243: "riscv"}
 _SECTION = struct.Struct("<IIQQQQII16x")
-_NOBITS, _DYNAMIC = 8, 6
+_STRTAB, _DYNAMIC, _NOBITS = 3, 6, 8
 _ALLOC, _EXEC = 0x2, 0x4
+_KEPT_FIRST, _KEPT_BEFORE, _KEPT_BEHIND = 4 << 20, 32 << 20, 16 << 20
 
 
 def elf_ranges(head: bytes) -> list[tuple[int, int]]:
@@ -36,21 +37,27 @@ def elf_ranges(head: bytes) -> list[tuple[int, int]]:
     Returns:
         Pairs of start and end, as offsets in the file.
     """
-    # The first sections hold symbol names, among them those of needed libraries. The names of sections lie
-    # just before the section table; patchelf moves .dynstr behind it.
-    ranges = [(0, 1 << 20)]
+    # The names of needed libraries are in .dynstr, among the first sections of the first segment, behind
+    # symbols (1.7 MB into vLLM's); patchelf moves it into a segment of its own behind the section table (11 MB
+    # in PyTorch's). The names of sections lie just before that table; LLVM's linker puts the symbol names of a
+    # library that is not stripped between them (26 MB in Triton's).
+    ranges = [(0, _KEPT_FIRST)]
     if len(head) < 64:
         return ranges
     phoff, shoff = struct.unpack_from("<QQ", head, 32)
     if shoff:
-        ranges.append((max(0, shoff - (256 << 10)), shoff + (4 << 20)))
+        ranges.append((max(0, shoff - _KEPT_BEFORE), shoff + (4 << 20)))
     count = min(struct.unpack_from("<H", head, 56)[0], 64)
+    behind = 0
     for i in range(count):
         if phoff + (i + 1) * 56 > len(head):
             break
         kind, _, offset, _, _, size = struct.unpack_from("<IIQQQQ", head, phoff + i * 56)
         if kind == 2:  # PT_DYNAMIC
             ranges.append((offset, offset + min(size, 64 << 10)))
+        elif kind == 1 and offset >= shoff > 0 and behind < _KEPT_BEHIND:  # PT_LOAD
+            ranges.append((offset, offset + min(size, _KEPT_BEHIND - behind)))
+            behind += size
     return ranges
 
 
@@ -105,7 +112,7 @@ def read_elf(read: Callable[[int, int], bytes], size: int, limits: Limits) -> La
     sections = list(_SECTION.iter_unpack(table))
     names = _names(read, size, sections, names_index, layout)
     _collect_regions(sections, names, size, layout)
-    layout.needed = _needed(read, sections, size, limits)
+    layout.needed = lambda: _needed(read, sections, size, limits)
     return layout
 
 
@@ -151,16 +158,22 @@ def _needed(read: Callable[[int, int], bytes], sections: list[_Row], size: int, 
     dynamic = next((row for row in sections if row[1] == _DYNAMIC), None)
     if dynamic is None or dynamic[6] >= len(sections):
         return ()
-    strings = sections[dynamic[6]]
-    if strings[1] == _NOBITS or strings[4] >= size or dynamic[4] >= size:
+    if dynamic[4] >= size:
         return ()
     table = read(dynamic[4], min(dynamic[5], 64 << 10))
     offsets: list[int] = []
+    strings = sections[dynamic[6]]
     for tag, value in struct.iter_unpack("<QQ", table[: len(table) // 16 * 16]):
         if tag == 0 or len(offsets) >= limits.needed:
             break
-        if tag == 1 and value < strings[5]:  # DT_NEEDED
+        if tag == 1:  # DT_NEEDED
             offsets.append(value)
+        elif tag == 5 and value and strings[3] != value:  # DT_STRTAB, which is what the loader of libraries uses
+            # Old patchelf reorders sections and leaves the link of .dynamic as it was.
+            strings = next((row for row in sections if row[1] == _STRTAB and row[3] == value), strings)
+    if strings[1] == _NOBITS or strings[4] >= size:
+        return ()
+    offsets = [offset for offset in offsets if offset < strings[5]]
     if not offsets:
         return ()
     # One request for all names; they lie together unless somebody scattered them.

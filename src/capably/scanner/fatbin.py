@@ -68,8 +68,10 @@ _TARGET_KINDS = {
     ImageKind.UNKNOWN: TargetKind.REAL,
 }
 _INDEX = 0x20
-# Decides all cubins with kernels of seven wheels (176 bytes at most) and half of the PTX.
-_PREFIX = 512
+_PREFIX = 192  # decides all cubins with kernels of seven wheels (176 bytes at most)
+_PTX_PREFIX = 512  # decides half of the PTX
+# Of zstd a block of up to 128 KiB is inflated anyway. It decides most of the PTX.
+_PTX_PREFIX_ZSTD = 64 << 10
 
 
 class Mode(enum.Enum):
@@ -143,7 +145,11 @@ def walk(source: Source, start: int, end: int, mode: Mode, budget: Budget, *, or
 
 
 class _Search:
-    """The next place of each of several needles; each byte is searched once per needle."""
+    """The next place of each of several needles, the most frequent one first.
+
+    Each byte is searched once per needle at most, for all but the first only as far as another was found: what
+    lies within a fatbin is hardly searched at all.
+    """
 
     def __init__(self, source: Source, end: int, needles: tuple[bytes, ...], budget: Budget) -> None:
         self._source = source
@@ -153,31 +159,37 @@ class _Search:
         self._budget = budget
         self._base = 0
         self._data = b""
-        self._next: list[int] = []
+        self._next: list[int] = []  # where each was found
+        self._clear: list[int] = []  # before which it is not
 
     def find(self, position: int) -> tuple[int, int] | None:
         """Offset and index of the first needle at or behind *position*."""
         while position < self._end:
-            if not self._next or not self._base <= position < self._base + len(self._data):
+            # So close to the edge of what is at hand that a needle may lie across it, more is needed first.
+            if not self._next or not self._base <= position <= self._base + len(self._data) - self._longest:
                 self._budget.check_time()
                 self._base, self._data = self._source.window(position, self._longest)
                 self._next = [-1] * len(self._needles)
+                self._clear = [0] * len(self._needles)
             stop = min(len(self._data), self._end - self._base)
             relative = position - self._base
             best, which = stop, -1
             for i, needle in enumerate(self._needles):
-                if self._next[i] < relative:
-                    hit = self._data.find(needle, relative, stop)
-                    self._next[i] = hit if hit >= 0 else stop
-                if self._next[i] < best:
-                    best, which = self._next[i], i
+                hit = self._next[i]
+                if hit < relative:
+                    behind = min(stop, best + len(needle) - 1)
+                    hit = self._next[i] = self._data.find(needle, max(relative, self._clear[i]), behind)
+                    if hit < 0:
+                        self._clear[i] = behind - len(needle) + 1
+                if 0 <= hit < best:
+                    best, which = hit, i
             if which >= 0:
                 return self._base + best, which
             # A needle may lie across the edge, so its length less one is looked at again.
-            behind = self._base + stop - self._longest + 1
-            if self._base + stop >= self._end or behind <= position:
+            edge = self._base + stop - self._longest + 1
+            if self._base + stop >= self._end or edge <= position:
                 return None
-            position = behind
+            position = edge
             self._next = []
         return None
 
@@ -461,7 +473,7 @@ def _look_into_sass(payload: Payload) -> tuple[bool, bool, CudaVersion | None]:
 
 
 def _is_ptx_stub(payload: Payload) -> bool:
-    if ptx.has_code(payload.prefix(_PREFIX)):
+    if ptx.has_code(payload.prefix(_PTX_PREFIX_ZSTD if payload.compression is Compression.ZSTD else _PTX_PREFIX)):
         return False
     text = payload.full()
     if b".version" not in text[: ptx.HEAD_BYTES]:

@@ -58,7 +58,7 @@ def scan_path(path: str, job: Job) -> Artifact:
         if form is Form.OTHER:
             raise ScanError(path, "it is empty" if not before.st_size else _EXPECTED)
         tally = Tally(job)
-        tally.files = 1
+        tally.look()
         tally.count(form)
         digest = _digest(file) if job.with_sha256 else None
         with tally.guard(name):
@@ -164,7 +164,7 @@ def scan_tree(root: str, names: Iterable[tuple[str, str, bool]], job: Job, watch
             break
         try:
             with _opened(path, name) as (file, before):
-                tally.files += 1
+                tally.look()
                 head = file.read(HEAD_BYTES) or b""
                 form = classify(head)
                 tally.count(form)
@@ -280,10 +280,15 @@ def _walk(root: str, job: Job, watch: Watch | None) -> Iterator[tuple[str, str, 
         below = []
         for entry in listed:
             name = prefix + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                below.append((name + "/", entry.path, depth + 1))
-            elif entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists()):
-                yield name, entry.path, not entry.is_symlink()
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append((name + "/", entry.path, depth + 1))
+                elif entry.is_file():
+                    yield name, entry.path, not entry.is_symlink()
+                elif entry.is_symlink():
+                    entry.stat()  # raises where it leads nowhere
+            except OSError as error:  # also a loop of links, or a directory that may be listed but not searched
+                job.findings.add("unreadable-file", name, f"It cannot be read: {_reason(error)}.")
         if below and depth >= job.limits.nesting:
             job.findings.add("limit-reached", prefix.rstrip("/") or root, "Directories below it were not read.")
             continue

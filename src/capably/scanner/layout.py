@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 __all__ = [
@@ -46,13 +47,14 @@ class Layout:
     Attributes:
         regions: In the order of the file, without overlaps.
         machine: The host processor.
-        needed: The libraries it needs.
+        needed: Reads the names of the libraries it needs. They may lie where a stream has to be run again
+            for them, so nobody asks this of a file without GPU code.
         problems: Findings as pairs of code and message.
     """
 
     regions: list[Region] = field(default_factory=list)
     machine: str | None = None
-    needed: tuple[str, ...] = ()
+    needed: Callable[[], tuple[str, ...]] = tuple
     problems: list[tuple[str, str]] = field(default_factory=list)
 
 

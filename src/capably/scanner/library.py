@@ -201,7 +201,7 @@ def _library(path: str, size: int, layout: Layout, collected: _Collected, findin
     )
     bare = tuple(BareImages(section, image, count) for (section, image), count in collected.bare.items())
     library = Library(
-        path=path, size_bytes=size, fatbins=groups, bare=bare, machine=layout.machine, needed=layout.needed
+        path=path, size_bytes=size, fatbins=groups, bare=bare, machine=layout.machine, needed=layout.needed()
     )
     if library.link_input:
         findings.add("link-input", path, "It holds relocatable GPU code only: input for the linker.")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from dataclasses import dataclass, fields
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
 from capably.errors import LimitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 __all__ = ["DEFAULT_LIMITS", "Budget", "Limits"]
 
@@ -54,13 +60,24 @@ class Limits:
     seconds: float = 1_800.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for bound in fields(self):
+            value = getattr(self, bound.name)
             if not value > 0:  # NaN is refused too
-                raise ValueError(f"the limit `{field.name}` must be positive, not {value}")
+                raise ValueError(f"the limit `{bound.name}` must be positive, not {value}")
 
 
 DEFAULT_LIMITS = Limits()
+
+
+@dataclass(slots=True)
+class _Account:
+    """What a whole call has used up, over all its threads."""
+
+    stop: float
+    bytes: int = 0
+    files: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    holding: threading.RLock = field(default_factory=threading.RLock)
 
 
 class Budget:
@@ -68,18 +85,26 @@ class Budget:
 
     Args:
         limits: The bounds. The clock starts here.
+        account: Of a call that is under way, for one more thread of it.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, account: _Account | None = None) -> None:
         self.limits = limits
-        self._stop = time.monotonic() + limits.seconds
-        self.spent = 0  # decompressed bytes
+        self._account = account or _Account(time.monotonic() + limits.seconds)
         self.entries = 0  # fatbins and their entries, of the file at hand
-        self.held = 0  # bytes of zips within archives
+        self._held = 0  # bytes of zips within archives
+
+    def part(self) -> Budget:
+        """For another file that is read at the same time, on the same account."""
+        return Budget(self.limits, self._account)
+
+    def cancel(self) -> None:
+        """Let the time be up for everybody."""
+        self._account.stop = -1.0
 
     def check_time(self, path: str = "") -> None:
         """Raise `LimitError` where the time is up."""
-        if time.monotonic() > self._stop:
+        if time.monotonic() > self._account.stop:
             raise LimitError(path, f"reading takes longer than {self.limits.seconds:g} seconds")
 
     def spend(self, count: int) -> None:
@@ -88,12 +113,52 @@ class Budget:
         Raises:
             LimitError: Too many bytes, or the time is up.
         """
-        self.spent += count
-        if self.spent > self.limits.total_bytes:
+        with self._account.lock:
+            self._account.bytes += count
+        if self._account.bytes > self.limits.total_bytes:
             raise LimitError("", f"it holds more than {self.limits.total_bytes} bytes when decompressed")
         self.check_time()
 
     @property
     def exhausted(self) -> bool:
         """Nothing more can be read by this call."""
-        return self.spent > self.limits.total_bytes or time.monotonic() > self._stop
+        return self._account.bytes > self.limits.total_bytes or time.monotonic() > self._account.stop
+
+    @property
+    def spent(self) -> int:
+        """Bytes that were decompressed."""
+        return self._account.bytes
+
+    @property
+    def files(self) -> int:
+        """Files that were looked at."""
+        return self._account.files
+
+    def count_file(self) -> None:
+        """Count one more."""
+        with self._account.lock:
+            self._account.files += 1
+
+    @contextmanager
+    def hold(self, read: Callable[[int], bytes]) -> Iterator[bytes | None]:
+        """Keep the bytes of a zip in memory for a while, as many as there is room for.
+
+        Only one thread at a time does so: what there is room for must not depend on what others do.
+
+        Args:
+            read: Gives as many bytes, or all that there are.
+
+        Yields:
+            All of them, None if they are too many.
+        """
+        with self._account.holding:
+            room = self.limits.nested_bytes - self._held
+            data = read(room + 1)
+            if len(data) > room:
+                yield None
+                return
+            self._held += len(data)
+            try:
+                yield data
+            finally:
+                self._held -= len(data)

@@ -82,19 +82,14 @@ def _seekable(path: str, content: Content, job: Job) -> Iterator[tuple[Seekable,
     if stream is None:
         yield SourceFile(content), content.size
         return
-    room = job.limits.nested_bytes - job.budget.held
-    data = stream.read(0, room + 1)
-    if len(data) > room:
-        job.findings.add(
-            "limit-reached", path, f"It is a zip in an archive, larger than {room} bytes, and was not read."
-        )
-        yield None
-        return
-    job.budget.held += len(data)
-    try:
-        yield io.BytesIO(data), len(data)
-    finally:
-        job.budget.held -= len(data)
+    with job.budget.hold(lambda size: stream.read(0, size)) as data:
+        if data is None:
+            job.findings.add(
+                "limit-reached", path, "It is a zip in an archive, too large to be held in memory, and was not read."
+            )
+            yield None
+        else:
+            yield io.BytesIO(data), len(data)
 
 
 def unpacked(path: str, content: Content, job: Job) -> Content | None:
@@ -133,7 +128,7 @@ def scan_tar(label: str, prefix: str, content: Content, tally: Tally, depth: int
     for member in tar.members(source, problem):
         if tally.stop(label) or tally.full(label):
             return
-        tally.files += 1
+        tally.look()
         path = prefix + member.name
         if is_unsafe(member.name):
             problem("unsafe-name", member.name, "Its name is absolute, has `..` in it or holds control characters.")

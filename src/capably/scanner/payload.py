@@ -6,6 +6,7 @@ against cuobjdump 13.5). Sizes in headers are never believed: output is capped b
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 from capably.errors import LimitError
@@ -20,6 +21,8 @@ __all__ = ["Payload", "PayloadError", "lz4_prefix"]
 _PREFIX_INPUT = 4 << 10
 _ZSTD_STEP = 32 << 10
 _ZSTD_WINDOW = 1 << 27  # what `zstd --long` needs; larger windows only serve to claim memory
+
+_local = threading.local()  # decompressors, of which each thread needs one of its own
 
 
 class PayloadError(Exception):
@@ -98,6 +101,9 @@ class Payload:
     def _inflate_zstd(self, size: int | None) -> bytes:
         import zstandard  # noqa: PLC0415 - only where there is zstd
 
+        engine = getattr(_local, "zstd", None)
+        if engine is None:
+            engine = _local.zstd = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
         limits = self.budget.limits
         cap = min(limits.image_bytes, max(limits.ratio * self.stored_bytes, limits.ratio_from_bytes))
         # The input is fetched at growing length, always from the same offset, so that a stream need not go
@@ -105,9 +111,7 @@ class Payload:
         have = self.stored_bytes if size is None else min(self.stored_bytes, _ZSTD_STEP)
         while True:
             data = self.source.read(self.offset, have)
-            reader = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(
-                data, read_across_frames=False
-            )
+            reader = engine.stream_reader(data, read_across_frames=False)
             parts: list[bytes] = []
             total = 0
             want = cap + 1 if size is None else size

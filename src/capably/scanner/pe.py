@@ -130,7 +130,7 @@ def read_pe(read: Callable[[int, int], bytes], size: int, limits: Limits) -> Lay
     _fill(layout, headers, read, size, limits, image=True)
     if any(row.raw_offset < start and row.raw_size and row.raw_offset for row in headers.rows):
         layout.problems.append(("damaged-pe", "It has sections that begin within its headers."))
-    layout.needed = _needed(headers, read, limits)
+    layout.needed = lambda: _needed(headers, read, limits)
     return layout
 
 

@@ -25,6 +25,7 @@ _HEAD = re.compile(
     re.DOTALL,
 )
 _CODE = re.compile(rb"\"[^\"\n]*+\"?|//[^\n]*+|/\*.*?(?:\*/|\Z)|\.(entry|func)(?![0-9A-Za-z_$])", re.DOTALL)
+_DIRECTIVE = re.compile(rb"\.(?:entry|func)(?![0-9A-Za-z_$])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +60,10 @@ def read_head(text: bytes) -> PtxHead | None:
 
 def has_code(text: bytes) -> bool:
     """Whether a text, or the beginning of one, has an ``.entry`` or a ``.func`` outside its comments."""
+    first = _DIRECTIVE.search(text)
+    if first is None:
+        return False
+    before = first.start()
+    if not any(text.find(mark, 0, before) >= 0 for mark in (b"//", b"/*", b'"')):
+        return True
     return any(match[1] is not None for match in _CODE.finditer(text))

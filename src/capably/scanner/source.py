@@ -8,6 +8,9 @@ inflated, with one chunk in memory.
 from __future__ import annotations
 
 import errno
+import os
+from io import FileIO
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["BytesSource", "Digest", "FileSource", "Seekable", "Source", "StreamSource"]
 
 _WINDOW = 256 << 10
+_HAS_PREAD = hasattr(os, "pread")  # not on Windows
 
 
 class Source(Protocol):
@@ -70,7 +74,7 @@ class BytesSource:
 
 
 class FileSource:
-    """A file on disk, read by offset.
+    """A file on disk, read by offset, by several threads at a time if need be.
 
     It is read, not mapped: a file that another process truncates meanwhile ends early instead of killing
     this process by SIGBUS.
@@ -78,26 +82,34 @@ class FileSource:
 
     def __init__(self, file: Seekable) -> None:
         self._file = file
+        self._descriptor = file.fileno() if _HAS_PREAD and isinstance(file, FileIO) else None
+        self._lock = Lock()
 
     def read(self, offset: int, size: int) -> bytes:
         """See `Source.read`."""
         if offset >= 1 << 63:  # what no file has, and what no seek takes
             return b""
         try:
-            self._file.seek(offset)
+            data = self._read(offset, size)
+            if 0 < len(data) < size:  # one read() call may return less (2 GiB at most on Linux)
+                parts = [data]
+                have = len(data)
+                while have < size and (more := self._read(offset + have, size - have)):
+                    parts.append(more)
+                    have += len(more)
+                data = b"".join(parts)
         except OSError as error:
             if error.errno == errno.EINVAL:  # nor does a file system far below that
                 return b""
             raise
-        data = self._file.read(size) or b""
-        if len(data) < size:  # one read() call may return less (2 GiB at most on Linux)
-            parts = [data]
-            left = size - len(data)
-            while left > 0 and (more := self._file.read(left)):
-                parts.append(more)
-                left -= len(more)
-            data = b"".join(parts)
         return data
+
+    def _read(self, offset: int, size: int) -> bytes:
+        if self._descriptor is not None:
+            return os.pread(self._descriptor, size, offset)
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.read(size) or b""
 
     def window(self, offset: int, least: int) -> tuple[int, bytes]:
         """See `Source.window`."""

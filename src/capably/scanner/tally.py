@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -25,6 +26,7 @@ __all__ = ["Findings", "Job", "Tally", "is_unsafe"]
 
 # Of one code about one file: a library of a thousand damaged fatbins must not drown the others.
 _MOST_ALIKE = 20
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def is_unsafe(name: str) -> bool:
@@ -33,7 +35,7 @@ def is_unsafe(name: str) -> bool:
         name.startswith(("/", "\\"))
         or ".." in name.replace("\\", "/").split("/")
         or (len(name) > 1 and name[1] == ":")
-        or any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in name)
+        or _CONTROL.search(name) is not None
     )
 
 
@@ -97,6 +99,12 @@ class Job:
         self.budget = Budget(self.limits)
         self.findings = Findings(self.limits.findings)
 
+    def part(self, progress: Callable[[str, int, int], None] | None) -> Job:
+        """The same call, for a file that is read at the same time as others: its findings go to a list of its own."""
+        result = Job(self.limits, progress, self.with_sha256)
+        result.budget = self.budget.part()
+        return result
+
     def is_lasting(self, findings: Iterable[Finding]) -> bool:
         """Whether the result would be the same the next time: nothing failed that may work then."""
         return not self.budget.exhausted and all(finding.code != "unreadable-file" for finding in findings)
@@ -122,6 +130,25 @@ class Tally:
         self._libraries: dict[Hashable, list[Library]] = {}
         self._stopped = False
 
+    def part(self, progress: Callable[[str, int, int], None] | None) -> Tally:
+        """For a file that is read at the same time as others; what is in it comes here by `join`."""
+        return Tally(self.job.part(progress))
+
+    def join(self, part: Tally) -> None:
+        """Take over what was found in a part."""
+        self.files += part.files
+        self._forms += part._forms
+        for key, libraries in part._libraries.items():
+            self._libraries.setdefault(key, []).extend(libraries)
+        self._stopped = self._stopped or part._stopped
+        for finding in part.job.findings.take():
+            self.job.findings.add(finding.code, finding.path, finding.message)
+
+    def look(self) -> None:
+        """Note that a file is looked at."""
+        self.files += 1
+        self.job.budget.count_file()
+
     def count(self, form: Form) -> None:
         """Note what a file is."""
         self._forms[form.value] += 1
@@ -129,7 +156,7 @@ class Tally:
     def add(self, library: Library, *, identity: Hashable | None, sha256: str | None) -> None:
         """Note a library; *identity* is equal for libraries with the same bytes, None if it is the only one."""
         key = (library.path,) if identity is None else identity
-        self._libraries.setdefault(key, []).append(replace(library, sha256=sha256))
+        self._libraries.setdefault(key, []).append(library if sha256 is None else replace(library, sha256=sha256))
 
     @contextmanager
     def guard(self, path: str) -> Iterator[None]:
@@ -142,7 +169,7 @@ class Tally:
 
     def full(self, path: str) -> bool:
         """Whether enough files were looked at; says so."""
-        if self.files < self.job.limits.members:
+        if self.job.budget.files < self.job.limits.members:
             return False
         self.job.findings.add("limit-reached", path, f"Only the first {self.job.limits.members} files were read.")
         return True
@@ -158,8 +185,8 @@ class Tally:
         """All libraries by path, copies folded; a finding about *path* if there are none."""
         result = []
         for same in self._libraries.values():
-            first, *rest = sorted(same, key=lambda library: library.path)
-            result.append(replace(first, copies=tuple(library.path for library in rest)))
+            first, *rest = same if len(same) == 1 else sorted(same, key=lambda library: library.path)
+            result.append(replace(first, copies=tuple(library.path for library in rest)) if rest else first)
         if not result:
             kinds = ", ".join(f"{count} {form}" for form, count in sorted(self._forms.items()))
             files = f"{self.files} file{'' if self.files == 1 else 's'}"

@@ -1,0 +1,96 @@
+"""Several files at a time, in threads.
+
+Inflating, checksums and reading release the interpreter's lock, and they are most of the work on a large
+archive. Threads rather than processes: nothing has to be pickled, no `__main__` has to be importable, and all
+of them end before the call returns.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["run", "workers"]
+
+_MOST = 4  # the largest file bounds the whole, and each worker holds chunks of one
+
+Task = TypeVar("Task")
+
+
+def workers() -> int:
+    """How many threads are of use to this process."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        count = os.cpu_count() or 1
+    return min(count, _MOST)
+
+
+def run(
+    tasks: Sequence[Task],
+    work: Callable[[Task, Callable[[str, int, int], None]], None],
+    progress: Callable[[str, int, int], None],
+    cancel: Callable[[], None],
+) -> bool:
+    """Do all tasks, the first ones first, and return when no thread is left.
+
+    Args:
+        tasks: What to do.
+        work: Does one of them, in some thread. It gets a function to tell progress to.
+        progress: Called for it in the thread of the caller, which need not know of the others.
+        cancel: Makes `work` return soon, where *progress* or a signal raises.
+
+    Returns:
+        False where no thread can be started; then nothing was done.
+    """
+    todo: queue.SimpleQueue[Task] = queue.SimpleQueue()
+    for task in tasks:
+        todo.put(task)
+    events: queue.SimpleQueue[tuple[str, int, int] | BaseException | None] = queue.SimpleQueue()
+
+    def tell(name: str, done: int, total: int) -> None:
+        events.put((name, done, total))
+
+    def worker() -> None:
+        try:
+            while True:
+                work(todo.get_nowait(), tell)
+        except queue.Empty:
+            events.put(None)
+        except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
+            events.put(error)
+
+    threads: list[threading.Thread] = []
+    failure: BaseException | None = None
+    try:
+        for number in range(min(workers(), len(tasks))):
+            thread = threading.Thread(target=worker, name=f"capably-{number}")
+            try:
+                thread.start()
+            except RuntimeError:  # no more threads are to be had
+                break
+            threads.append(thread)
+        running = len(threads)
+        while running:
+            event = events.get()
+            if isinstance(event, tuple):
+                progress(*event)
+                continue
+            running -= 1
+            if event is not None:
+                failure = failure or event
+                cancel()
+    except BaseException:
+        cancel()
+        raise
+    finally:
+        for thread in threads:
+            thread.join()
+    if failure is not None:
+        raise failure
+    return bool(threads)

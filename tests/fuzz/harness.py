@@ -1,0 +1,594 @@
+"""Mutates valid inputs and feeds them to the parsers of the scanner, one target per parser.
+
+    python tests/fuzz/harness.py --count 200000 --seed 1             all targets, a table in Markdown
+    python tests/fuzz/harness.py --target cubin --only 4711 > bad    one input again, as bytes
+
+Input number N of a seed is the same wherever it runs. An exception that a parser does not declare, an input
+that takes more than a second and more than 512 MiB of memory are bugs; such an input goes to
+``tests/crashers/`` with its story, and ``test_scanner_fuzz.py`` replays it.
+
+A new parser is one function with ``@target``: it takes bytes and says whether they got past its header.
+"""
+
+from __future__ import annotations
+
+import argparse
+import bz2
+import gzip
+import io
+import json
+import lzma
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import build
+import zstandard
+
+from capably.errors import ScanError
+from capably.facts import Compression
+from capably.scanner import DEFAULT_LIMITS, ptx
+from capably.scanner.archive import scan_archive
+from capably.scanner.content import BytesContent, Content
+from capably.scanner.cubin import CubinError, read_header
+from capably.scanner.elf import elf_ranges, read_elf
+from capably.scanner.fatbin import Found, Mode, cubin_image, ptx_image, walk
+from capably.scanner.library import HEAD_BYTES, Form, classify, read_library
+from capably.scanner.limits import Budget
+from capably.scanner.nested import scan_tar, unpacked
+from capably.scanner.payload import Payload, PayloadError, lz4_prefix
+from capably.scanner.pe import coff_ranges, is_coff
+from capably.scanner.source import BytesSource, StreamSource
+from capably.scanner.tally import Job, Tally
+
+SLOWEST_S = 1.0
+MOST_MEMORY_MIB = 512
+_INTERESTING = (0, 1, 7, 8, 15, 16, 63, 64, 65, 127, 128, 255, 256, 4095, 4096, 65535, 65536, 2**31 - 1, 2**31,
+                2**32 - 8, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 64, 2**64 - 8, 2**64 - 1)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parser, inputs that it reads, and which bytes of them its headers are."""
+
+    name: str
+    parse: Callable[[bytes], bool]
+    seeds: Callable[[], list[bytes]]
+    declared: tuple[type[Exception], ...]
+    hot: Callable[[bytes], list[tuple[int, int]]]
+
+
+TARGETS: dict[str, Target] = {}
+
+
+def head_is_hot(data: bytes) -> list[tuple[int, int]]:
+    return [(0, min(len(data), 128))]
+
+
+def target(
+    seeds: Callable[[], list[bytes]],
+    *declared: type[Exception],
+    hot: Callable[[bytes], list[tuple[int, int]]] = head_is_hot,
+) -> Callable[[Callable[[bytes], bool]], Callable[[bytes], bool]]:
+    """Register a parser under the name of its function."""
+
+    def register(parse: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
+        name = parse.__name__
+        TARGETS[name] = Target(name, parse, cache(seeds), (ScanError, *declared), hot)
+        return parse
+
+    return register
+
+
+def around(needle: bytes, length: int, before: int = 0) -> Callable[[bytes], list[tuple[int, int]]]:
+    """What is hot: *length* bytes at each place of *needle*."""
+
+    def find(data: bytes) -> list[tuple[int, int]]:
+        result, place = [], data.find(needle)
+        while place >= 0:
+            result.append((max(0, place - before), min(len(data), place + length)))
+            place = data.find(needle, place + 1)
+        return result or head_is_hot(data)
+
+    return find
+
+
+# What is mutated
+
+
+def fatbins() -> list[bytes]:
+    return [
+        build.fatbin([build.sass("sm_80")]),
+        build.fatbin([build.sass("sm_90a", compression="lz4"), build.ptx_entry("compute_90", compression="lz4")]),
+        build.fatbin([build.sass("sm_100f", compression="zstd"), build.ptx_entry("compute_90", compression="zstd")]),
+        build.fatbin([build.sass("sm_75")]) + build.fatbin([build.ptx_entry(options="-O1")]) + bytes(8),
+        build.fatbin([build.entry("ltoir", "lto_90", b"\x01" * 64), build.sass("sm_90", relocatable=True, name="x")]),
+        b"\x00" * 8 + build.cubin("sm_86") + build.ptx() + b"\0" + build.fatbin([]) * 3,
+    ]
+
+
+def containers() -> list[bytes]:
+    images = [build.sass("sm_80"), build.sass("sm_90a", name="a.cu"), build.ptx_entry(options="-lineinfo")]
+    return [
+        build.fatbin([build.concat(images)]),
+        build.fatbin([build.concat(images, "lz4"), build.sass("sm_75")]),
+        build.fatbin([build.concat(images, "none")]),
+        build.fatbin([build.concat([build.sass("sm_100f", kernels=())] * 5)]),
+    ]
+
+
+def elves() -> list[bytes]:
+    code = build.fatbin([build.sass("sm_80")])
+    return [
+        build.library(code, needed=("libcudart.so.12", "libc.so.6")),
+        build.elf(
+            [build.section("__nv_relfatbin", code), build.section(".text", bytes(64), flags=6)], object_file=True
+        ),
+        build.elf([build.section(f".s{i}", bytes(8)) for i in range(40)], machine="aarch64", needed=("x.so",)),
+        build.elf([build.section(".hip_fatbin", bytes(64)), build.section(".data", code)]),
+    ]
+
+
+def cubins() -> list[bytes]:
+    return [
+        build.cubin("sm_80", toolkit=(11, 8)),
+        build.cubin("sm_90a", toolkit=(12, 6)),
+        build.cubin("sm_90a", toolkit=(13, 5)),
+        build.cubin("sm_100f", toolkit=(12, 9), kernels=("a", "b")),
+        build.cubin("sm_121a", toolkit=(12, 9), kernels=()),
+        build.cubin("sm_75", names_first=False, relocatable=True),
+    ]
+
+
+def texts() -> list[bytes]:
+    return [
+        build.ptx("compute_90a"),
+        build.ptx("compute_100f", "9.0", comment="// one\n/* two */"),
+        build.ptx("compute_75", entries=(), comment='/* .entry */ // .func "'),
+        b"\xef\xbb\xbf" + build.ptx() + b'.global .b8 s[4] = ".entry";\n.func f() {}',
+    ]
+
+
+def zips() -> list[bytes]:
+    library = build.library(build.fatbin([build.sass("sm_80"), build.ptx_entry()]), needed=("libc.so.6",))
+    cubin = build.cubin("sm_90a")
+    result = []
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED):
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", method) as archive:
+            for name, data in {"a/x.so": library, "a/y.cubin": cubin, "a/z.cubin": cubin, "a/p.py": b"pass\n"}.items():
+                archive.writestr(zipfile.ZipInfo(name), data, method)
+        result.append(out.getvalue())
+    out = io.BytesIO()
+    with (
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("big", "w", force_zip64=True) as member,
+    ):
+        member.write(library)
+    return [*result, out.getvalue()]
+
+
+def sections() -> list[build.Section]:
+    return [
+        build.section(".text", bytes(64), flags=6),
+        build.section(".nv_fatbin", build.fatbin([build.sass("sm_80"), build.ptx_entry()])),
+        build.section(".rdata", build.cubin("sm_75")),
+        build.section("__nv_relfatbin", build.fatbin([build.sass("sm_90", relocatable=True)])),
+    ]
+
+
+def dlls() -> list[bytes]:
+    return [
+        build.pe(sections(), needed=("cudart64_12.dll", "KERNEL32.dll")),
+        build.pe(sections()[1:3], machine="aarch64", wide=False, needed=("x.dll",), stub=128),
+        build.pe([build.section(".hip_fat", bytes(64)), *sections()]),
+        build.pe([build.section(f".s{i}", bytes(8)) for i in range(40)]),
+    ]
+
+
+def objects() -> list[bytes]:
+    return [
+        build.coff(sections()),
+        build.coff(sections(), big=True),
+        build.coff(sections()[:2], far=True, machine="aarch64"),
+        build.coff([build.section(".nv_fatb$x", build.fatbin([build.sass()])), build.section(".rdata", bytes(9))]),
+    ]
+
+
+def static_libraries() -> list[bytes]:
+    elf_object = build.elf(sections(), object_file=True)
+    rows = [("a.o", elf_object), ("a_name_that_is_long.o", build.coff(sections())), ("b.o", build.cubin("sm_80"))]
+    return [
+        build.ar(rows),
+        build.ar(rows, "bsd"),
+        build.ar(rows, "msvc"),
+        build.ar([("odd.txt", b"odd"), ("in.a", build.ar(rows[:1])), ("z.a", build.ar(rows[:1], "bsd"))]),
+    ]
+
+
+def tars() -> list[bytes]:
+    library = build.library(build.fatbin([build.sass("sm_80")]))
+    long = build.tar_header(b"././@LongLink", 9, kind=b"L") + b"x/long.so".ljust(512, b"\0")
+    return [
+        build.tar(build.tar_member("a/x.so", library), build.tar_member("a.txt", b"text")),
+        build.tar(long, build.tar_member("x", library), build.tar_member("l", b"", kind=b"2")),
+        build.tar(build.pax({"path": "p/x.so", "size": str(len(library))}), build.tar_member("x", library)),
+        build.tar(build.tar_member("a.a", static_libraries()[0], magic=b""), build.tar_member("z.zip", zips()[0])),
+    ]
+
+
+PACKERS: tuple[Callable[[bytes], bytes], ...] = (
+    lambda data: gzip.compress(data, 1, mtime=0),
+    lambda data: bz2.compress(data, 1),
+    lambda data: lzma.compress(data, preset=0),
+    zstandard.ZstdCompressor(level=1).compress,
+)
+
+
+def packed_tars() -> list[bytes]:
+    data = tars()
+    return [
+        gzip.compress(data[0], mtime=0),
+        bz2.compress(data[1]),
+        lzma.compress(data[2]),
+        zstandard.ZstdCompressor().compress(data[3]),
+        gzip.compress(data[0][:700], mtime=0) + gzip.compress(data[0][700:], mtime=0) + bytes(100),
+        *data * 3,  # packed after they were changed
+    ]
+
+
+def blocks() -> list[bytes]:
+    return [build.pack(data, "lz4")[0] for data in (*cubins(), *texts(), bytes(5000), bytes(range(256)))]
+
+
+def frames() -> list[bytes]:
+    return [build.pack(data, "zstd")[0] for data in (*cubins(), *texts(), bytes(300_000))]
+
+
+# The parsers
+
+
+@target(fatbins, hot=around(b"\x50\xed\x55\xba", 96))
+def fatbin(data: bytes) -> bool:
+    return any([found.images is not None for mode in Mode for found in walk_all(data, mode)])  # noqa: C419 - all modes
+
+
+@target(containers, hot=around(b"\x50\xed\x55\xba", 320))
+def concat(data: bytes) -> bool:
+    found = walk_all(data, Mode.FATBINS)
+    return any(image.concatenated for item in found for image in item.images or ())
+
+
+def walk_all(data: bytes, mode: Mode) -> list[Found]:
+    """From memory, and as a stream in uneven pieces, which has to find the same."""
+    result = list(walk(BytesSource(data), 0, len(data), mode, Budget(DEFAULT_LIMITS)))
+    pieces = iter([data[i : i + 97] for i in range(0, len(data), 97)])
+    again = list(walk(StreamSource(pieces), 0, len(data), mode, Budget(DEFAULT_LIMITS)))
+    assert again == result, "a stream gives something else"
+    return result
+
+
+@target(elves, hot=lambda data: [(0, 64), (max(0, len(data) - 640), len(data))])
+def elf(data: bytes) -> bool:
+    elf_ranges(data)
+    layout = read_elf(lambda offset, size: data[offset : offset + size], len(data), DEFAULT_LIMITS)
+    layout.needed()
+    edges = [edge for region in layout.regions for edge in (region.start, region.end)]
+    assert edges == sorted(edges), "regions overlap"
+    return bool(layout.regions) and not layout.problems
+
+
+@target(cubins, CubinError, hot=lambda data: [(0, 64), (max(0, len(data) - 640), len(data))])
+def cubin(data: bytes) -> bool:
+    read_header(data)
+    cubin_image(data, Budget(DEFAULT_LIMITS))
+    return True
+
+
+@target(cubins, CubinError, hot=around(b"NVIDIA Corp\0", 160, 16))
+def notes(data: bytes) -> bool:
+    cubin_image(data, Budget(DEFAULT_LIMITS))
+    return True
+
+
+@target(texts)
+def ptx_text(data: bytes) -> bool:
+    ptx.has_code(data)
+    return ptx_image(data) is not None
+
+
+@target(zips, hot=lambda data: [*around(b"PK", 46)(data), (max(0, len(data) - 60), len(data))])
+def zip_file(data: bytes) -> bool:
+    file = scratch()
+    os.ftruncate(file.fileno(), 0)
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
+    os.write(file.fileno(), data)
+    job = Job(DEFAULT_LIMITS, None, with_sha256=len(data) % 2 == 0)
+    return bool(scan_archive("x.zip", "x.zip", file, len(data), job).libraries)
+
+
+@cache
+def scratch() -> io.FileIO:
+    memory = Path("/dev/shm")  # noqa: S108 - only where it is faster
+    number, path = tempfile.mkstemp(dir=memory if memory.is_dir() else None)
+    Path(path).unlink()
+    return io.FileIO(number, "r+")
+
+
+def read_both(data: bytes, form: Form) -> bool:
+    """As a file and as a stream in uneven pieces, which has to find the same libraries."""
+    assert classify(data[:HEAD_BYTES]) in Form
+    found = []
+    for content in (BytesContent(data), Streamed(data)):
+        job = Job(DEFAULT_LIMITS, None, with_sha256=False)
+        found.append(read_library("x", content, data[:HEAD_BYTES], form, job))
+    assert found[0] == found[1], "a stream gives something else"
+    return found[0] is not None
+
+
+class Streamed:
+    """A content that can be had only once in a row."""
+
+    def __init__(self, data: bytes) -> None:
+        self.size = len(data)
+        self._data = data
+        self._stream = self.source()
+
+    def stream(self) -> StreamSource:
+        return self._stream
+
+    def source(self) -> StreamSource:
+        return StreamSource(iter([self._data[i : i + 997] for i in range(0, len(self._data), 997)]))
+
+    def finish(self) -> None:
+        self.size = self._stream.drain()
+
+    def read(self, offset: int, size: int) -> bytes:
+        kept = self._stream.kept(offset, min(size, max(0, self.size - offset)))
+        return self.source().read(offset, size) if kept is None else kept
+
+
+@target(dlls, hot=lambda data: [(0, 64), *around(b"PE\0\0", 24 + 240 + 160)(data)])
+def pe(data: bytes) -> bool:
+    return read_both(data, Form.PE)
+
+
+@target(objects, hot=lambda data: [(0, 60 + 160), (max(0, len(data) - 64), len(data))])
+def coff(data: bytes) -> bool:
+    coff_ranges(data)
+    return is_coff(data) and read_both(data, Form.COFF)
+
+
+@target(static_libraries, hot=around(b"`\n", 100, 58))
+def ar(data: bytes) -> bool:
+    return read_both(data, Form.AR)
+
+
+@target(tars, hot=around(b"ustar", 4, 257))
+def tar(data: bytes) -> bool:
+    return scan_both(repaired(data), scan_tar)
+
+
+@target(packed_tars, hot=around(b"ustar", 4, 257))
+def packed(data: bytes) -> bool:
+    if classify(data) is not Form.PACKED:
+        data = PACKERS[len(data) // 2 % len(PACKERS)](repaired(data))
+
+    def scan_packed(label: str, prefix: str, content: Content, tally: Tally, depth: int) -> None:
+        inner = unpacked(label, content, tally.job)
+        if inner is not None:
+            scan_tar(label, prefix, inner, tally, depth)
+
+    return scan_both(data, scan_packed)
+
+
+def scan_both(data: bytes, scan: Callable[[str, str, Content, Tally, int], None]) -> bool:
+    found = []
+    for content in (BytesContent(data), Streamed(data)):
+        tally = Tally(Job(DEFAULT_LIMITS, None, with_sha256=True))
+        with tally.guard("x"):
+            scan("x", "", content, tally, 0)
+        found.append((tally.libraries("x"), tally.files))
+    assert found[0] == found[1], "a stream gives something else"
+    return found[0][1] > 0
+
+
+def repaired(data: bytes) -> bytes:
+    """With the checksums of the headers of every other input put right: without that hardly one gets far."""
+    if len(data) % 2:
+        return data
+    raw = bytearray(data)
+    for start in range(0, len(raw) - 511, 512):
+        if raw[start + 257 : start + 262] == b"ustar":
+            raw[start + 148 : start + 156] = b" " * 8
+            raw[start + 148 : start + 156] = b"%06o\0 " % sum(raw[start : start + 512])
+    return bytes(raw)
+
+
+@target(blocks, PayloadError)
+def lz4(data: bytes) -> bool:
+    for size in (256 * len(data), 4096):
+        payload = Payload(BytesSource(data), 0, len(data), Compression.LZ4, size, Budget(DEFAULT_LIMITS))
+        assert len(payload.prefix(512)) <= 512
+        try:
+            full = payload.full()
+        except PayloadError:
+            continue
+        assert full.startswith(lz4_prefix(data, 512)), "the two decoders differ"
+    return True
+
+
+@target(frames, PayloadError)
+def zstd(data: bytes) -> bool:
+    payload = Payload(BytesSource(data), 0, len(data), Compression.ZSTD, 0, Budget(DEFAULT_LIMITS))
+    payload.full()
+    payload.prefix(512)
+    return True
+
+
+# Mutation
+
+
+def mutate(seeds: list[bytes], hot: Callable[[bytes], list[tuple[int, int]]], rng: random.Random) -> bytes:
+    """One to four changes of one seed."""
+    raw = bytearray(rng.choice(seeds))
+    places = hot(bytes(raw))
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        if not raw:
+            break
+        start, stop = rng.choice(places) if rng.random() < 0.7 else (0, len(raw))
+        at = min(rng.randrange(start, max(stop, start + 1)), len(raw) - 1)
+        kind = rng.randrange(10)
+        if kind < 2:
+            raw[at] ^= 1 << rng.randrange(8)
+        elif kind == 2:
+            raw[at] = rng.randrange(256)
+        elif kind < 7:
+            width = rng.choice((1, 2, 4, 4, 8, 8))
+            at -= (at - start) % width
+            value = rng.choice((*_INTERESTING, len(raw), len(raw) - at, at))
+            if rng.random() < 0.25:
+                value += int.from_bytes(raw[at : at + width], "little")
+            raw[at : at + width] = (value % (1 << 8 * width)).to_bytes(width, "little")
+        elif kind == 7:
+            del raw[at if rng.random() < 0.3 else rng.randrange(len(raw)) :]
+        elif kind == 8:
+            other = rng.choice(seeds)
+            cut = rng.randrange(len(other))
+            raw[at : at + rng.choice((0, 8, 64))] = other[cut : cut + rng.choice((8, 64, 512, len(other)))]
+        else:
+            piece = bytes(raw[at : at + rng.choice((1, 8, 16, 64, 256))])
+            raw[at:at] = piece * rng.choice((1, 1, 2, 50))
+    return bytes(raw)
+
+
+def make(name: str, seed: int, number: int) -> bytes:
+    """Input *number* of a target; the seeds themselves come first."""
+    found = TARGETS[name]
+    seeds = found.seeds()
+    if number < len(seeds):
+        return seeds[number]
+    return mutate(seeds, found.hot, random.Random(f"{seed}/{name}/{number}"))  # noqa: S311 - to be repeated
+
+
+@dataclass
+class Report:
+    """How a target did.
+
+    Attributes:
+        target: Its name.
+        inputs: How many were tried.
+        deep: How many got past the header.
+        refused: How many ended in a declared exception.
+        broken: Numbers of inputs that raised something else, with the last line of the traceback.
+        slowest_s: The longest time for one input.
+        slowest: Its number.
+        seconds: For all.
+        memory_mib: Peak of the process.
+    """
+
+    target: str
+    inputs: int = 0
+    deep: int = 0
+    refused: int = 0
+    broken: list[tuple[int, str]] | None = None
+    slowest_s: float = 0.0
+    slowest: int = 0
+    seconds: float = 0.0
+    memory_mib: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        return not self.broken and self.slowest_s <= SLOWEST_S and self.memory_mib <= MOST_MEMORY_MIB
+
+
+def run(name: str, count: int, seed: int, *, seconds: float = 1e9) -> Report:
+    """Try *count* inputs, or as many as *seconds* allow."""
+    found = TARGETS[name]
+    report = Report(name, broken=[])
+    assert report.broken is not None
+    began = time.perf_counter()
+    for number in range(count):
+        data = make(name, seed, number)
+        # Processor time: what others do on this machine is no fault of the input.
+        start = time.process_time()
+        try:
+            report.deep += found.parse(data)
+        except found.declared:
+            report.refused += 1
+        except Exception:  # noqa: BLE001 - that is what is looked for
+            report.broken.append((number, traceback.format_exc(limit=-2)))
+        took = time.process_time() - start
+        report.inputs += 1
+        if took > report.slowest_s:
+            report.slowest_s, report.slowest = took, number
+        if time.perf_counter() - began > seconds:
+            break
+    report.seconds = time.perf_counter() - began
+    report.memory_mib = peak_mib()
+    return report
+
+
+def peak_mib() -> float:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def tell(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--target", action="append", choices=sorted(TARGETS))
+    parser.add_argument("--only", type=int, help="write this input of the one target to standard output")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    names = options.target or sorted(TARGETS)
+    if options.only is not None:
+        sys.stdout.buffer.write(make(names[0], options.seed, options.only))
+        return 0
+    if len(names) == 1 and options.json:
+        tell(json.dumps(asdict(run(names[0], options.count, options.seed))))
+        return 0
+    bad = 0
+    tell("| target | inputs | past the header | refused | broken | slowest, ms | inputs/s | peak, MiB |")
+    tell("|---|---|---|---|---|---|---|---|")
+    for name in names:
+        # A process for each, so that the peak of memory is its own.
+        command = [sys.executable, __file__, "--json", "--target", name, f"--count={options.count}"]
+        done = subprocess.run([*command, f"--seed={options.seed}"], capture_output=True, text=True, check=True)
+        report = Report(**json.loads(done.stdout))
+        bad += not report.good
+        broken = report.broken or []
+        tell(
+            f"| {name} | {report.inputs} | {report.deep / report.inputs:.0%} | {report.refused} | {len(broken)} "
+            f"| {report.slowest_s * 1e3:.1f} (no. {report.slowest}) | {report.inputs / report.seconds:.0f} "
+            f"| {report.memory_mib:.0f} |"
+        )
+        for number, story in broken[:5]:
+            tell(f"\n{name} no. {number}:\n{story}")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,262 @@
+"""Files that NVIDIA's compiler made a moment ago: what was asked for on its command line has to be found.
+
+The compiler comes from its wheels, pinned by hash. It needs a host compiler, as always.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+import wheels
+
+from capably.scanner import scan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from capably.facts import Artifact, Image
+
+pytestmark = [pytest.mark.network, pytest.mark.toolkit]
+
+NVCC_13 = {
+    "nvidia_cuda_nvcc-13.5.37-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl": "f5c4f7ead5d964fb4af42bbf1e6d3ec3c1e6e9d83b53749f691d387e7fcaa3a7",
+    "nvidia_cuda_crt-13.5.37-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl": "e898b7f73d3035fa89915a3f7bf3b54a73e90249746111aed295822c4729bb29",
+    "nvidia_nvvm-13.5.37-py3-none-manylinux2010_x86_64.manylinux_2_12_x86_64.whl": "c41bfa362e407405163f103c2229f0765f8cc2ed7d148b754dc77f228bf7e070",
+    "nvidia_cuda_runtime-13.5.37-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl": "df2b79a8852f10d1fef8c848489c49eebb5754051bf870202a862831412b179d",
+}
+PTXAS_12 = {
+    "nvidia_cuda_nvcc_cu12-12.9.86-py3-none-manylinux2010_x86_64.manylinux_2_12_x86_64.whl": "5d6a0d32fdc7ea39917c20065614ae93add6f577d840233237ff08e9a38f58f0",
+}
+SOURCE = "__global__ void k(float *x) { x[threadIdx.x] *= 2.0f; }\n"
+NO_KERNEL = "int host() { return 1; }\n"
+RELEASE = "9.5"  # of PTX, of CUDA 13.5
+# All targets of CUDA 13.5 and of CUDA 12.9.
+ALL_13 = [
+    "75",
+    "80",
+    "86",
+    "87",
+    "88",
+    "89",
+    "90",
+    "90a",
+    "100",
+    "100a",
+    "100f",
+    "103",
+    "103a",
+    "103f",
+    "107",
+    "107a",
+    "107f",
+    "110",
+    "110a",
+    "110f",
+    "120",
+    "120a",
+    "120f",
+    "121",
+    "121a",
+    "121f",
+]
+ALL_12 = "50 52 60 61 70 75 80 86 87 89 90 90a 100 100a 100f 101 101a 101f 103 103a 103f 120 120a 120f 121 121a 121f"
+FEW = ["80", "90a", "100f", "121"]
+Row = tuple[str, str, str, str]
+
+
+def unpack(directory: Path, files: dict[str, str]) -> Path:
+    for name, sha256 in files.items():
+        with zipfile.ZipFile(wheels.wheel_path(name, sha256)) as archive:
+            archive.extractall(directory)
+    for tool in directory.glob("nvidia/*/**/bin/*"):
+        tool.chmod(0o755)
+    return directory / "nvidia"
+
+
+@pytest.fixture(scope="module")
+def nvcc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        pytest.skip("the compiler's wheels that are pinned here are those for Linux on x86_64")
+    if not shutil.which("gcc"):
+        pytest.skip("nvcc needs gcc, and there is none")
+    toolkit = unpack(tmp_path_factory.mktemp("toolkit"), NVCC_13) / "cu13"
+    (toolkit / "lib/libcudart.so").symlink_to("libcudart.so.13")  # wheels hold no links
+    return toolkit / "bin/nvcc"
+
+
+class Compiler:
+    """Runs nvcc in a directory and scans what it made."""
+
+    def __init__(self, nvcc: Path, directory: Path) -> None:
+        self.nvcc, self.directory = nvcc, directory
+        (directory / "k.cu").write_text(SOURCE)
+        (directory / "none.cu").write_text(NO_KERNEL)
+
+    def run(self, *arguments: str, source: str = "k.cu", out: str = "out") -> Artifact:
+        command = [str(self.nvcc), "--threads=2", *arguments, "-o", out, *([source] if source else [])]
+        done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return scan(self.directory / out)
+
+
+@pytest.fixture
+def compiler(nvcc: Path, tmp_path: Path) -> Compiler:
+    return Compiler(nvcc, tmp_path)
+
+
+def gencode(codes: Sequence[str]) -> list[str]:
+    """`sm_90a` as nvcc wants it: from PTX of the same name."""
+    return [f"-gencode=arch=compute_{code.split('_')[1]},code={code}" for code in codes]
+
+
+def row(image: Image) -> Row:
+    marks = [
+        mark
+        for mark, there in [
+            ("relocatable", image.relocatable),
+            ("stub", image.stub),
+            ("concatenated", image.concatenated),
+        ]
+        if there
+    ]
+    return (image.kind.value, str(image.target), image.compression.value, " ".join(marks))
+
+
+def found(artifact: Artifact) -> dict[str, list[list[Row]]]:
+    """All images of all fatbins by section, in the order of the file within each; fatbins sorted."""
+    result: dict[str, list[list[Row]]] = {}
+    for library in artifact.libraries:
+        for group in library.fatbins:
+            rows = sorted(row(image) for image in group.fatbin.images)
+            result.setdefault(group.fatbin.section, []).extend([rows] * group.count)
+    return {section: sorted(fatbins) for section, fatbins in result.items()}
+
+
+def sass(targets: Sequence[str], compression: str = "none", marks: str = "") -> list[Row]:
+    return [("sass", f"sm_{target}", compression, marks) for target in targets]
+
+
+def ptx(targets: Sequence[str], compression: str = "zstd", marks: str = "") -> list[Row]:
+    return [("ptx", f"compute_{target}", compression, marks) for target in targets]
+
+
+def codes(artifact: Artifact) -> list[str]:
+    return [finding.code for finding in artifact.findings]
+
+
+@pytest.mark.parametrize("concat", [False, True], ids=["entries", "concatenated"])
+@pytest.mark.parametrize("family", [False, True], ids=["others", "family-specific"])
+def test_every_target_as_machine_code_and_ptx(compiler: Compiler, concat: bool, family: bool) -> None:
+    # nvcc refuses sm_100 and sm_100f in one file.
+    targets = [target for target in ALL_13 if target.endswith("f") is family]
+    wanted = [f"{kind}_{target}" for target in targets for kind in ("sm", "compute")]
+    artifact = compiler.run("-fatbin", *gencode(wanted), *(["--concat"] if concat else []))
+    if concat:
+        expected = sass(targets, "zstd", "concatenated") + ptx(targets, "zstd", "concatenated")
+    else:
+        expected = sass(targets) + ptx(targets)
+    assert found(artifact) == {"file": [sorted(expected)]}
+    images = artifact.libraries[0].fatbins[0].fatbin.images
+    assert {str(image.ptx) for image in images if image.kind.value == "ptx"} == {RELEASE}
+    assert {image.code_version for image in images if image.kind.value == "sass"} == {(1, 8)}
+    assert codes(artifact) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "binary", "text"),
+    [
+        ("default", "none", "zstd"),
+        ("balance", "none", "zstd"),
+        ("size", "zstd", "zstd"),
+        ("speed", "none", "lz4"),
+        ("none", "none", "none"),
+    ],
+)
+def test_modes_of_compression(compiler: Compiler, mode: str, binary: str, text: str) -> None:
+    wanted = gencode([*(f"sm_{target}" for target in FEW), "compute_121"])
+    artifact = compiler.run("-fatbin", *wanted, f"--compress-mode={mode}")
+    assert found(artifact) == {"file": [sorted(sass(FEW, binary) + ptx(["121"], text))]}
+    assert codes(artifact) == []
+
+
+def test_one_container_and_what_stays_outside(compiler: Compiler) -> None:
+    # Images of a class go together: PTX, code below 10.0, code from there on. One alone stays an entry.
+    artifact = compiler.run("-fatbin", "--concat", *gencode(["sm_80", "sm_90a", "sm_100f", "compute_121"]))
+    alone = sass(["100f"]) + ptx(["121"])
+    assert found(artifact) == {"file": [sorted(sass(["80", "90a"], "zstd", "concatenated") + alone)]}
+
+
+def test_objects(compiler: Compiler) -> None:
+    wanted = gencode([*(f"sm_{target}" for target in FEW), "compute_90"])
+    assert found(compiler.run("-c", *wanted)) == {".nv_fatbin": [sorted(sass(FEW) + ptx(["90"]))]}
+    relocatable = compiler.run("-rdc=true", "-c", *wanted)
+    expected = sorted(sass(FEW, "zstd", "relocatable") + ptx(["90"], "zstd", "relocatable"))
+    assert found(relocatable) == {"__nv_relfatbin": [expected]}
+    assert codes(relocatable) == ["link-input"]
+
+
+def test_link_time_optimisation(compiler: Compiler) -> None:
+    artifact = compiler.run("-c", "-rdc=true", *gencode([f"lto_{target}" for target in ("80", "90a", "100f")]))
+    kinds = [(kind, target) for rows in found(artifact)["__nv_relfatbin"] for kind, target, _, _ in rows]
+    assert kinds == [("ltoir", "lto_100f"), ("ltoir", "lto_80"), ("ltoir", "lto_90a")]
+    assert codes(artifact) == ["link-input"]
+
+
+def test_shared_libraries(compiler: Compiler) -> None:
+    wanted = [*gencode(["sm_80", "sm_90a", "compute_90"]), "-Xcompiler=-fPIC", "-shared", "-cudart=shared"]
+    wanted.append(f"-L{compiler.nvcc.parents[1] / 'lib'}")
+    plain = compiler.run(*wanted)
+    # Linking adds a fatbin without kernels.
+    assert found(plain) == {
+        ".nv_fatbin": sorted([sorted(sass(["80", "90a"]) + ptx(["90"])), sass(["80", "90a"], "none", "stub")])
+    }
+    assert plain.libraries[0].machine == "x86_64"
+    assert "libcudart.so.13" in plain.libraries[0].needed
+    linked = found(compiler.run(*wanted, "-rdc=true"))
+    assert Counter(target for rows in linked[".nv_fatbin"] for _, target, _, _ in rows) == {"sm_80": 1, "sm_90a": 1}
+    kinds = {(kind, target) for rows in linked["__nv_relfatbin"] for kind, target, _, _ in rows}
+    assert {("sass", "sm_80"), ("sass", "sm_90a"), ("ptx", "compute_90")} <= kinds
+    assert all("relocatable" in marks for rows in linked["__nv_relfatbin"] for _, _, _, marks in rows)
+
+
+def test_no_kernels(compiler: Compiler) -> None:
+    artifact = compiler.run("-fatbin", *gencode(["sm_80", "sm_100f", "compute_90"]), source="none.cu")
+    assert found(artifact) == {"file": [sorted(sass(["80", "100f"], "none", "stub") + ptx(["90"], "zstd", "stub"))]}
+
+
+@pytest.mark.parametrize("target", ["75", "90", "90a", "100", "100a", "100f", "121a"])
+def test_cubins_and_ptx_on_their_own(compiler: Compiler, target: str) -> None:
+    cubin = compiler.run("-cubin", f"-arch=sm_{target}", out="k.cubin")
+    assert found(cubin) == {"file": [sass([target])]}
+    assert str(cubin.libraries[0].fatbins[0].fatbin.images[0].toolkit) == "13.5"
+    text = compiler.run("-ptx", f"-arch=compute_{target}", out="k.ptx")
+    assert found(text) == {"file": [ptx([target], "none")]}
+
+
+def test_cubins_of_cuda_12(nvcc: Path, tmp_path: Path) -> None:
+    ptxas = unpack(tmp_path / "12", PTXAS_12) / "cuda_nvcc/bin/ptxas"
+    text = ".version 8.8\n.target sm_{}\n.address_size 64\n.visible .entry k()\n{{\n\tret;\n}}\n"
+    entries = []
+    for target in ALL_12.split():
+        source, cubin = tmp_path / f"{target}.ptx", tmp_path / f"{target}.cubin"
+        source.write_text(text.format(target))
+        subprocess.run([ptxas, f"-arch=sm_{target}", source, "-o", cubin], check=True, capture_output=True)
+        artifact = scan(cubin)
+        assert found(artifact) == {"file": [sass([target])]}
+        image = artifact.libraries[0].fatbins[0].fatbin.images[0]
+        assert str(image.toolkit) == "12.9"
+        assert cubin.read_bytes()[8] == (8 if int(re.sub("[af]", "", target)) >= 100 else 7)
+        entries.append(f"--image3=kind=elf,sm={target},file={cubin}")
+    fatbinary = nvcc.with_name("fatbinary")
+    out = tmp_path / "12.fatbin"
+    subprocess.run([fatbinary, "-64", f"--create={out}", *entries], check=True, capture_output=True)
+    assert found(scan(out)) == {"file": [sorted(sass(ALL_12.split()))]}

@@ -1,0 +1,152 @@
+"""Members of large archives are read in several threads; nobody may notice but by the clock."""
+
+from __future__ import annotations
+
+import io
+import random
+import tarfile
+import threading
+import zipfile
+from typing import TYPE_CHECKING
+
+import build
+import pytest
+
+from capably.errors import ScanError
+from capably.scanner import Limits, archive, parallel, scan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def nested(method: int, names: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, data in names.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return out.getvalue()
+
+
+def packed(names: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name, data in names.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def members() -> dict[str, bytes]:
+    code = [build.library(build.fatbin([build.sass(f"sm_{n}")]), needed=(f"lib{n}.so",)) for n in (75, 80, 86, 90)]
+    result = {f"x/{i}.so": code[i % 4] for i in range(12)}
+    result["x/bad.so"] = build.library(build.fatbin([build.sass("sm_75")]) * 2 + b"junk" * 40)
+    result["x/a.py"] = b"pass\n"
+    result["x/../out.so"] = code[0] + b"\0"
+    inner = {"a.so": code[0], "b/a.so": code[0], "../c.so": code[1], "bad.so": result["x/bad.so"]}
+    result["x/deflated.zip"] = nested(zipfile.ZIP_DEFLATED, inner)
+    result["x/stored.zip"] = nested(zipfile.ZIP_STORED, {**inner, "again.zip": result["x/deflated.zip"]})
+    result["x/a.tar.gz"] = packed({**inner, "again.zip": result["x/stored.zip"]})
+    return result
+
+
+@pytest.fixture
+def three_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "_PARALLEL_BYTES", 0)
+    monkeypatch.setattr(parallel, "workers", lambda: 3)
+
+
+def test_the_same_as_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = build.wheel(tmp_path, "x", "1.0", members())
+    raw = bytearray(path.read_bytes())
+    at = raw.index(b"x/3.so") + 60
+    raw[at : at + 40] = bytes(40)  # damage within one of them
+    path.write_bytes(raw)
+    expected = scan(path)
+    assert expected.findings
+    assert "x/a.tar.gz!/again.zip!/again.zip!/bad.so" in {library.path for library in expected.libraries}
+    monkeypatch.setattr(archive, "_PARALLEL_BYTES", 0)
+    for count in (2, 3, 8):
+        monkeypatch.setattr(parallel, "workers", lambda count=count: count)
+        assert all(scan(path) == expected for _ in range(10))
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_progress_is_told_in_the_thread_of_the_caller(tmp_path: Path) -> None:
+    path = build.wheel(tmp_path, "x", "1.0", members())
+    told: list[tuple[int, str]] = []
+    scan(path, progress=lambda *step: told.append((threading.get_ident(), step[0])))
+    assert {thread for thread, _ in told} == {threading.get_ident()}
+    assert set(members()) <= {name for _, name in told}
+
+
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_what_progress_raises_ends_all_threads(tmp_path: Path, error: type[BaseException]) -> None:
+    path = build.wheel(tmp_path, "x", "1.0", members())
+
+    def progress(name: str, done: int, total: int) -> None:
+        del name, done, total
+        raise error
+
+    before = threading.active_count()
+    with pytest.raises(error):
+        scan(path, progress=progress)
+    assert threading.active_count() == before
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_what_a_thread_raises_reaches_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = build.wheel(tmp_path, "x", "1.0", members())
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(archive, "_read_member", broken)
+    with pytest.raises(ScanError, match="Input/output error"):
+        scan(path)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_without_threads_it_is_read_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = build.wheel(tmp_path, "x", "1.0", members())
+    expected = scan(path)
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert scan(path) == expected
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_limits_hold_over_all_threads(tmp_path: Path) -> None:
+    path = build.wheel(tmp_path, "x", "1.0", {f"{i}.so": build.library(bytes(100_000)) for i in range(40)})
+    artifact = scan(path, limits=Limits(total_bytes=500_000))
+    assert artifact.files < 40
+    assert "limit-reached" in {finding.code for finding in artifact.findings}
+    assert [finding.message for finding in artifact.findings].count("The files after that were not read.") == 1
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_files_of_nested_archives_count_in_all_threads(tmp_path: Path) -> None:
+    inner = nested(zipfile.ZIP_STORED, {f"{i}.txt": b"x" for i in range(30)})
+    path = build.wheel(tmp_path, "x", "1.0", {f"{i}.zip": inner for i in range(8)})
+    artifact = scan(path, limits=Limits(members=100))
+    assert 100 <= artifact.files <= 103  # a thread may have begun with one more
+    assert any("Only the first 100 files" in finding.message for finding in artifact.findings)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_zips_in_archives_are_held_one_at_a_time(tmp_path: Path) -> None:
+    noise = random.Random(1).randbytes(100_000)  # noqa: S311 - not a secret
+    inner = nested(zipfile.ZIP_STORED, {"x.so": build.library(build.fatbin([build.sass()])), "noise": noise})
+    path = build.wheel(tmp_path, "x", "1.0", {f"{i}.zip": inner for i in range(8)})
+    for _ in range(5):
+        artifact = scan(path, limits=Limits(nested_bytes=len(inner) + 10))
+        assert len(artifact.libraries) == 8
+        assert not artifact.findings
+
+
+def test_workers_are_few() -> None:
+    assert 1 <= parallel.workers() <= 4
