@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-CAPABLY = [sys.executable, "-m", "capably", "scan", "--json", "--quiet"]
+CAPABLY = [sys.executable, "-m", "capably", "scan", "--json", "--quiet", "--no-cache"]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import random
 import struct
 import tarfile
 import time
+import tracemalloc
 import zipfile
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from test_scanner import FATBINS, both, codes, entries, expected, put
 from test_scanner_hostile import GOOD, mutate, patched, targets
 
-from capably.errors import ScanError
+from capably.errors import LimitError, ScanError
 from capably.facts import Artifact, ArtifactKind, Fatbin, FatbinGroup
 from capably.scanner import DEFAULT_LIMITS, Limits, scan
 
@@ -616,3 +617,38 @@ def test_mutations_give_a_result_or_an_error(tmp_path: Path, kind: str) -> None:
             else:
                 both(tmp_path, data, limits=limits)
         assert time.monotonic() - started < 5
+
+
+def test_extended_headers_of_a_tar_are_not_hoarded(tmp_path: Path) -> None:
+    """Each may hold a megabyte of keys; three of them mean something."""
+    blob = io.BytesIO()
+    with tarfile.open(fileobj=blob, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for number in range(40):
+            info = tarfile.TarInfo(f"{number}.txt")
+            info.pax_headers = {f"KEY.{number}.{i}": "v" * 60 for i in range(4_000)}
+            archive.addfile(info)
+    path = tmp_path / "keys.tar"
+    path.write_bytes(blob.getvalue())
+    tracemalloc.start()
+    scan(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 << 20, "forty headers of 300 KB are never held together"
+
+
+def test_a_zip_is_bounded_by_the_directory_that_zipfile_reads(tmp_path: Path) -> None:
+    """With a zip64 locator `zipfile` believes the zip64 record, whatever the sizes in the end record."""
+    path = tmp_path / "wide.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(300):
+            archive.writestr(f"{number}.txt", "")
+    data = bytearray(path.read_bytes())
+    end = data.rfind(b"PK\x05\x06")
+    size, start = struct.unpack_from("<II", data, end + 12)
+    wide = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, 300, 300, size, start)
+    locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, end, 1)
+    struct.pack_into("<HHII", data, end + 8, 1, 1, 46, start)
+    path.write_bytes(bytes(data[:end]) + wide + locator + bytes(data[end:]))
+    assert len(zipfile.ZipFile(path).namelist()) == 300
+    with pytest.raises(LimitError):
+        scan(path, limits=Limits(members=100))

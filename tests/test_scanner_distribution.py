@@ -54,14 +54,14 @@ def test_distribution(tmp_path: Path) -> None:
         ("my_pkg/_C.so", ("my_pkg/copy.so",)),
     ]
     assert all(lib.sha256 for lib in artifact.libraries)
-    assert sorted(codes(artifact)) == ["missing-file", "unsafe-name", "unsafe-name", "unsafe-name"]
+    assert sorted(codes(artifact)) == ["missing-library"] + ["unreadable-file"] * 3
     assert artifact.files == 4
     assert seen
 
 
 def test_no_record(tmp_path: Path) -> None:
     artifact = scan_distribution(install(tmp_path, None, extra=()))
-    assert codes(artifact) == ["missing-file", "no-gpu-code"]
+    assert codes(artifact) == ["unreadable-file", "no-gpu-code"]
     assert artifact.platforms == ()
 
 

@@ -743,6 +743,14 @@ FINDINGS: dict[str, Page] = {
             hides=True,
         ),
         Page(
+            "missing-library",
+            "A library that is not there",
+            "a library that the distribution's RECORD lists and that is not there",
+            "The installation is damaged or was changed by hand; what the library held is not known.",
+            "Install the distribution again.",
+            hides=True,
+        ),
+        Page(
             "missing-file",
             "A file that is not there",
             "a file that the distribution's RECORD lists and that is not there",

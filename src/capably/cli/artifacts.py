@@ -111,13 +111,13 @@ def _find(
     fetch_pinned: Callable[[str], Path],
 ) -> Path | Distribution:
     """What *text* names: a path, what is fetched for it, or an installed distribution."""
-    from capably.cli.fetch import is_pinned  # noqa: PLC0415 - only commands that read need it
-
     if not text.strip():
         raise WrongUseError("an empty name is no artifact; the current folder is `.`")
     path = Path(text)
     if _exists(path):
         return path
+    from capably.cli.fetch import is_pinned  # noqa: PLC0415 - subprocess and packaging, 20 ms
+
     if is_pinned(text):
         return fetch_pinned(text)
     if _is_link(path):

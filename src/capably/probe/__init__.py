@@ -26,6 +26,9 @@ _PATIENCE = "CAPABLY_PROBE_TIMEOUT"
 # What may change between two calls and would change the answer.
 _ASKED = (_REPLAY, _PATIENCE, "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "LD_LIBRARY_PATH")
 
+# Causes that may be gone at the next call, so nothing is remembered of a look that ended in one.
+_PASSING = frozenset({"probe-timed-out", "probe-crashed", "probe-failed", "driver-failed"})
+
 _known: dict[tuple[object, ...], tuple[Device, ...]] = {}
 
 
@@ -81,7 +84,10 @@ def devices(*, refresh: bool = False) -> tuple[Device, ...]:
         elif library is not None:
             _known[key] = fleet.ask_in_process(library)
         elif here.os_name.startswith("linux"):
-            _known[key] = fleet.look(here, thorough=False).devices
+            found = fleet.look(here, thorough=False)
+            if found.absence in _PASSING:
+                return found.devices  # a slow or broken driver may answer the next time
+            _known[key] = found.devices
         else:
             _known[key] = ()
     return _known[key]

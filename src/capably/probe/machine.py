@@ -43,7 +43,8 @@ class Machine:
     prefix: str = sys.prefix
     paths: tuple[str, ...] = field(default_factory=lambda: tuple(path for path in sys.path if path))
     home: str = field(default_factory=lambda: os.path.expanduser("~"))  # noqa: PTH111 - never raises
-    executable: str = sys.executable or ""
+    # A frozen application is no interpreter: started as one, it would start itself again and again.
+    executable: str = "" if getattr(sys, "frozen", False) else sys.executable or ""
     os_name: str = sys.platform
     processor: str = field(default_factory=platform.machine)
     libcuda: tuple[str, ...] = (

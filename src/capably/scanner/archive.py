@@ -236,14 +236,19 @@ def _check_directory(path: str, file: Seekable, size: int, budget: Budget) -> No
     if end < 0 or end + 22 > len(tail):
         raise TruncatedError(path, "it begins like a zip but has no end: it is cut off")
     directory = int.from_bytes(tail[end + 12 : end + 16], "little")
-    wide = tail.rfind(b"PK\x06\x06", 0, end)
-    if directory == 0xFFFFFFFF and wide >= 0:
+    wide = -1
+    if end >= 20 and tail[end - 20 : end - 16] == b"PK\x06\x07":
+        # A zip64 end record is believed wherever its locator is, as `zipfile` does, not only where the 32-bit
+        # sizes are full: else the two would read different directories.
+        wide = int.from_bytes(tail[end - 12 : end - 4], "little") - start
+        if wide < 0 or tail[wide : wide + 4] != b"PK\x06\x06" or wide + 56 > end:
+            raise TruncatedError(path, "its zip64 end record is not where its locator says")
         directory = int.from_bytes(tail[wide + 40 : wide + 48], "little")
     if directory > min(limits.directory_bytes, size):
         if directory > size:
             raise TruncatedError(path, "its central directory is larger than the file")
         raise LimitError(path, f"its central directory has more than {limits.directory_bytes} bytes")
-    place = start + (wide if wide >= 0 and directory else end) - directory
+    place = start + (wide if wide >= 0 else end) - directory
     count = 0
     file.seek(max(0, place))
     left = directory

@@ -64,6 +64,9 @@ def scan_installed(dist: importlib.metadata.Distribution, job: Job) -> Artifact:
     return artifact
 
 
+_LIBRARIES = (".so", ".pyd", ".dll", ".cubin", ".fatbin", ".ptx", ".a", ".lib")
+
+
 def _files(
     dist: importlib.metadata.Distribution, name: str, findings: Findings, watch: Watch | None
 ) -> Iterator[tuple[str, str, bool]]:
@@ -75,7 +78,7 @@ def _files(
         # Old formats have lists of their own, which importlib.metadata reads.
         paths = [str(path) for path in dist.files or ()]
         if not paths:
-            findings.add("missing-file", name, "It has no RECORD, so its files are not known.")
+            findings.add("unreadable-file", name, "It has no RECORD, so its files are not known.")
     else:
         try:
             paths = [row[0] for row in csv.reader(record.splitlines()) if row and row[0]]
@@ -92,7 +95,7 @@ def _files(
             or above > _LEVELS_TO_PREFIX
             or "\0" in path
         ):
-            findings.add("unsafe-name", path, "It lies outside the environment and was not read.")
+            findings.add("unreadable-file", path, "It lies outside the environment and was not read.")
             continue
         if watch is not None:
             watch.directory(path.rpartition("/")[0])
@@ -104,7 +107,8 @@ def _files(
         if watch is not None:
             watch.file(path, None, plain=True)
         if not path.endswith(".pyc"):  # compiled files come and go
-            findings.add("missing-file", path, "It is in RECORD but not on disk.")
+            code = "missing-library" if path.endswith(_LIBRARIES) else "missing-file"
+            findings.add(code, path, "It is in RECORD but not on disk.")
 
 
 def _kind(place: str) -> bool | None:

@@ -125,7 +125,7 @@ def scan_tar(label: str, prefix: str, content: Content, tally: Tally, depth: int
     def problem(code: str, name: str, message: str) -> None:
         job.findings.add(code, prefix + name if name else label, message)
 
-    for member in tar.members(source, problem):
+    for member in tar.members(source, problem, tally.job.budget):
         if tally.stop(label) or tally.full(label):
             return
         tally.look()

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RESULTS", "Digest", "Memory", "Watch"]
 
-RESULTS = 1
+RESULTS = 2
 """The version of what the scanner says. Raise it with every change of any result: old ones are then forgotten."""
 
 _RACY_NS = 2_000_000_000
@@ -54,8 +54,8 @@ _MOST_NOTES = 200
 # Sources: files that hold text or bytecode wherever they were looked at.
 # fmt: off
 _SOURCES = frozenset((
-    "py", "pyc", "pyi", "pyx", "pxd", "h", "hh", "hpp", "hxx", "cuh", "cu", "c", "cc", "cpp", "cxx", "inl", "inc",
-    "ipp", "tpp", "md", "rst", "txt", "cmake", "yaml", "yml", "toml", "html", "css", "js",
+    "py", "pyc", "pyi", "pyx", "pxd", "h", "hh", "hpp", "hxx", "cuh", "cu", "c", "cc", "cpp", "cxx", "inl",
+    "ipp", "tpp", "md", "rst", "cmake", "yaml", "yml", "toml", "html", "css", "js",
 ))
 # fmt: on
 _FEW = 2  # sources of a directory that are as well looked at one by one
@@ -348,16 +348,14 @@ def _dump(artifact: Artifact) -> bytes:
     return _text(to_object(artifact))
 
 
-# The finding that an artifact has no GPU code is about the artifact; any other is about a file in it.
-_ABOUT_ALL = "no-gpu-code"
-
-
 def _without_path(artifact: Artifact) -> Artifact:
     return _with_path(artifact, "")
 
 
 def _with_path(artifact: Artifact, path: str) -> Artifact:
-    findings = tuple(replace(f, path=path) if f.code == _ABOUT_ALL else f for f in artifact.findings)
+    """The artifact under another path; findings about it as a whole carry the path under which it was named."""
+    before = artifact.path
+    findings = tuple(replace(f, path=path) if f.path == before else f for f in artifact.findings)
     return replace(artifact, path=path, findings=findings)
 
 

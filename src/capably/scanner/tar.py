@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from capably.scanner.limits import Budget
     from capably.scanner.source import Source
 
 __all__ = ["BLOCK", "Member", "is_tar", "members"]
@@ -22,6 +23,9 @@ _LARGEST_SIZE = 1 << 62
 _OCTAL = re.compile(rb"[ \0]*([0-7]*)[ \0]*")
 _RECORD = re.compile(rb"([0-9]{1,7}) ([^=\n]{1,512})=", re.DOTALL)
 _WITHOUT_DATA = b"123456"  # links, devices, directories, pipes: of no interest, and without data
+_KEYS = (b"path", b"size")
+_SPARSE_KEY = b"GNU.sparse."
+_LONGEST_VALUE = 64 << 10
 _SPARSE = "It is stored as a sparse file, which is not read."
 
 
@@ -50,18 +54,20 @@ def is_tar(head: bytes) -> bool:
     )
 
 
-def members(source: Source, problem: Callable[[str, str, str], None]) -> Iterator[Member]:
+def members(source: Source, problem: Callable[[str, str, str], None], budget: Budget) -> Iterator[Member]:
     """All regular files in order; requests never go back. Links are not followed.
 
     Args:
         source: The archive.
         problem: Told the code, the name of a member (or ``""``) and the message of what is wrong.
+        budget: What may be spent; a row of headers without members takes time too.
     """
     position = 0
     general: dict[bytes, bytes] = {}
     special: dict[bytes, bytes] = {}
     long_name: bytes | None = None
     while True:
+        budget.check_time()
         header = source.read(position, BLOCK)
         if len(header) < BLOCK:
             problem("truncated-file", "", "It ends without the mark at the end of a tar archive.")
@@ -86,7 +92,7 @@ def members(source: Source, problem: Callable[[str, str, str], None]) -> Iterato
                 long_name = data.split(b"\0", 1)[0]
             position += _blocks(size)
             continue
-        known = {**general, **special}
+        known = {**general, **special}  # a few keys at most, see _read_records
         raw = known.get(b"path", long_name) or _name(header)
         special, long_name = {}, None
         name = raw.decode("utf-8", "backslashreplace").removeprefix("./")
@@ -105,7 +111,7 @@ def members(source: Source, problem: Callable[[str, str, str], None]) -> Iterato
                 header = source.read(position, BLOCK)
                 position += BLOCK
                 more = header[504] if len(header) == BLOCK else 0
-        elif any(key.startswith(b"GNU.sparse.") for key in known):
+        elif _SPARSE_KEY in known:
             problem("unreadable-file", name, _SPARSE)
         else:
             yield Member(name, position, size)
@@ -151,6 +157,10 @@ def _read_records(data: bytes, records: dict[bytes, bytes]) -> bool:
         end = position + int(match[1])
         if not match.end() < end <= len(data) or data[end - 1] != 0x0A:
             return False
-        records[match[2]] = data[match.end() : end - 1]
+        # Kept for a whole archive, so no more than what is asked for: a megabyte of keys may stand before each member.
+        if match[2] in _KEYS:
+            records[match[2]] = data[match.end() : min(end - 1, match.end() + _LONGEST_VALUE)]
+        elif match[2].startswith(_SPARSE_KEY):
+            records[_SPARSE_KEY] = b""
         position = end
     return True
