@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
+import datetime as dt
 import fnmatch
-import importlib
+import importlib.util
 import json
 import os
 import random
@@ -43,7 +43,6 @@ from capably.facts import (  # noqa: E402
     Device,
     Driver,
     Fatbin,
-    ImageKind,
     PtxJit,
     ToolkitKind,
     from_object,
@@ -114,12 +113,13 @@ class Sample:
 class Samples:
     """Collects files in a folder, with what the scanner reads in them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, only: Sequence[str] = ()) -> None:
+        self.folder, self.only = folder, only
         self.all: dict[str, Sample] = {}
         self.notes: list[str] = []
 
     def note(self, text: str) -> None:
+        """Remember what went wrong, once."""
         if text not in self.notes:
             self.notes.append(text)
 
@@ -127,7 +127,7 @@ class Samples:
         """Add a file; None where the scanner makes nothing of it, which is noted."""
         from capably.scanner import scan  # noqa: PLC0415 - not needed where the carried ones have been read
 
-        if name in self.all:
+        if not self.wants(name):
             return None
         file = self.folder / f"{len(self.all):04}.bin"
         file.write_bytes(data)
@@ -142,9 +142,17 @@ class Samples:
             return None
         return self.put(Sample(name, file, groups[0].fatbin))
 
-    def put(self, sample: Sample) -> Sample:
+    def put(self, sample: Sample) -> Sample | None:
+        """Take a sample, if it is wanted."""
+        if not self.wants(sample.name):
+            return None
         self.all[sample.name] = sample
         return sample
+
+    def wants(self, name: str) -> bool:
+        """It is new, and one of those that are asked for."""
+        asked = not self.only or any(fnmatch.fnmatchcase(name, pattern) for pattern in self.only)
+        return asked and name not in self.all
 
     def save(self) -> int:
         """Write the list of them; the bytes of all files."""
@@ -319,8 +327,10 @@ def assembled(samples: Samples, compilers: Iterable[Located], until: float) -> N
                 source, result = samples.folder / "source.ptx", samples.folder / "result.cubin"
                 source.write_text(ptx_text(target, version, kernel=kernel))
                 command = [str(one.file), "-arch", str(target), *options, source.name, "-o", result.name]
-                problem = _run(command, samples.folder)
                 name = f"{kind}{target}-cuda{cuda}"
+                if not samples.wants(f"{name}.cubin"):
+                    continue
+                problem = _run(command, samples.folder)
                 if problem is not None:
                     samples.note(f"ptxas of CUDA {cuda} made no {kind}{target}: {problem}")
                     continue
@@ -364,6 +374,8 @@ def compiled(samples: Samples, compilers: Iterable[Located], until: float) -> No
                 samples.note("there was no time for everything that nvcc makes")
                 break
             command = [str(one.file), "-fatbin", *options, source.name, "-o", result.name]
+            if not samples.wants(f"nvcc{cuda}-{name}.fatbin"):
+                continue
             problem = _run(command, samples.folder)
             if problem is None:
                 samples.add(f"nvcc{cuda}-{name}.fatbin", result.read_bytes())
@@ -373,11 +385,11 @@ def compiled(samples: Samples, compilers: Iterable[Located], until: float) -> No
             file.unlink(missing_ok=True)
 
 
-def collect(folder: Path, carry: Path | None, compilers: Sequence[Located], until: float) -> Samples:
+def collect(options: argparse.Namespace, folder: Path, compilers: Sequence[Located], until: float) -> Samples:
     """Everything to load: what is carried along, what the compilers here make, and PTX, which needs neither."""
-    samples = Samples(folder)
-    if carry is not None:
-        carried(carry, samples)
+    samples = Samples(folder, options.only)
+    if options.carry is not None:
+        carried(options.carry, samples)
     # A machine without the libraries that a scan needs has what was packed, and that only.
     assembled(samples, compilers, until)
     compiled(samples, compilers, until)
@@ -486,11 +498,22 @@ def visible_values(fleet: Sequence[Device]) -> list[str | None]:
         values += [f"{uuid},GPU-{free}", f"GPU-{free},{uuid}", f"{uuid}0", f"MIG-{uuid}/0/0", f"MIG-{uuid}/1/0"]
         others = [other for other in whole if other != uuid][:2]
         for other in others:
-            values += [f"{uuid},{other}", f"{short},{other[:12]}", f"{uuid}, {other}", os.path.commonprefix([uuid, other])]
+            values += [
+                f"{uuid},{other}",
+                f"{short},{other[:12]}",
+                f"{uuid}, {other}",
+                _shared(uuid, other),
+            ]
     for uuid in slices[:2]:
         values += [uuid, uuid[:-1], uuid.upper(), f"{uuid},0", f"0,{uuid}", f"{uuid},{uuid}"]
         values += [f"{uuid},{other}" for other in (*slices[:2], *whole[:1]) if other != uuid]
     return list(dict.fromkeys(values))
+
+
+def _shared(one: str, other: str) -> str:
+    """What both begin with: fits two."""
+    same = (index for index, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    return one[: next(same, None)]
 
 
 def ask_visible(fleet: Sequence[Device], seconds: float, jobs: int, until: float) -> tuple[list[Object], int]:
@@ -528,8 +551,12 @@ def _uuid(seen: Object, fleet: Sequence[Device], by_address: dict[str | None, st
 
 def ask_torch(seconds: float) -> Object:
     """What torch says about the devices, where it is installed."""
+    if importlib.util.find_spec("torch") is None:
+        return {"missing": "torch is not installed"}
     script = (
         "import json, torch\n"
+        "if torch.version.cuda is None:\n"
+        "    raise SystemExit(print(json.dumps({'missing': 'torch is built without CUDA'})))\n"
         "devices = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]\n"
         "print(json.dumps({'version': torch.__version__, 'devices': [\n"
         "    {'name': one.name, 'capability': f'{one.major}.{one.minor}', 'uuid': str(getattr(one, 'uuid', '') or '')}\n"
@@ -569,7 +596,7 @@ def _told(command: Sequence[str], seconds: float, **more: str) -> Object:
         )
         answer = json.loads(done.stdout.splitlines()[-1])
     except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as error:
-        return {"missing": type(error).__name__}
+        return {"missing": f"no answer ({type(error).__name__})"}
     return answer if isinstance(answer, dict) else {"missing": "no object"}
 
 
@@ -780,13 +807,14 @@ def make_record(options: argparse.Namespace, folder: Path) -> Object:
     say(f"{', '.join(one.name or '?' for one in system.devices)}; driver {system.driver.release}")
     compilers = () if "toolkits" in options.skip else find_compilers(probe.Machine())
     asked: Callable[[str], bool] = lambda part: part not in options.skip  # noqa: E731 - a word for it
+    samples: Samples | None = None
     rows: list[Object] = []
     visible: list[Object] = []
     notes: list[str] = []
     left = 0
     if asked("images"):
         # Half of the time at most goes into making them.
-        samples = collect(folder, options.carry, compilers, began + options.budget / 2)
+        samples = collect(options, folder, compilers, began + options.budget / 2)
         notes = samples.notes
         say(f"{len(samples.all)} images to load")
     told: Object = {}
@@ -801,12 +829,12 @@ def make_record(options: argparse.Namespace, folder: Path) -> Object:
         told["compilers"] = ask_compilers(system.devices[0], compilers, options.seconds)
     if asked("times"):
         told["times"] = ask_times(options.seconds)
-    if asked("images"):
+    if samples is not None:
         rows, unasked = load_everything(samples, system.devices, options.seconds, options.jobs, until)
         left += unasked
     return {
         "schema": SCHEMA,
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "gpus": [one.name for one in system.devices],
         "capabilities": [str(one.capability) for one in system.devices],
         "driver": to_object(replace(system.driver, jit=PtxJit.ALLOWED)),
@@ -820,6 +848,7 @@ def make_record(options: argparse.Namespace, folder: Path) -> Object:
         "told": told,
         "notes": notes,
         "skipped": sorted(options.skip),
+        "only": options.only,
         "unasked": left,
         "seconds": round(time.monotonic() - began, 1),
         "explained": {},
@@ -827,14 +856,20 @@ def make_record(options: argparse.Namespace, folder: Path) -> Object:
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Numbers, and every entry that does not agree."""
+    """Numbers, every entry that does not agree, and in groups what the rules had left open."""
     lines = []
     for part in dict.fromkeys(row.entry.split("/")[0] for row in rows):
         counts = Counter(row.status for row in rows if row.entry.split("/")[0] == part)
         lines.append(f"{part}: " + ", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
-    for row in rows:
-        if row.status != "agree" and row.explained is None:
-            lines.append(f"  {row.status} {row.entry}: the rules say {row.said}; {row.found}")
+    lines += [f"  {row.status} {row.entry}: the rules say {row.said}; {row.found}" for row in rows if row.bad]
+    lines += [f"  explained {row.entry}: {row.explained}" for row in rows if row.explained is not None]
+    settled = [row for row in rows if row.status == "settled"]
+    images = Counter((row.said, row.found) for row in settled if row.entry.startswith("images/"))
+    lines += [f"  settled {count} images: {said}; {found}" for (said, found), count in sorted(images.items())]
+    for row in settled:
+        if row.entry.startswith("visible/"):
+            same = "as assumed" if row.said == f"{row.found} ({Confidence.ASSUMED})" else f"not {row.said}"
+            lines.append(f"  settled {row.entry}: {row.found}, {same}")
     return "\n".join(lines)
 
 
@@ -851,6 +886,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--carry", type=Path, metavar="DIR", help="load what lies there: a pack, or loose images")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the record; by default in tests/hardware")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="compare a record with today's rules, and stop")
+    parser.add_argument("--only", action="append", default=[], metavar="PATTERN", help="load images of that name only")
     parser.add_argument("--skip", action="append", default=[], choices=PARTS, help="leave a part out")
     parser.add_argument("--budget", type=float, default=540.0, metavar="SECONDS", help="for everything [540]")
     parser.add_argument("--seconds", type=float, default=30.0, metavar="SECONDS", help="for one question [30]")
@@ -866,7 +902,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 record = masked(make_record(options, Path(folder)))
             out = options.out or default_name(record)
             out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(json.dumps(record, indent=None, separators=(",", ":")).replace('{"name"', '\n{"name"') + "\n")
+            out.write_text(
+                json.dumps(record, indent=None, separators=(",", ":")).replace('{"name"', '\n{"name"') + "\n"
+            )
             say(f"record: {out.name}, {out.stat().st_size >> 10} KiB, {record['seconds']} s")
         rows = compare(record)
     except (OSError, ValueError, KeyError, CapablyError) as error:
@@ -886,7 +924,7 @@ def _pack(options: argparse.Namespace) -> int:
         say("hardware check: the folder to pack into is not empty")
         return 2
     compilers = () if "toolkits" in options.skip else find_compilers(probe.Machine())
-    samples = collect(options.pack, options.carry, compilers, time.monotonic() + options.budget)
+    samples = collect(options, options.pack, compilers, time.monotonic() + options.budget)
     for name, sample in list(samples.all.items()):
         if sample.file.parent != options.pack:  # carried from elsewhere
             file = options.pack / f"carried-{sample.file.name}"

@@ -119,8 +119,9 @@ static int take_entry(const unsigned char *head, const unsigned char *payload, i
     *kernel = 1;
     if (kind != 1 && kind != 2) return NO_BINARY;
     if (payload && kind == 2) {
-        int accelerated;
-        read_sections(payload, (*kernel = 0, kernel), &accelerated);
+        int accelerated = 0;
+        *kernel = 0;
+        read_sections(payload, kernel, &accelerated);
         if (number(payload + 16, 2) == 1) return INVALID_IMAGE;
     }
     if (payload && kind == 1) *kernel = strstr((const char *)payload, ".entry k(") != NULL;
