@@ -12,6 +12,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,10 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import hardware_check  # noqa: E402 - tools are no package
 
-TARGETS = ("sm_80", "sm_89", "sm_90", "sm_90a", "sm_100f", "sm_103")
-FEW = ("sm_*", "stub*", "relocatable*", "all*", "lowest*")
-TEXTS = ("compute_75-9.*", "compute_90*", "compute_100f*")
+TARGETS = ("sm_80", "sm_89", "sm_90", "sm_90a", "sm_100", "sm_100f", "sm_103a", "sm_120")
+FEW = ("sm_[89]*", "stub*", "relocatable*", "all*", "lowest*")
+TEXTS = ("compute_75-9.*", "compute_90*", "compute_100f*.ptx")
+B300 = "gpu cc=10.3 uuid=GPU-55555555-aaaa-0000-0000-000000000005 pci=0000:05:00.0 name=NVIDIA_B300 memory=281600 sm=148 speed=9"
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +138,7 @@ def test_a_broken_rule_is_a_disagreement(tmp_path: Path, images: Path) -> None:
 @needs_compiler
 def test_several_gpus_with_an_old_driver(tmp_path: Path, images: Path) -> None:
     host = Host(tmp_path, (RTX3090, RTX4090), release="535.54.03", driver="535.54.03", cuda_version=12020)
-    code, text, record = check(host, images, only=("sm_8*", "compute_75-*", "compute_90-*"))
+    code, text, record = check(host, images, only=("sm_8*", "compute_75-8.[1-3].ptx"))
     assert code == 0, text
     rows = {row.entry: row for row in hardware_check.compare(record)}
     assert rows["images/sm_89.cubin/8.9/default/module"].found == "ran"
@@ -148,6 +150,25 @@ def test_several_gpus_with_an_old_driver(tmp_path: Path, images: Path) -> None:
     assert rows["visible/default/'0'"].status == "settled"
     assert rows["visible/PCI_BUS_ID/'0'"].status == "agree"
     assert rows["visible/default/'0'"].found != rows["visible/PCI_BUS_ID/'0'"].found
+
+
+@needs_compiler
+def test_a_family_with_a_new_driver(tmp_path: Path, images: Path) -> None:
+    host = Host(tmp_path, (B300,), release="620.10", driver="620.10", cuda_version=13050)
+    only = ("sm_1*.cubin", "sm_100*.concat*", "compute_1[02]*.ptx", "compute_90a*.ptx", "all*")
+    code, text, record = check(host, images, "--skip=visible", only=only)
+    assert code == 0, text
+    ran = {row.entry.split("/")[1] for row in hardware_check.compare(record) if row.found == "ran"}
+    named = ("sm_100.cubin", "sm_100f.cubin", "sm_100.concat-zstd", "all-targets.fatbin")
+    assert {*named, "compute_100-8.7.ptx", "compute_100f-8.8.ptx", "compute_103a-8.8.ptx"} <= ran
+    assert not ran & {
+        "sm_103a.concat-zstd",
+        "sm_120.cubin",
+        "compute_100a-8.7.ptx",
+        "compute_120-8.7.ptx",
+        "compute_90a-8.0.ptx",
+    }
+    assert {row.status for row in hardware_check.compare(record)} == {"agree"}
 
 
 @needs_compiler
@@ -217,7 +238,7 @@ def test_what_the_compiler_here_makes(tmp_path: Path) -> None:
     if not located:
         pytest.skip("there is no ptxas here")
     samples = hardware_check.Samples(tmp_path, ("*sm_75*", "*sm_80*", "*sm_90*", "all*"))
-    hardware_check.assembled(samples, located, hardware_check.time.monotonic() + 30)
+    hardware_check.assembled(samples, located, time.monotonic() + 30)
     plain = [sample for name, sample in samples.all.items() if name.startswith("sm_80") and name.endswith(".cubin")]
     assert plain
     assert all(str(sample.fatbin.images[0].target) == "sm_80" for sample in plain)

@@ -122,6 +122,6 @@ def test_each_part_can_disagree() -> None:
     other = {**gpu, "capability": "8.0", "driver": "570.26"}
     found = statuses(record(told={"torch": {"devices": []}, "nvidia-smi": {"devices": [other]}}))
     assert {found[name] for name in ("devices/torch", "devices/nvidia-smi", "driver/nvidia-smi")} == {"disagree"}
-    times = {"capably": [{"count": 1}, {"count": 0}, {"missing": "x"}]}
+    times = {"capably": [{"uuids": ["GPU-1234"]}, {"uuids": []}, {"missing": "x"}]}
     again = [status for entry, status in statuses(record(told={"times": times})).items() if "again" in entry]
     assert again == ["agree", "disagree", "unsettled"]

@@ -625,7 +625,7 @@ def ask_times(seconds: float) -> Object:
     script = (
         "import json, time\nbegan = time.perf_counter()\nimport capably\nimported = time.perf_counter()\n"
         "found = capably.devices()\nended = time.perf_counter()\n"
-        "print(json.dumps({'import': round(imported - began, 4), 'devices': round(ended - imported, 4), 'count': len(found)}))"
+        "print(json.dumps({'import': round(imported - began, 4), 'devices': round(ended - imported, 4), 'uuids': [one.uuid for one in found]}))"
     )
     runs = [_told([sys.executable, "-c", script], seconds, PYTHONPATH=str(ROOT / "src")) for _ in range(3)]
     inits = [ask({"do": "visible"}, seconds, environment()) for _ in range(3)]
@@ -752,10 +752,11 @@ def _devices(record: Object) -> Iterator[Row]:
         release = record["driver"]["release"]
         for one in {one["driver"] for one in smi}:
             yield Row("driver/nvidia-smi", "agree" if one == release else "disagree", str(release), one)
+    said = [str(one["uuid"]) for one in here]
     for index, one in enumerate(told.get("times", {}).get("capably", [])):
-        count = one.get("count")
-        status = "unsettled" if count is None else "agree" if count == len(here) else "disagree"
-        yield Row(f"devices/again-{index}", status, f"{len(here)} devices", f"{count} devices")
+        again = None if "missing" in one else [str(uuid) for uuid in one["uuids"]]
+        status = "unsettled" if again is None else "agree" if again == said else "disagree"
+        yield Row(f"devices/again-{index}", status, listed(said), "no answer" if again is None else listed(again))
 
 
 # -- the record
