@@ -865,6 +865,10 @@ def summary(rows: Sequence[Row]) -> str:
     lines += [f"  {row.status} {row.entry}: the rules say {row.said}; {row.found}" for row in rows if row.bad]
     lines += [f"  explained {row.entry}: {row.explained}" for row in rows if row.explained is not None]
     settled = [row for row in rows if row.status == "settled"]
+    refused = Counter(
+        (row.said, row.found) for row in rows if row.status == "agree" and row.found.startswith("refused")
+    )
+    lines += [f"  agreed on {count} images: {said}; {found}" for (said, found), count in sorted(refused.items())]
     images = Counter((row.said, row.found) for row in settled if row.entry.startswith("images/"))
     lines += [f"  settled {count} images: {said}; {found}" for (said, found), count in sorted(images.items())]
     for row in settled:
