@@ -31,7 +31,7 @@ import hardware_check  # noqa: E402 - tools are no package
 
 TARGETS = ("sm_80", "sm_89", "sm_90", "sm_90a", "sm_100", "sm_100f", "sm_103a", "sm_120")
 FEW = ("sm_[89]*", "stub*", "relocatable*", "all*", "lowest*")
-TEXTS = ("compute_75-9.*", "compute_90*", "compute_100f*.ptx")
+TEXTS = ("compute_75-9.*", "compute_90*.ptx*", "compute_100f*.ptx")
 B300 = "gpu cc=10.3 uuid=GPU-55555555-aaaa-0000-0000-000000000005 pci=0000:05:00.0 name=NVIDIA_B300 memory=281600 sm=148 speed=9"
 
 
@@ -69,7 +69,7 @@ def agreed(tmp_path_factory: pytest.TempPathFactory, images: Path) -> tuple[Host
 
 @needs_compiler
 def test_it_runs_to_its_end_and_agrees(agreed: tuple[Host, int, str, Any]) -> None:
-    _, code, text, record = agreed
+    host, code, text, record = agreed
     assert code == 0, text
     assert record["unasked"] == 0
     assert record["notes"] == []
@@ -93,6 +93,8 @@ def test_it_runs_to_its_end_and_agrees(agreed: tuple[Host, int, str, Any]) -> No
     assert answers("stub-sm_90.cubin", "default") == {"500"}
     assert answers("relocatable-sm_90.fatbin-none", "default") == {"200"}
     assert rows["images/sm_90.concat-zstd/9.0/default/module"].status == "settled"  # of CUDA 13.4, by a driver of 13.0
+    # Replayed, it says the same without a driver.
+    assert hardware_check.main(["--replay", str(host.folder / "record.json")]) == 0
 
 
 def test_every_kind_of_container_was_loaded_in_every_mode(agreed: tuple[Host, int, str, Any]) -> None:
@@ -138,7 +140,7 @@ def test_a_broken_rule_is_a_disagreement(tmp_path: Path, images: Path) -> None:
 @needs_compiler
 def test_several_gpus_with_an_old_driver(tmp_path: Path, images: Path) -> None:
     host = Host(tmp_path, (RTX3090, RTX4090), release="535.54.03", driver="535.54.03", cuda_version=12020)
-    code, text, record = check(host, images, only=("sm_8*", "compute_75-8.[1-3].ptx"))
+    code, text, record = check(host, images, only=("sm_89.*", "sm_80.*", "compute_75-8.[23].ptx"))
     assert code == 0, text
     rows = {row.entry: row for row in hardware_check.compare(record)}
     assert rows["images/sm_89.cubin/8.9/default/module"].found == "ran"
@@ -168,7 +170,8 @@ def test_a_family_with_a_new_driver(tmp_path: Path, images: Path) -> None:
         "compute_120-8.7.ptx",
         "compute_90a-8.0.ptx",
     }
-    assert {row.status for row in hardware_check.compare(record)} == {"agree"}
+    left_open = {row.entry.split("/")[1] for row in hardware_check.compare(record) if row.status == "settled"}
+    assert {name.split("-")[0] for name in left_open} == {"compute_101"}  # renamed to 110
 
 
 @needs_compiler
@@ -182,13 +185,14 @@ def test_slices(tmp_path: Path, images: Path) -> None:
 @needs_compiler
 def test_what_hangs_or_crashes_is_no_agreement(tmp_path: Path, images: Path) -> None:
     parts = ("--skip=visible", "--skip=devices", "--skip=times")
-    for fault, found in (("abort cuLibraryLoadData", "signal 6"), ("hang cuLibraryLoadData", "timeout")):
-        host = Host(tmp_path / found.replace(" ", "-"), (H100, fault))
-        code, _, record = check(host, images, *parts, "--seconds=0.7", only=("sm_90.cubin",))
+    for fault, found, seconds in (("abort", "signal 6", 30), ("hang", "timeout", 0.7)):
+        host = Host(tmp_path / fault, (H100, f"{fault} cuLibraryLoadData"))
+        code, _, record = check(host, images, *parts, f"--seconds={seconds}", only=("sm_90.cubin",))
         assert code == 1
         rows = hardware_check.compare(record)
-        assert {row.status for row in rows if row.entry.endswith("module")} == {"agree"}
         assert {row.found for row in rows if row.entry.endswith("library")} == {f"unsettled: {found}"}
+        if fault == "abort":  # the other way was asked again, in a process of its own
+            assert {row.status for row in rows if row.entry.endswith("module")} == {"agree"}
 
 
 @needs_compiler

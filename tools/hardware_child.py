@@ -16,13 +16,16 @@ import resource
 import signal
 import sys
 import time
-from pathlib import Path
-from typing import Any
+
+# Hundreds of these are started: what costs milliseconds to import is not.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+    Answer: TypeAlias = dict[str, Any]
 
 MISSING = -1  # no result of the driver: the function is not there
 WRITTEN = 42  # by the kernel of every image
-
-Answer = dict[str, Any]
 
 
 def call(library: ctypes.CDLL, name: str, *arguments: Any) -> int:  # noqa: ANN401 - what ctypes takes
@@ -120,7 +123,8 @@ def load(request: Answer) -> None:
         say({"context": code})
         return
     # PTX is text, and ends with a NUL; one behind anything else does no harm.
-    image = ctypes.create_string_buffer(Path(request["file"]).read_bytes())
+    with open(request["file"], "rb") as file:  # noqa: PTH123 - see above
+        image = ctypes.create_string_buffer(file.read())
     for way in request["ways"]:
         say({way: (_by_module if way == "module" else _by_library)(library, image)})
     call(library, "cuDevicePrimaryCtxRelease_v2", device)
