@@ -405,7 +405,7 @@ def environment(**more: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("CUDA_FORCE_", "CUDA_DISABLE_", "CUDA_CACHE_", "CUDA_MODULE_", "PYTHON"))
+        if not name.startswith(("CUDA_FORCE_", "CUDA_DISABLE_", "CUDA_CACHE_", "CUDA_MODULE_"))
     }
     return {**kept, "CUDA_CACHE_DISABLE": "1", **more}  # a cached compilation would answer for the driver
 
@@ -559,7 +559,7 @@ def ask_torch(seconds: float) -> Object:
         "    raise SystemExit(print(json.dumps({'missing': 'torch is built without CUDA'})))\n"
         "devices = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]\n"
         "print(json.dumps({'version': torch.__version__, 'devices': [\n"
-        "    {'name': one.name, 'capability': f'{one.major}.{one.minor}', 'uuid': str(getattr(one, 'uuid', '') or '')}\n"
+        "    {'name': one.name, 'capability': f'{one.major}.{one.minor}'}\n"
         "    for one in devices]}))\n"
     )
     return _told([sys.executable, "-c", script], seconds)
