@@ -109,6 +109,12 @@ def test_reported_cases_are_marked_as_assumed(value: str, expected: str, finding
     assert found.confidence is Confidence.ASSUMED
 
 
+def test_an_empty_beginning_fits_the_only_gpu_perhaps() -> None:
+    found = parse_visible("GPU-", (HOPPER,), "PCI_BUS_ID")
+    assert found.devices == ()
+    assert found.confidence is Confidence.ASSUMED
+
+
 def test_a_trailing_comma_is_no_entry() -> None:
     found = parse_visible("1,", FLEET, "PCI_BUS_ID")
     assert seen(found.devices) == "H"

@@ -142,6 +142,8 @@ def _by_uuid(tokens: Sequence[str], ordered: Sequence[Device]) -> _Chosen:
             findings.append(_finding("visible-entry-invalid", entry=token, kept=len(chosen)))
             if token != token.strip() or _NUMBER.match(token.strip()):
                 confidence = Confidence.ASSUMED  # whether spaces count, or kinds may mix, is not documented
+            if len(matches) == 1:
+                confidence = Confidence.ASSUMED  # nor whether nothing is the beginning of the only one
             folded = token.strip().casefold()
             if any((device.uuid or "").casefold().startswith(folded) for device in ordered if folded) and not matches:
                 confidence = Confidence.ASSUMED  # nor whether case does
