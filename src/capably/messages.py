@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from capably.arch import ComputeCapability, Suffix, Target
+from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.engine import Coverage, judge
 from capably.errors import ParseError
 from capably.facts import Device, Image, ImageKind, PtxJit, ToolkitKind
@@ -299,7 +299,8 @@ class _Facts:
         """Whether *compiler* would do; None where that is not known."""
         if self.target is not None:
             if compiler.targets is not None:
-                return self.target in compiler.targets
+                wanted = (self.target.capability, self.target.suffix)
+                return wanted in {(one.capability, one.suffix) for one in compiler.targets}
             row = next((one for one in tables().toolkits if one.cuda == compiler.cuda), None)
             return row.emits(self.target) if row else None
         return None if compiler.cuda is None or self.floor is None else compiler.cuda >= self.floor
@@ -370,10 +371,14 @@ def _compiler_dropped_target(facts: _Facts) -> _Answer:
     return (_holds if facts.compilers[0].cuda > known[1] else _excluded)(_shown(facts.compilers[0]), said)
 
 
+def _image(target: Target) -> Image:
+    return Image(ImageKind.PTX if target.kind is TargetKind.VIRTUAL else ImageKind.SASS, target)
+
+
 def _target_not_of_this_machine(facts: _Facts) -> _Answer:
     if not facts.devices or facts.target is None:
         return _OPEN
-    image = Image(ImageKind.PTX if facts.target.virtual else ImageKind.SASS, facts.target)
+    image = _image(facts.target)
     said = f"visible: {facts.listed_devices}"
     fails = all(judge(image, device).outcome is Outcome.FAILS for device in facts.devices)
     return (_holds if fails else _excluded)(said)
@@ -443,7 +448,7 @@ def _torch_outcome(facts: _Facts) -> tuple[Outcome | None, str]:
             return Outcome.FAILS, f"{device.capability} is below the lowest target, {lowest}"
         listed = [Target.parse("sm_" + facts.params["highest"].replace(".", ""))]
     outcomes = [
-        judge(Image(ImageKind.PTX if one.virtual else ImageKind.SASS, one), device, _driver(facts)).outcome
+        judge(_image(one), device, _driver(facts)).outcome
         for one in listed
     ]
     said = f"torch lists {' '.join(map(str, listed))}; the GPU is of {device.capability}"
