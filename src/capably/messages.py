@@ -145,7 +145,7 @@ def _match(message: Message, data: bytes, place: int) -> Found | None:
     excerpt = None
     for pattern in message.patterns:
         for match in pattern.finditer(text):
-            if match.start() - 2 <= here <= match.end() + 200:
+            if match.start() - 80 <= here <= match.end() + 200:
                 params |= {name: value for name, value in match.groupdict().items() if value is not None}
                 if excerpt is None:
                     excerpt = text[max(match.start() - 40, 0) : match.end() + 80][:_EXCERPT]
@@ -447,10 +447,7 @@ def _torch_outcome(facts: _Facts) -> tuple[Outcome | None, str]:
         if device.capability < lowest:
             return Outcome.FAILS, f"{device.capability} is below the lowest target, {lowest}"
         listed = [Target.parse("sm_" + facts.params["highest"].replace(".", ""))]
-    outcomes = [
-        judge(_image(one), device, _driver(facts)).outcome
-        for one in listed
-    ]
+    outcomes = [judge(_image(one), device, _driver(facts)).outcome for one in listed]
     said = f"torch lists {' '.join(map(str, listed))}; the GPU is of {device.capability}"
     if Outcome.RUNS in outcomes or Outcome.COMPILES in outcomes:
         return Outcome.RUNS, said

@@ -246,7 +246,9 @@ def _explanation(one: Explanation, style: Style, machine: str) -> Iterator[str]:
         yield from style.wrap(f"Not a matter of GPU architectures: it is about {_ABOUT[message.subject]}.")
     yield from style.wrap(message.means)
     if one.note:
-        yield from style.wrap(f"{one.note}. Record it there (`capably doctor --save FILE`) and add --system FILE.", "note: ")
+        yield from style.wrap(
+            f"{one.note}. Record it there (`capably doctor --save FILE`) and add --system FILE.", "note: "
+        )
     yield ""
     answer = tables().causes.get(one.answer or "")
     if answer is not None:
