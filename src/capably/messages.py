@@ -16,7 +16,7 @@ from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.engine import Coverage, judge
 from capably.errors import ParseError
 from capably.facts import Device, Image, ImageKind, PtxJit, ToolkitKind
-from capably.knowledge import tables
+from capably.knowledge import Cause, Message, tables
 from capably.reasons import Outcome
 from capably.version import CudaVersion
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from capably.facts import Artifact, Driver, System, Toolkit
-    from capably.knowledge import Cause, Message
 
 __all__ = ["Explanation", "Found", "Judged", "State", "explain", "recognise"]
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from capably.facts import System
+    from capably.knowledge import Cause
+    from capably.reasons import Page
 
 __all__ = ["explain"]
 
@@ -78,7 +80,7 @@ def _page(code: str, *, json_wanted: bool, color: str) -> int:
     from capably.report.explain import page_document, page_text  # noqa: PLC0415 - as above
     from capably.report.machine import dumps  # noqa: PLC0415 - as above
 
-    pages = {**tables().causes, **FINDINGS, **REASONS}
+    pages: dict[str, Page | Cause] = {**tables().causes, **FINDINGS, **REASONS}
     wanted = code.strip().lower().replace("_", "-")
     page = pages.get(wanted)
     if page is None:

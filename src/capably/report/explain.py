@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from capably.knowledge import tables
 from capably.messages import State
-from capably.reasons import FINDINGS, REASONS
+from capably.reasons import FINDINGS, REASONS, Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from capably.knowledge import Cause
     from capably.messages import Explanation
-    from capably.reasons import Page
     from capably.report.layout import Style
 
 __all__ = ["codes_document", "codes_text", "example", "log_document", "log_text", "page_document", "page_text"]
@@ -121,9 +120,6 @@ def _way_out(page: Page) -> str:
 
 def page_document(page: Page | Cause) -> dict[str, Any]:
     """The page of a reason, a finding or a cause."""
-    from capably.reasons import Page  # noqa: PLC0415 - for type checkers it is there already
-
-    registered = isinstance(page, Page)
     return {
         "schema": _SCHEMA,
         "page": {
@@ -133,7 +129,7 @@ def page_document(page: Page | Cause) -> dict[str, Any]:
             "cause": page.cause,
             "example": example(page) if isinstance(page, Page) else None,
             "way_out": _way_out(page) if isinstance(page, Page) else page.way_out,
-            "next": None if registered else getattr(page, "next", None),
+            "next": None if isinstance(page, Page) else page.next,
             "sources": _sources(page.sources),
         },
         "codes": [],
