@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from capably.arch import ComputeCapability, Target
+from capably.errors import TableError
 from capably.facts import (
     Artifact,
     ArtifactKind,
@@ -27,7 +28,7 @@ from capably.facts import (
     Toolkit,
     ToolkitKind,
 )
-from capably.knowledge import tables
+from capably.knowledge import _message, _Row, tables
 from capably.messages import _TESTS, MOST_BYTES, Explanation, State, explain, recognise
 from capably.probe import load
 from capably.version import CudaVersion, DriverRelease
@@ -399,3 +400,59 @@ def test_every_test_belongs_to_a_cause_and_every_cause_to_a_message() -> None:
     for cause in known.causes.values():
         assert cause.next
         assert cause.way_out
+
+
+ROW = {
+    "code": "x",
+    "title": "x",
+    "rank": 1,
+    "subject": "program",
+    "device": False,
+    "complete": False,
+    "needles": ["x"],
+    "patterns": ["x"],
+    "means": "x",
+    "causes": ["c"],
+    "sources": ["s"],
+    "grade": "inferred",
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("subject", "weather", "unknown subject"),
+        ("needles", [], "needles"),
+        ("needles", ["X"], "needles"),
+        ("causes", ["d"], "causes"),
+        ("causes", [], "causes"),
+        ("patterns", ["x.*y"], "without a bound"),
+        ("patterns", ["(a|b)+"], "without a bound"),
+        ("patterns", ["[ab]*"], "without a bound"),
+        ("patterns", ["a{2,}"], "without a bound"),
+        ("patterns", [r"\w+"], "without a bound"),
+        ("patterns", ["("], "patterns"),
+        ("rank", None, "rank"),
+    ],
+)
+def test_a_row_that_breaks_a_rule_is_refused(field: str, value: object, rule: str) -> None:
+    assert _message(_Row("messages", ROW, frozenset({"s"})), frozenset({"c"})).code == "x"
+    with pytest.raises(TableError, match=rule):
+        _message(_Row("messages", {**ROW, field: value}, frozenset({"s"})), frozenset({"c"}))
+
+
+def test_what_the_facts_leave_open_or_exclude() -> None:
+    assert states(only("invalid value for --gpu-architecture (-arch)"))["compiler-dropped-target"] is State.OPEN
+    cold = System(toolkits=(Toolkit(ToolkitKind.NVCC, "/x/nvcc"),), devices=GOOD.devices)
+    assert states(only("Unsupported gpu architecture 'compute_70'", cold))["compiler-dropped-target"] is State.OPEN
+    assert states(only(SM75, cold))["compiler-too-old"] is State.OPEN
+    floor = "CUDA 12.4 or higher is required for compute capability 8.9"
+    assert only(floor, nvcc("12.1")).answer == "compiler-too-old"
+    odd = "Found GPU0 X which is of cuda capability 99.9"
+    assert only(odd).answer is None
+    hopper = load(DATA / "systems/h100x2-r535.json")
+    assert states(only(SM75, hopper))["compiler-too-old"] is State.EXCLUDED
+    high = System(devices=GOOD.devices, environment=(("FLASHINFER_CUDA_ARCH_LIST", "7.0 12.0f"),))
+    assert states(only(SM75, high))["list-below-floor"] is State.EXCLUDED
+    ordinal = only("invalid device ordinal", GOOD)
+    assert ordinal.causes[0].evidence[0] == "1 visible; CUDA_VISIBLE_DEVICES is not set"

@@ -33,7 +33,7 @@ __all__ = ["explain"]
     help="The recorded machine that the log comes from, instead of this one.",
 )
 @output_options("explain")
-def explain(
+def explain(  # noqa: PLR0917 - click passes options by name
     code: str | None, log: str | None, record: str | None, format_: str, as_json: bool, color: str, quiet: bool
 ) -> int:
     """The page of a code; or what an error message means, and which of its causes holds here.
