@@ -147,7 +147,10 @@ def _match(message: Message, data: bytes, place: int) -> Found | None:
             if match.start() - 80 <= here <= match.end() + 200:
                 params |= {name: value for name, value in match.groupdict().items() if value is not None}
                 if excerpt is None:
-                    excerpt = text[max(match.start() - 40, 0) : match.end() + 80][:_EXCERPT]
+                    lead = text[max(match.start() - 40, 0) : match.start()]
+                    if match.start() > 40:
+                        lead = lead.partition(" ")[2]  # from a whole word on
+                    excerpt = (lead + text[match.start() : match.end() + 80])[:_EXCERPT]
     if excerpt is None:
         return None
     listed = re.search(r"supports CUDA capabilities((?: (?:sm|compute)_[0-9]{2,3}[af]?){1,40})", text)
