@@ -13,6 +13,7 @@ import click
 
 from capably.knowledge import tables
 from capably.reasons import FINDINGS, REASONS, Page
+from capably.report.explain import example
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,6 +37,22 @@ def reasons() -> str:
         "## Findings",
         "",
         *_pages(FINDINGS.values()),
+        "## Causes",
+        "",
+        "What may be behind an error message; `capably explain` tests them on a machine.",
+        "",
+        *_causes(),
+        "## Messages",
+        "",
+        "What `capably explain` recognises in a log, with the causes that it tells apart.",
+        "",
+        "| message | about | causes |",
+        "|---|---|---|",
+        *(
+            f"| {message.title} | {message.subject} | {', '.join(f'`{code}`' for code in message.causes)} |"
+            for message in tables().messages
+        ),
+        "",
         "## Sources",
         "",
     ]
@@ -51,10 +68,24 @@ def _pages(pages: Iterable[Page]) -> Iterator[str]:
         yield f"**{page.title}.** {page.cause}"
         yield ""
         yield f"- says: {page.message}"
+        if example(page) != page.message:
+            yield f"- example: {example(page)}"
         if page.way_out:
             yield f"- way out: {page.way_out}"
         if page.sources:
             yield f"- sources: {', '.join(f'`{key}`' for key in page.sources)}"
+        yield ""
+
+
+def _causes() -> Iterator[str]:
+    for cause in tables().causes.values():
+        yield f"### {cause.code}"
+        yield ""
+        yield f"**{cause.title}.** {cause.cause}"
+        yield ""
+        yield f"- way out: {cause.way_out}"
+        yield f"- to find out: `{cause.next}`"
+        yield f"- sources: {', '.join(f'`{key}`' for key in cause.sources)}"
         yield ""
 
 

@@ -29,10 +29,12 @@ __all__ = [
     "Alternatives",
     "Architecture",
     "Branch",
+    "Cause",
     "CodeVersion",
     "DriverRange",
     "Family",
     "Feature",
+    "Message",
     "Product",
     "Runtime",
     "Source",
@@ -219,6 +221,53 @@ class Alternatives:
     grade: Grade
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that programs print.
+
+    Attributes:
+        code: Permanent, kebab-case.
+        rank: In one log, messages of a lower rank explain those of a higher one.
+        subject: What it is about: ``architecture``, or what else.
+        device: It proves that a GPU and a driver worked where it was printed.
+        complete: The causes are all that there are, so the last one that is left is the one.
+        needles: Lower-case texts, one of which is in or near every match.
+        patterns: Without unbounded repetition of anything that could match much.
+        causes: Codes of causes, the most particular first.
+    """
+
+    code: str
+    title: str
+    rank: int
+    subject: str
+    device: bool
+    complete: bool
+    needles: tuple[str, ...]
+    patterns: tuple[re.Pattern[str], ...]
+    means: str
+    causes: tuple[str, ...]
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What may be behind a message.
+
+    Attributes:
+        way_out: What to do where it holds.
+        next: A command that tells, where the facts do not.
+    """
+
+    code: str
+    title: str
+    cause: str
+    way_out: str
+    next: str
+    sources: tuple[str, ...]
+    grade: Grade
+
+
 class _Row:
     """One row of a table, read strictly: a missing, unknown or ill-typed field is an error."""
 
@@ -278,6 +327,12 @@ class _Row:
         except (ValueError, re.error) as error:
             raise self.fail(f"`{name}`: {error}") from error
 
+    def parsed_each(self, name: str, parse: Callable[[str], _T]) -> list[_T]:
+        try:
+            return [parse(text) for text in self.strings(name)]
+        except (ValueError, re.error) as error:
+            raise self.fail(f"`{name}`: {error}") from error
+
     def optional(self, name: str, parse: Callable[[str], _T]) -> _T | None:
         if self.left.get(name) is None:
             self.left.pop(name, None)
@@ -323,6 +378,8 @@ class Tables:
     runtimes: tuple[Runtime, ...]
     products: tuple[Product, ...]
     alternatives: tuple[Alternatives, ...]
+    messages: tuple[Message, ...]
+    causes: dict[str, Cause]
     horizon: ComputeCapability
 
     def family(self, capability: ComputeCapability) -> Family | None:
@@ -531,6 +588,21 @@ def tables() -> Tables:
             for r in _rows("driver_devices", keys)
         )
     }
+    causes = {
+        c.code: c
+        for c in (
+            Cause(
+                r.string("code"),
+                r.string("title"),
+                r.string("cause"),
+                r.string("way_out"),
+                r.string("next"),
+                r.sources(),
+                r.grade(),
+            )
+            for r in _rows("causes", keys)
+        )
+    }
     return Tables(
         sources=sources,
         architectures=architectures,
@@ -608,8 +680,45 @@ def tables() -> Tables:
             )
             for r in _rows("alternatives", keys)
         ),
+        messages=tuple(_message(r, frozenset(causes)) for r in _rows("messages", keys)),
+        causes=causes,
         horizon=max(family.members[-1] for family in families),
     )
+
+
+_SUBJECTS = ("architecture", "build", "driver", "installation", "program", "visibility")
+# What could take more than linear time: repetition without a bound of a group or of any character.
+_UNBOUNDED = re.compile(r"[.)\]][*+]|\{[0-9]+,\}|\\[A-Za-z][*+]")
+
+
+def _bounded(text: str) -> re.Pattern[str]:
+    if _UNBOUNDED.search(text):
+        raise ValueError("repetition without a bound")
+    return re.compile(text)
+
+
+def _message(row: _Row, causes: frozenset[str]) -> Message:
+    message = Message(
+        row.string("code"),
+        row.string("title"),
+        row.whole("rank"),
+        row.string("subject"),
+        row.boolean("device"),
+        row.boolean("complete"),
+        row.strings("needles"),
+        tuple(row.parsed_each("patterns", _bounded)),
+        row.string("means"),
+        row.strings("causes"),
+        row.sources(),
+        row.grade(),
+    )
+    if message.subject not in _SUBJECTS:
+        raise row.fail(f"unknown subject `{message.subject}`")
+    if not message.needles or any(needle != needle.lower() for needle in message.needles):
+        raise row.fail("`needles` are lower-case texts, at least one")
+    if not message.causes or set(message.causes) - causes:
+        raise row.fail("`causes` are codes of the table of causes, at least one")
+    return message
 
 
 def _choices(row: _Row) -> Iterator[tuple[str, str]]:

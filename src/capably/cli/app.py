@@ -21,6 +21,7 @@ __all__ = ["cli", "run"]
 # Name -> module, attribute and the first line of its help, so that --help imports no command.
 _COMMANDS = {
     "check": ("capably.cli.check", "check", "Which artifacts run on which GPUs, and why not."),
+    "explain": ("capably.cli.explain", "explain", "What a code or an error message means."),
     "scan": ("capably.cli.scan", "scan", "What GPU code files hold."),
     "gpus": ("capably.cli.gpus", "gpus", "The GPUs that are known by name."),
     "cache": ("capably.cli.cache", "cache", "The results of scans that are kept."),
@@ -116,6 +117,7 @@ def run(arguments: Sequence[str]) -> int:
 
 _WHERE_NAMES_ARE = {
     "GPU": "`capably gpus` lists all names; a compute capability such as `12.0` or `sm_120` is taken too",
+    "code": "`capably explain` lists all codes",
     "command": "`capably --help` lists all commands",
 }
 

@@ -1,0 +1,687 @@
+"""What error messages mean: recognised in a log, and their possible causes tested against facts.
+
+Nothing is looked at here. The log, the record of the machine and scanned artifacts are given; every cause in
+question is found to hold, to be excluded, or to be open, and for an open one there is a command that tells.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from capably.arch import ComputeCapability, Suffix, Target, TargetKind
+from capably.engine import Coverage, judge
+from capably.errors import ParseError
+from capably.facts import Device, Image, ImageKind, PtxJit, ToolkitKind
+from capably.knowledge import Cause, Message, tables
+from capably.reasons import Outcome
+from capably.version import CudaVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from capably.facts import Artifact, Driver, System, Toolkit
+
+__all__ = ["Explanation", "Found", "Judged", "State", "explain", "recognise"]
+
+MOST_BYTES = 4 << 20
+"""How much of a log is read: its end, where the errors are."""
+_BEFORE, _AFTER = 240, 900
+_MOST_PLACES = 24
+_EXCERPT = 200
+
+
+class State(enum.StrEnum):
+    """What the facts say about a cause."""
+
+    HOLDS = "holds"
+    EXCLUDED = "excluded"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A message in a log.
+
+    Attributes:
+        excerpt: The text that matched, and a little around it; as it was in the log, so not fit to print.
+        params: Sorted pairs of what the message says: ``target``, ``capability``, ``listed`` and so on.
+        times: How often it was seen; large logs are not counted to the end.
+    """
+
+    message: Message
+    excerpt: str
+    params: tuple[tuple[str, str], ...] = ()
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A cause, and what the facts say about it."""
+
+    cause: Cause
+    state: State
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a message means here.
+
+    Attributes:
+        causes: All that come into question, in the order of the table.
+        answer: Code of the cause that holds; None where that cannot be told.
+        eliminated: The answer is what was left when every other cause was excluded.
+        note: About the facts; empty where there is nothing to say.
+    """
+
+    found: Found
+    causes: tuple[Judged, ...]
+    answer: str | None
+    eliminated: bool = False
+    note: str = ""
+
+    @property
+    def architecture(self) -> bool:
+        """Whether the message is about what GPU code runs on which GPU at all."""
+        return self.found.message.subject == "architecture"
+
+
+def recognise(log: str | bytes) -> tuple[Found, ...]:
+    """The messages in *log* that are known, those that explain the others first.
+
+    Time is bounded: the last 4 MiB are searched for fixed texts, and patterns are tried near the first and
+    last places of each only.
+
+    >>> [found.message.code for found in recognise("RuntimeError: no kernel image is available")]
+    ['no-kernel-image']
+    """
+    # The end is cut first, so that no more is encoded than is read.
+    data = log[-MOST_BYTES:].encode("utf-8", "replace") if isinstance(log, str) else log
+    data = re.sub(rb"\x1b\[[0-9;?]{0,32}[@-~]", b"", data[-MOST_BYTES:])
+    lower = data.lower()  # of bytes: ASCII only, and of the same length
+    found = []
+    for message in tables().messages:
+        hits = [hit for place in _places(lower, message.needles) if (hit := _match(message, data, place))]
+        if hits:
+            params: dict[str, str] = {}
+            for hit in hits:  # the last one speaks, the others fill in what it does not say
+                params.update(hit.params)
+            found.append(Found(message, hits[-1].excerpt, tuple(sorted(params.items())), len(hits)))
+    return tuple(sorted(found, key=lambda one: one.message.rank))
+
+
+def _places(lower: bytes, needles: Iterable[str]) -> list[int]:
+    """Where the needles are, at most so many of each from the front and from the back."""
+    places: set[int] = set()
+    for needle in needles:
+        sought = needle.encode()
+        start = 0
+        for _ in range(_MOST_PLACES):
+            at = lower.find(sought, start)
+            if at < 0:
+                break
+            places.add(at)
+            start = at + len(sought)
+        end = len(lower)
+        for _ in range(_MOST_PLACES):
+            at = lower.rfind(sought, start, end)
+            if at < 0:
+                break
+            places.add(at)
+            end = at
+    return sorted(places)
+
+
+def _match(message: Message, data: bytes, place: int) -> Found | None:
+    start = max(place - _BEFORE, 0)
+    text = " ".join(data[start : place + _AFTER].decode("utf-8", "replace").split())
+    here = len(" ".join(data[start:place].decode("utf-8", "replace").split()))
+    params: dict[str, str] = {}
+    excerpt = None
+    for pattern in message.patterns:
+        for match in pattern.finditer(text):
+            if match.start() - 80 <= here <= match.end() + 200:
+                params |= {name: value for name, value in match.groupdict().items() if value is not None}
+                if excerpt is None:
+                    lead = text[max(match.start() - 40, 0) : match.start()]
+                    if match.start() > 40:
+                        lead = lead.partition(" ")[2]  # from a whole word on
+                    excerpt = (lead + text[match.start() : match.end() + 80])[:_EXCERPT]
+    if excerpt is None:
+        return None
+    listed = re.search(r"supports CUDA capabilities((?: (?:sm|compute)_[0-9]{2,3}[af]?){1,40})", text)
+    if listed:
+        params["listed"] = listed[1].strip()
+    return Found(message, excerpt, tuple(sorted(params.items())))
+
+
+def explain(
+    log: str | bytes, system: System | None = None, artifacts: Sequence[Artifact] = ()
+) -> tuple[Explanation, ...]:
+    """What the messages in *log* mean, and which of their causes hold.
+
+    Args:
+        log: Text of a terminal or a file; only its end is read.
+        system: The machine that printed it; None where that is not known.
+        artifacts: Scans of what was running.
+
+    Returns:
+        One for each message that is known, those that explain the others first; empty where there is none.
+    """
+    all_found = recognise(log)
+    codes = frozenset(one.message.code for one in all_found)
+    return tuple(_explain(one, codes, all_found, system, artifacts) for one in all_found)
+
+
+def _explain(
+    found: Found,
+    codes: frozenset[str],
+    all_found: tuple[Found, ...],
+    system: System | None,
+    artifacts: Sequence[Artifact],
+) -> Explanation:
+    note = ""
+    if system is not None and found.message.device and not system.devices:
+        note = "the message comes from a machine whose GPU worked, and this one shows none: its facts are left out"
+        system = None
+    facts = _Facts(found, codes, all_found, system, tuple(artifacts))
+    causes = tuple(_judged(code, facts) for code in found.message.causes)
+    answer = None
+    for one in causes:
+        if one.state is State.HOLDS:
+            answer = one.cause.code
+        if one.state is not State.EXCLUDED:
+            break
+    left = [one for one in causes if one.state is not State.EXCLUDED]
+    eliminated = answer is None and found.message.complete and len(left) == 1
+    return Explanation(found, causes, left[0].cause.code if eliminated else answer, eliminated, note)
+
+
+def _judged(code: str, facts: _Facts) -> Judged:
+    cause = tables().causes[code]
+    state, evidence = _TESTS[code](facts) if code in _TESTS else (State.OPEN, ())
+    if state is State.OPEN and len(facts.found.message.causes) == 1:
+        state = State.HOLDS
+        evidence = (*evidence, "the message has no other cause")
+    return Judged(cause, state, tuple(evidence))
+
+
+_Answer = tuple[State, tuple[str, ...]]
+_OPEN: _Answer = (State.OPEN, ())
+
+
+def _holds(*evidence: str) -> _Answer:
+    return State.HOLDS, evidence
+
+
+def _excluded(*evidence: str) -> _Answer:
+    return State.EXCLUDED, evidence
+
+
+class _Facts:
+    """What is known beside the message itself."""
+
+    def __init__(
+        self,
+        found: Found,
+        codes: frozenset[str],
+        all_found: tuple[Found, ...],
+        system: System | None,
+        artifacts: tuple[Artifact, ...],
+    ) -> None:
+        self.found = found
+        self.code = found.message.code
+        self.codes = codes
+        self.system = system
+        self.artifacts = artifacts
+        self.params = dict(found.params)
+        self.others = {name: value for one in all_found for name, value in one.params}
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        return self.system.devices if self.system else ()
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        return dict(self.system.environment) if self.system else {}
+
+    @cached_property
+    def distributions(self) -> dict[str, str]:
+        return dict(self.system.distributions) if self.system else {}
+
+    @property
+    def listed_devices(self) -> str:
+        names = dict.fromkeys(f"{device.name or 'GPU'} ({device.capability})" for device in self.devices)
+        return ", ".join(names)
+
+    def absence(self, *codes: str) -> _Answer:
+        """Whether no device is visible for one of these reasons."""
+        if self.system is None:
+            return _OPEN
+        if self.devices:
+            return _excluded(f"visible: {self.listed_devices}")
+        if self.system.absence is None:
+            return _OPEN
+        message = next((one.message for one in self.system.findings if one.code == self.system.absence), "")
+        said = f"{self.system.absence}: {message}" if message else self.system.absence
+        return _holds(said) if self.system.absence in codes else _excluded(said)
+
+    # -- compilers
+
+    @cached_property
+    def target(self) -> Target | None:
+        text = self.params.get("target", "")
+        try:
+            return Target.parse(text.replace("lto_", "compute_")) if "_" in text else None
+        except ParseError:
+            return None
+
+    @cached_property
+    def floor(self) -> CudaVersion | None:
+        """The oldest toolkit that would do, where the message or the program says so."""
+        if self.code in ("flashinfer-sm75", "flashinfer-toolkit-floor"):
+            return _cuda(self.others.get("cuda", "12.9"))
+        if "cuda" in self.params:
+            return _cuda(self.params["cuda"])
+        known = tables().emitting_toolkits(self.target) if self.target else None
+        return known[0] if known else None
+
+    @cached_property
+    def compilers(self) -> tuple[Toolkit, ...]:
+        """Those of the kind that spoke, the one that is used first."""
+        kind = {"ptxas-target": ToolkitKind.PTXAS, "nvrtc-target": ToolkitKind.NVRTC}.get(self.code, ToolkitKind.NVCC)
+        found = [one for one in (self.system.toolkits if self.system else ()) if one.kind is kind]
+        return tuple(sorted(found, key=lambda one: (not one.used_by, "triton" not in one.used_by)))
+
+    def emits(self, compiler: Toolkit) -> bool | None:
+        """Whether *compiler* would do; None where that is not known."""
+        if self.target is not None:
+            if compiler.targets is not None:
+                wanted = (self.target.capability, self.target.suffix)
+                return wanted in {(one.capability, one.suffix) for one in compiler.targets}
+            row = next((one for one in tables().toolkits if one.cuda == compiler.cuda), None)
+            return row.emits(self.target) if row else None
+        return None if compiler.cuda is None or self.floor is None else compiler.cuda >= self.floor
+
+
+def _cuda(text: str) -> CudaVersion | None:
+    try:
+        return CudaVersion.parse(text)
+    except ParseError:
+        return None
+
+
+def _shown(compiler: Toolkit) -> str:
+    used = f", used by {', '.join(compiler.used_by)}" if compiler.used_by else ""
+    return f"{compiler.path}: CUDA {compiler.cuda}{used}"
+
+
+def _spared(facts: _Facts) -> str:
+    """Why FlashInfer's floor of the toolkit is not in play; empty where it may be."""
+    if facts.code == "flashinfer-sm75" and facts.devices and all(one.capability.major != 12 for one in facts.devices):
+        return f"no GPU of 12.x: {facts.listed_devices}"
+    return ""
+
+
+def _wrong_compiler_first(facts: _Facts) -> _Answer:
+    if spared := _spared(facts):
+        return _excluded(spared)
+    if not facts.compilers:
+        return _OPEN
+    first, *others = facts.compilers
+    good = facts.emits(first)
+    if good is None:
+        return _OPEN
+    if good:
+        return _excluded(_shown(first))
+    better = [one for one in others if facts.emits(one)]
+    return _holds(_shown(first), *map(_shown, better)) if better else _excluded(f"the only one: {_shown(first)}")
+
+
+def _compiler_too_old(facts: _Facts) -> _Answer:
+    if spared := _spared(facts):
+        return _excluded(spared)
+    if facts.compilers and facts.compilers[0].cuda is not None:
+        first = facts.compilers[0]
+        good = facts.emits(first)
+        if good is None or facts.floor is None:
+            return _OPEN
+        if good or first.cuda is None or first.cuda >= facts.floor:
+            return _excluded(_shown(first))
+        return _holds(_shown(first), f"needed: CUDA {facts.floor} or newer")
+    known = tables().emitting_toolkits(facts.target) if facts.target else None
+    if known and known[1] == tables().toolkits[-1].cuda:
+        return _holds(f"every toolkit from CUDA {known[0]} on knows {facts.target}")
+    if "flashinfer-toolkit-floor" in facts.codes:
+        return _holds(f"FlashInfer says that it needs CUDA {facts.floor}")
+    return _OPEN
+
+
+def _compiler_dropped_target(facts: _Facts) -> _Answer:
+    known = tables().emitting_toolkits(facts.target) if facts.target else None
+    if known is None:
+        return _OPEN
+    said = f"{facts.target} is known from CUDA {known[0]} to {known[1]}"
+    if known[1] == tables().toolkits[-1].cuda:
+        return _excluded(said)
+    if not facts.compilers or facts.compilers[0].cuda is None:
+        return _OPEN
+    return (_holds if facts.compilers[0].cuda > known[1] else _excluded)(_shown(facts.compilers[0]), said)
+
+
+def _image(target: Target) -> Image:
+    return Image(ImageKind.PTX if target.kind is TargetKind.VIRTUAL else ImageKind.SASS, target)
+
+
+def _target_not_of_this_machine(facts: _Facts) -> _Answer:
+    if not facts.devices or facts.target is None:
+        return _OPEN
+    image = _image(facts.target)
+    said = f"visible: {facts.listed_devices}"
+    fails = all(judge(image, device).outcome is Outcome.FAILS for device in facts.devices)
+    return (_holds if fails else _excluded)(said)
+
+
+# -- devices and lists
+
+
+_OLD = ("Kepler", "Maxwell", "Pascal", "Volta")
+
+
+def _list_below_floor(facts: _Facts) -> _Answer:
+    if facts.system is None:
+        return _OPEN
+    name = "TORCH_CUDA_ARCH_LIST" if facts.code == "flashinfer-sm75-list" else "FLASHINFER_CUDA_ARCH_LIST"
+    value = facts.environment.get(name, "")
+    if not value:
+        return _excluded(f"{name} is not set")
+    entries = re.split(r"[\s;,]+", value.strip())
+    low = [entry for entry in entries if entry.startswith(_OLD) or _number(entry) < (7, 5)]
+    # The older check refuses a list for any of its entries, the newer one only if none is high enough.
+    blamed = low if facts.code == "flashinfer-sm75-list" or len(low) == len(entries) else []
+    return _holds(f"{name}={value}: {' '.join(low)}") if blamed else _excluded(f"{name}={value}")
+
+
+def _number(entry: str) -> tuple[int, int]:
+    match = re.match(r"([0-9]{1,2})\.([0-9])", entry)
+    return (int(match[1]), int(match[2])) if match else (99, 0)
+
+
+def _gpu_below_floor(facts: _Facts) -> _Answer:
+    if not facts.devices:
+        return _OPEN
+    low = all(device.capability < ComputeCapability(7, 5) for device in facts.devices)
+    return (_holds if low else _excluded)(f"visible: {facts.listed_devices}")
+
+
+def _torch_without_cuda(facts: _Facts) -> _Answer:
+    if "torch-cpu-only" in facts.codes:
+        return _holds("the log says: Torch not compiled with CUDA enabled")
+    version = facts.distributions.get("torch")
+    if version is None:
+        return _OPEN
+    if "+cpu" in version:
+        return _holds(f"torch {version}")
+    runtime = [name for name in facts.distributions if name.startswith("nvidia-cuda-runtime")]
+    return _excluded(f"torch {version}", *runtime) if "+cu" in version or runtime else _OPEN
+
+
+def _forked_child(facts: _Facts) -> _Answer:
+    if "fork-after-cuda" in facts.codes:
+        return _holds("the log says: Cannot re-initialize CUDA in forked subprocess")
+    return _OPEN
+
+
+def _torch_outcome(facts: _Facts) -> tuple[Outcome | None, str]:
+    """What becomes of the targets that torch listed on the GPU that it named."""
+    if facts.code != "torch-incompatible":
+        return None, ""
+    device = _torch_device(facts)
+    if device is None:
+        return None, ""
+    listed = [Target.parse(name) for name in facts.params.get("listed", "").split()]
+    if not listed and "highest" in facts.params:
+        lowest = ComputeCapability.parse(facts.params["lowest"])
+        if device.capability < lowest:
+            return Outcome.FAILS, f"{device.capability} is below the lowest target, {lowest}"
+        listed = [Target.parse("sm_" + facts.params["highest"].replace(".", ""))]
+    outcomes = [judge(_image(one), device, _driver(facts)).outcome for one in listed]
+    said = f"torch lists {' '.join(map(str, listed))}; the GPU is of {device.capability}"
+    if Outcome.RUNS in outcomes or Outcome.COMPILES in outcomes:
+        return Outcome.RUNS, said
+    # The two ends of a range do not say what else is in the list.
+    decided = bool(facts.params.get("listed")) and all(one is Outcome.FAILS for one in outcomes)
+    return (Outcome.FAILS if decided else None), said
+
+
+def _driver(facts: _Facts) -> Driver | None:
+    return facts.system.driver if facts.system else None
+
+
+def _torch_device(facts: _Facts) -> Device | None:
+    text = facts.params.get("capability") or facts.params.get("target")
+    if text is None:
+        return facts.devices[0] if len({one.capability for one in facts.devices}) == 1 else None
+    try:
+        return Device(ComputeCapability.parse(text if "." in text else f"sm_{text}"))
+    except ParseError:
+        return None
+
+
+def _torch_lacks_device(facts: _Facts) -> _Answer:
+    outcome, said = _torch_outcome(facts)
+    if outcome is None:
+        return _OPEN
+    return (_holds if outcome is Outcome.FAILS else _excluded)(said)
+
+
+def _warning_is_wrong(facts: _Facts) -> _Answer:
+    outcome, said = _torch_outcome(facts)
+    if outcome is None:
+        return _OPEN
+    return (_holds if outcome is Outcome.RUNS else _excluded)(said)
+
+
+# -- GPU code
+
+
+def _lacking(artifact: Artifact, facts: _Facts) -> list[str]:
+    """On which devices *artifact* has gaps, in words."""
+    gaps = []
+    for device in facts.devices:
+        verdict = judge(artifact, device, _driver(facts))
+        if verdict.coverage in (Coverage.NONE, Coverage.PARTIAL):
+            gaps.append(f"{artifact.name or artifact.path} on {device.capability}: {verdict.coverage}")
+    return gaps
+
+
+def _build_lacks_device(facts: _Facts) -> _Answer:
+    if not facts.artifacts or not facts.devices:
+        return _OPEN
+    gaps = [gap for artifact in facts.artifacts for gap in _lacking(artifact, facts)]
+    # What was scanned covers the GPUs, and something else may have been running.
+    return _holds(*dict.fromkeys(gaps)) if gaps else (State.OPEN, ("what was scanned covers the GPUs",))
+
+
+def _gpus_differ(facts: _Facts) -> _Answer:
+    capabilities = {device.capability for device in facts.devices}
+    if not capabilities:
+        return _OPEN
+    said = f"visible: {facts.listed_devices}"
+    if len(capabilities) == 1:
+        return _excluded(said)
+    floor = _feature_floor(facts)
+    if floor is not None and min(capabilities) < floor <= max(capabilities):
+        return _holds(said, f"needed: {floor} or higher")
+    for artifact in facts.artifacts:
+        gaps = set(_lacking(artifact, facts))
+        if 0 < len(gaps) < len(capabilities):
+            return _holds(said, *sorted(gaps))
+    return State.OPEN, (said,)
+
+
+def _prebuilt_before_jit(facts: _Facts) -> _Answer:
+    name = "flashinfer-jit-cache"
+    if not facts.distributions:
+        return _OPEN
+    if name not in facts.distributions:
+        return _excluded(f"{name} is not installed")
+    gaps = [gap for one in facts.artifacts if one.name == name for gap in _lacking(one, facts)]
+    return _holds(*gaps) if gaps else (State.OPEN, (f"{name} {facts.distributions[name]} is installed",))
+
+
+def _switched_off(facts: _Facts) -> _Answer:
+    if facts.system is None:
+        return _OPEN
+    names = ("CUDA_FORCE_PTX_JIT", "CUDA_DISABLE_PTX_JIT", "CUDA_FORCE_JIT", "CUDA_DISABLE_JIT")
+    found = [f"{name}=1" for name in names if facts.environment.get(name, "").strip() == "1"]
+    if not found and facts.system.driver is not None and facts.system.driver.jit is not PtxJit.ALLOWED:
+        found = [f"compiling PTX is {facts.system.driver.jit}"]
+    if found:
+        return _holds(*found)
+    # The driver says itself that it is switched off: then it was, where the message comes from.
+    return _OPEN if facts.code == "jit-disabled" else _excluded("none of the variables is set")
+
+
+def _ptx_newer(facts: _Facts) -> _Answer:
+    evidence = []
+    if "ptx" in facts.params:
+        evidence.append(f"PTX {facts.params['ptx']}; accepted: {facts.params['accepted']}")
+    if (driver := _driver(facts)) is not None:
+        evidence.append(f"the driver is of CUDA {tables().driver_cuda(driver)}")
+    return State.OPEN, tuple(evidence)
+
+
+def _feature_floor(facts: _Facts) -> ComputeCapability | None:
+    if facts.code == "fp8-type":
+        return ComputeCapability(8, 9)
+    text = facts.params.get("floor") or facts.params.get("needed")
+    return ComputeCapability.parse(text) if text else None
+
+
+def _gpu_lacks_feature(facts: _Facts) -> _Answer:
+    floor = _feature_floor(facts)
+    if floor is not None:
+        low = [device.capability < floor for device in facts.devices]
+        said = f"needed: {floor} or higher"
+        if low and all(low):
+            return _holds(f"visible: {facts.listed_devices}", said)
+        if low and not any(low):
+            return _excluded(f"visible: {facts.listed_devices}", said)
+        return _holds(f"the message says: {said}") if "needed" in facts.params and not low else (State.OPEN, (said,))
+    if facts.target is not None and (facts.target.suffix or facts.target.capability < ComputeCapability(9, 0)):
+        return _holds(f"no variant of {facts.target} has more")
+    return _OPEN
+
+
+def _target_without_suffix(facts: _Facts) -> _Answer:
+    if "needed" in facts.params:
+        return _excluded(f"a target of {facts.params['needed']} would do")
+    if facts.target is not None:
+        if facts.target.suffix is not Suffix.NONE or facts.target.capability < ComputeCapability(9, 0):
+            return _excluded(f"{facts.target} has no variant with more")
+        return State.OPEN, (f"{facts.target} has variants with more",)
+    return _OPEN
+
+
+def _code_of_a_sibling(facts: _Facts) -> _Answer:
+    if facts.devices and all(device.capability.minor == 0 for device in facts.devices):
+        return _excluded(f"no lower member of the family than {facts.listed_devices}")
+    return _OPEN
+
+
+# -- driver and libraries
+
+
+def _runtime_newer(facts: _Facts) -> _Answer:
+    driver = _driver(facts)
+    if driver is None:
+        return _OPEN
+    newest = tables().driver_cuda(driver)
+    runtimes = dict(_runtimes(facts))
+    said = f"the driver is of CUDA {newest}"
+    newer = [name for name, major in runtimes.items() if major > newest.major]
+    if newer:
+        return _holds(said, *newer)
+    return State.OPEN, (said, *runtimes)
+
+
+def _runtimes(facts: _Facts) -> Iterator[tuple[str, int]]:
+    """CUDA runtimes that are installed, with their major versions."""
+    for name, version in facts.distributions.items():
+        text = f"{name} {version}"
+        if match := re.fullmatch(r"nvidia-cuda-runtime-cu([0-9]{2})", name):
+            yield text, int(match[1])
+        elif name == "nvidia-cuda-runtime" and (match := re.match(r"[0-9]{2}", version)):
+            yield text, int(match[0])
+        elif name == "torch" and (match := re.search(r"\+cu([0-9]{2})[0-9]", version)):
+            yield text, int(match[1])
+
+
+def _compat_library(facts: _Facts) -> _Answer:
+    if facts.system is None or facts.code == "forward-compat":
+        return _OPEN
+    return facts.absence("forward-compat-unsupported")
+
+
+def _said_in_log(code: str, text: str) -> Callable[[_Facts], _Answer]:
+    def test(facts: _Facts) -> _Answer:
+        return _holds(f"the log says: {text}") if code in facts.codes and facts.code != code else _OPEN
+
+    return test
+
+
+def _fewer_visible(facts: _Facts) -> _Answer:
+    if facts.system is None:
+        return _OPEN
+    value = facts.system.visibility.visible_devices
+    said = f"CUDA_VISIBLE_DEVICES={value}" if value is not None else "CUDA_VISIBLE_DEVICES is not set"
+    return State.OPEN, (f"{len(facts.devices)} visible; {said}",)
+
+
+_BROKEN = (
+    "driver-failed",
+    "driver-library-mismatch",
+    "forward-compat-unsupported",
+    "probe-timed-out",
+    "probe-crashed",
+)
+_MISSING = ("no-driver", "driver-library-missing")
+_HIDDEN = ("hidden-by-environment", "container-without-devices", "no-nvidia-device")
+
+
+# Causes that no fact decides have no test: they stay open.
+_TESTS: dict[str, Callable[[_Facts], _Answer]] = {
+    "no-gpu-visible": lambda facts: facts.absence(*_HIDDEN),
+    "driver-does-not-work": lambda facts: facts.absence(*_BROKEN, *_MISSING),
+    "driver-missing": lambda facts: facts.absence(*_MISSING),
+    "hidden-by-variable": lambda facts: facts.absence("hidden-by-environment"),
+    "container-without-gpus": lambda facts: facts.absence("container-without-devices"),
+    "fewer-gpus-visible": _fewer_visible,
+    "torch-without-cuda": _torch_without_cuda,
+    "forked-child": _forked_child,
+    "wrong-compiler-first": _wrong_compiler_first,
+    "compiler-too-old": _compiler_too_old,
+    "compiler-dropped-target": _compiler_dropped_target,
+    "target-not-of-this-machine": _target_not_of_this_machine,
+    "list-below-floor": _list_below_floor,
+    "gpu-below-floor": _gpu_below_floor,
+    "torch-lacks-device": _torch_lacks_device,
+    "warning-is-wrong": _warning_is_wrong,
+    "build-lacks-device": _build_lacks_device,
+    "gpus-differ": _gpus_differ,
+    "prebuilt-before-jit": _prebuilt_before_jit,
+    "switched-off-by-variable": _switched_off,
+    "ptx-newer-than-the-driver": _ptx_newer,
+    "gpu-lacks-feature": _gpu_lacks_feature,
+    "target-without-suffix": _target_without_suffix,
+    "code-of-a-sibling": _code_of_a_sibling,
+    "runtime-newer-than-driver": _runtime_newer,
+    "compat-library-not-supported": _compat_library,
+    "built-for-another-torch": _said_in_log("undefined-symbol", "undefined symbol"),
+    "library-not-there": _said_in_log("missing-library", "cannot open shared object file"),
+}

@@ -1,0 +1,179 @@
+"""``capably explain``: pages, lists and logs on the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from capably.cli import explain as command
+from capably.cli import main
+from capably.facts import System
+from capably.knowledge import tables
+from capably.reasons import FINDINGS, REASONS
+from capably.report.explain import _CASES, _COMMON, example
+from capably.report.machine import schema
+
+SYSTEMS = Path(__file__).parent / "data/systems"
+Captured = pytest.CaptureFixture[str]
+SM75 = "RuntimeError: FlashInfer requires GPUs with sm75 or higher\n"
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*os.environ]:
+        if name.startswith("CAPABLY_") or name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CAPABLY_SYSTEM", str(SYSTEMS / "none.json"))
+
+
+def answered(capsys: Captured, *arguments: str, code: int = 0) -> str:
+    assert main(["explain", *arguments]) == code
+    return capsys.readouterr().out
+
+
+def as_json(capsys: Captured, *arguments: str, code: int = 0) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(answered(capsys, *arguments, "--json", code=code))
+    jsonschema.validate(document, schema())
+    jsonschema.validate(document, {**schema(), "oneOf": [{"$ref": "#/$defs/explain"}]})
+    return document
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "crash.txt"
+    path.write_text(SM75, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("code", [*REASONS, *FINDINGS, *tables().causes])
+def test_every_code_has_a_page_with_an_example(code: str, capsys: Captured) -> None:
+    page = as_json(capsys, code)["page"]
+    assert page["code"] == code
+    assert "{" not in f"{page['example']}{page['way_out']}".replace("{'", "")
+    text = answered(capsys, code.upper().replace("-", "_"))
+    assert code in text
+    assert all(len(line) <= 80 or "://" in line for line in text.splitlines())
+    for source in page["sources"]:
+        assert source["url"] in text
+
+
+def test_no_page_is_in_two_places_and_no_case_is_left_over() -> None:
+    assert not set(tables().causes) & {*REASONS, *FINDINGS}
+    assert set(_CASES) <= {*REASONS, *FINDINGS}
+    assert all(example(page) for page in (*REASONS.values(), *FINDINGS.values()))
+    assert all(_COMMON[name] != value for case in _CASES.values() for name, value in case.items() if name in _COMMON)
+
+
+def test_an_unknown_code_gets_a_suggestion(capsys: Captured) -> None:
+    assert main(["explain", "no-image-for-devise"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "did you mean `no-image-for-device`" in captured.err
+    assert "`capably explain` lists all codes" in captured.err
+
+
+def test_without_anything_all_codes_are_listed(capsys: Captured) -> None:
+    text = answered(capsys)
+    codes = as_json(capsys)["codes"]
+    assert {one["code"] for one in codes} == {*REASONS, *FINDINGS, *tables().causes}
+    assert all(one["code"] in text for one in codes)
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+GOLDEN = """\
+FlashInfer says that no GPU has sm75
+  | RuntimeError: FlashInfer requires GPUs with sm75 or higher
+FlashInfer's list of targets was empty or held nothing from 7.5 on. It stays
+empty for several reasons, and only one of them is an old GPU.
+
+cause:       The compiler is older than the GPU. A compiler knows the targets
+             that existed when it was made.
+way out:     Install a toolkit that emits the target, or the newer package that
+             brings one.
+"""
+
+
+def test_a_log_is_explained_by_a_recorded_machine(log: Path, capsys: Captured) -> None:
+    record = str(SYSTEMS / "sm75-nvcc-too-old.json")
+    text = answered(capsys, "--log", str(log), "--system", record)
+    assert text.startswith(GOLDEN)
+    assert "holds    The compiler is older than the GPU [compiler-too-old]" in text
+    assert "- /usr/local/cuda/bin/nvcc: CUDA 12.8, used by shell, torch" in text
+    (found,) = as_json(capsys, "--log", str(log), "--system", record)["explanations"]
+    assert (found["message"], found["subject"], found["answer"]) == (
+        "flashinfer-sm75",
+        "architecture",
+        "compiler-too-old",
+    )
+    eliminated = answered(capsys, "--log", str(log), "--system", str(SYSTEMS / "sm75-fork.json"))
+    assert "(all other causes are excluded)" in " ".join(eliminated.split())
+    coloured = answered(capsys, "--log", str(log), "--system", record, "--color", "always")
+    assert "\x1b[31mcause:" in coloured
+
+
+def test_what_cannot_be_told_comes_with_a_command(log: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CAPABLY_SYSTEM")
+    monkeypatch.setattr("capably.probe.system", System)
+    log.write_text("x\nCUDA error: no kernel image is available\n" * 3, encoding="utf-8")
+    assert main(["explain", "--log", str(log)]) == 0
+    captured = capsys.readouterr()
+    assert "cannot tell, by the facts of this machine" in captured.out
+    assert "run next:" in captured.out
+    assert "(3 times)" in captured.out
+    assert "its facts are left out" in captured.out
+    assert "--system FILE names the one" in captured.err
+
+
+def test_a_message_about_something_else_says_so(log: Path, capsys: Captured) -> None:
+    log.write_text("torch.OutOfMemoryError: CUDA out of memory.\nundefined symbol: _ZN3c10\n", encoding="utf-8")
+    text = answered(capsys, "--log", str(log))
+    assert "Not a matter of GPU architectures: it is about the program." in text
+    assert "it is about what is installed." in text
+
+
+def test_a_log_without_a_known_message_is_not_guessed_at(
+    log: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write_text("all is well\n", encoding="utf-8")
+    monkeypatch.setenv("CAPABLY_SYSTEM", "/does/not/exist")  # the machine is not even looked at
+    assert answered(capsys, "--log", str(log), code=3) == "no message that is known\n"
+    assert as_json(capsys, "--log", str(log), code=3)["explanations"] == []
+
+
+def test_a_pipe_is_read_with_and_without_a_dash(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    for arguments in (["-"], ["--log", "-"], []):
+        reader, writer = os.pipe()
+        os.write(writer, SM75.encode())
+        os.close(writer)
+        with os.fdopen(reader, "rb") as stream:
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(stream))
+            assert as_json(capsys, *arguments)["explanations"][0]["message"] == "flashinfer-sm75"
+
+
+def test_a_hostile_log_reaches_no_terminal(log: Path, capsys: Captured) -> None:
+    log.write_bytes(
+        b"\x1b]0;owned\x07\xe2\x80\xae no kernel image \x9b31m \xff\x00\n" + b"A" * 10_000_000 + b" no kernel image"
+    )
+    text = answered(capsys, "--log", str(log))
+    assert all(c.isprintable() or c == "\n" for c in text)
+    log.write_bytes(b"\x1b]0;owned\x07\xe2\x80\xae no kernel image \x9b31m \xff\x00\n")
+    text = answered(capsys, "--log", str(log))
+    assert all(c.isprintable() or c == "\n" for c in text)
+    assert "\\u202e" in text
+
+
+def test_wrong_use(tmp_path: Path, log: Path, capsys: Captured) -> None:
+    answered(capsys, "--log", str(tmp_path / "missing.txt"), code=2)
+    answered(capsys, "stub", "--log", str(log), code=2)
+    answered(capsys, "--log", str(log), "--system", str(log), code=2)
+
+
+def test_only_the_end_of_an_endless_log_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capably.messages.MOST_BYTES", 8)
+    assert command._tail(io.BytesIO(b"0123456789abcdef")) == b"89abcdef"

@@ -1,0 +1,458 @@
+"""What messages mean: real ones, the seven causes behind one of them, ordinary and hostile logs."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capably.arch import ComputeCapability, Target
+from capably.errors import TableError
+from capably.facts import (
+    Artifact,
+    ArtifactKind,
+    Device,
+    Driver,
+    DriverState,
+    Fatbin,
+    FatbinGroup,
+    Finding,
+    Image,
+    ImageKind,
+    Library,
+    PtxJit,
+    System,
+    Toolkit,
+    ToolkitKind,
+)
+from capably.knowledge import _message, _Row, tables
+from capably.messages import _TESTS, MOST_BYTES, Explanation, State, explain, recognise
+from capably.probe import load
+from capably.version import CudaVersion, DriverRelease
+
+DATA = Path(__file__).parent / "data"
+RECORDS = [json.loads(line) for line in (DATA / "messages.jsonl").read_text(encoding="utf-8").splitlines()]
+EXPECTED = [json.loads(line) for line in (DATA / "messages_expected.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def machine(said: dict[str, Any] | None) -> System | None:
+    """The machine that a report describes, as far as it does."""
+    if said is None:
+        return None
+    nvccs = said.get("nvcc", [])
+    return System(
+        driver=Driver(DriverRelease.parse(said["driver"])) if "driver" in said else None,
+        devices=tuple(Device(ComputeCapability.parse(text)) for text in said.get("devices", [])),
+        toolkits=tuple(
+            Toolkit(ToolkitKind.NVCC, f"/usr/local/cuda-{text}/bin/nvcc", cuda=CudaVersion.parse(text))
+            for text in nvccs
+        ),
+        environment=tuple(said.get("env", {}).items()),
+        distributions=tuple(said.get("packages", {}).items()),
+        absence=said.get("absence"),
+    )
+
+
+def test_every_record_has_an_expectation() -> None:
+    assert [(i + 1, record["id"]) for i, record in enumerate(RECORDS)] == [(e["line"], e["id"]) for e in EXPECTED]
+    assert sum(e["answer"] != "none" for e in EXPECTED) >= 60
+
+
+@pytest.mark.parametrize("expected", EXPECTED, ids=lambda e: f"{e['line']}-{e['id']}")
+def test_real_messages(expected: dict[str, Any]) -> None:
+    found = explain(RECORDS[expected["line"] - 1]["symptom"], machine(expected.get("machine")))
+    if expected["answer"] == "none":
+        assert not found, [one.found.message.code for one in found]
+        return
+    assert found
+    first = found[0]
+    assert first.found.message.code == expected["message"]
+    open_ = [one.cause.code for one in first.causes if one.state is not State.EXCLUDED]
+    assert expected["cause"] is None or expected["cause"] in open_
+    if expected["answer"] == "not-architecture":
+        assert not first.architecture
+        assert first.answer in (None, expected["cause"])
+    else:
+        assert first.architecture
+        assert (first.answer or "cannot-tell") == expected["answer"]
+
+
+# -- one message, seven causes
+
+
+SM75 = "RuntimeError: FlashInfer requires GPUs with sm75 or higher"
+GOOD = System(
+    machine="x86_64",
+    os="linux",
+    driver=Driver(DriverRelease(570, 26), CudaVersion(12, 8)),
+    devices=(Device(ComputeCapability(12, 0), "NVIDIA GeForce RTX 5090"),),
+    toolkits=(Toolkit(ToolkitKind.NVCC, "/usr/local/cuda/bin/nvcc", cuda=CudaVersion(12, 9), used_by=("shell",)),),
+    distributions=(("flashinfer-python", "0.6.1"), ("torch", "2.9.0+cu129")),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("sm75-hidden", "no-gpu-visible"),
+        ("sm75-driver", "driver-does-not-work"),
+        ("sm75-cpu-torch", "torch-without-cuda"),
+        ("sm75-fork", "forked-child"),
+        ("sm75-nvcc-too-old", "compiler-too-old"),
+        ("sm75-nvcc-hides-another", "wrong-compiler-first"),
+        ("sm75-volta", "gpu-below-floor"),
+        ("sm75-list", "list-below-floor"),
+    ],
+)
+def test_each_cause_behind_one_message_of_flashinfer_is_told_from_its_machine(name: str, cause: str) -> None:
+    (found,) = explain(SM75, load(DATA / f"systems/{name}.json"))
+    assert found.answer == cause
+    assert found.eliminated == (cause == "forked-child")
+    assert next(one for one in found.causes if one.cause.code == cause).state is not State.EXCLUDED
+    # Without the machine the message alone does not tell.
+    (blind,) = explain(SM75)
+    assert blind.answer is None
+
+
+def test_the_log_itself_may_tell_the_cause() -> None:
+    fork = "Failed to get device capability: Cannot re-initialize CUDA in forked subprocess.\n"
+    first, second = explain(fork + SM75)
+    assert (first.found.message.code, first.answer, first.architecture) == ("fork-after-cuda", "forked-child", False)
+    assert states(second)["forked-child"] is State.HOLDS
+    _, second = explain("AssertionError: Torch not compiled with CUDA enabled\n" + SM75)
+    assert states(second)["torch-without-cuda"] is State.HOLDS
+    _, second = explain("SM 12.x requires CUDA >= 12.9\n" + SM75)
+    assert states(second)["compiler-too-old"] is State.HOLDS
+
+
+def states(one: Explanation) -> dict[str, State]:
+    return {judged.cause.code: judged.state for judged in one.causes}
+
+
+def only(log: str, system: System | None = None, artifacts: tuple[Artifact, ...] = ()) -> Explanation:
+    (found,) = explain(log, system, artifacts)
+    return found
+
+
+# -- exact texts
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("CUDA error: no kernel image is available for execution on the device", "no-kernel-image"),
+        ("cudaErrorNoKernelImageForDevice", "no-kernel-image"),
+        ("CUDA_ERROR_NO_BINARY_FOR_GPU", "no-kernel-image"),
+        ("CUDA driver error: 209", "no-kernel-image"),
+        ("CUDA error (209): no kernel", "no-kernel-image"),
+        ("cudaError=35", "insufficient-driver"),
+        ("CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version", "insufficient-driver"),
+        ("The NVIDIA driver on your system is too old (found version 11040).", "insufficient-driver"),
+        ("RuntimeError: No CUDA GPUs are available", "no-device"),
+        ("CUDA error 100", "no-device"),
+        ("cudaErrorNoDevice: no CUDA-capable device is detected", "no-device"),
+        ("CUDA error: invalid device ordinal", "invalid-device"),
+        ("CUDA_ERROR_INVALID_DEVICE", "invalid-device"),
+        ("CUDA error: a PTX JIT compilation failed", "invalid-ptx"),
+        ("CUDA_ERROR_INVALID_PTX", "invalid-ptx"),
+        ("CUDA_ERROR_JIT_COMPILER_NOT_FOUND", "jit-compiler-missing"),
+        ("CUDA error: PTX JIT compiler library was not found", "jit-compiler-missing"),
+        ("cudaErrorJitCompilationDisabled", "jit-disabled"),
+        ("CUDA error 223", "jit-disabled"),
+        ("CUDA error 222", "ptx-toolchain"),
+        ("the provided PTX was compiled with an unsupported toolchain.", "ptx-toolchain"),
+        ("Error 803: system has unsupported display driver / cuda driver combination", "driver-mismatch"),
+        ("Failed to initialize NVML: Driver/library version mismatch", "driver-mismatch"),
+        ("Error 804: forward compatibility was attempted on non supported HW", "forward-compat"),
+        ("AssertionError: Torch not compiled with CUDA enabled", "torch-cpu-only"),
+        ("nvcc fatal   : Unsupported gpu architecture 'compute_120'", "nvcc-target"),
+        ("ptxas fatal   : Value 'sm_121a' is not defined for option 'gpu-name'", "ptxas-target"),
+        ("ptxas /tmp/a.ptx, line 9; fatal   : Unsupported .version 8.7; current version is '8.4'", "ptx-version"),
+        ("nvrtc: error: invalid value for --gpu-architecture (-arch)", "nvrtc-target"),
+        ("ptxas error : Feature '.bf16' requires .target sm_80 or higher", "ptx-feature-target"),
+        ("Instruction 'cvt with .e2m1x2' not supported on .target 'sm_120'", "ptx-feature-target"),
+        ("type fp8e4nv not supported in this architecture. The supported fp8 dtypes are ('fp8e4b15')", "fp8-type"),
+        ("CUDA error: an illegal instruction was encountered", "illegal-instruction"),
+        ("CUDA error: an illegal memory access was encountered", "illegal-address"),
+        ("ImportError: libcudart.so.13: cannot open shared object file: No such file", "missing-library"),
+        ("ImportError: /x/_C.so: undefined symbol: _ZN3c104cuda9SetDeviceEi", "undefined-symbol"),
+        ("ValueError: Unknown CUDA arch (12.1) or GPU not supported", "arch-list"),
+        ("    arch_list[-1] += '+PTX'\nIndexError: list index out of range", "no-gpu-at-build"),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", "out-of-memory"),
+        ("ncclUnhandledCudaError: Call to CUDA function failed.", "nccl"),
+        ("Ray actor has no GPU", "ray-without-gpu"),
+        ("CUDA Setup failed despite GPU being available.", "bitsandbytes-library"),
+        ("NotImplementedError: No operator found for `memory_efficient_attention_forward`", "xformers-operator"),
+        ("OSError: CUDA_HOME environment variable is not set.", "nvcc-missing"),
+        ("CUDA error: invalid device function", "invalid-device-function"),
+    ],
+)
+def test_exact_texts(text: str, message: str) -> None:
+    assert message in [one.message.code for one in recognise(text)]
+    assert message in [one.message.code for one in recognise(f"\x1b[31m{text}\x1b[0m\r\n".encode())]
+
+
+TORCH = (
+    "NVIDIA {name} with CUDA capability sm_{cc} is not compatible with the current PyTorch installation.\n"
+    "The current PyTorch install supports CUDA capabilities {listed}.\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("cc", "listed", "answer"),
+    [
+        ("120", "sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90", "torch-lacks-device"),
+        ("86", "sm_37 sm_50 sm_60 sm_70 sm_75 sm_80", "warning-is-wrong"),
+        ("121", "sm_80 sm_90 sm_100 sm_120", "warning-is-wrong"),
+        ("120", "sm_37 sm_90 compute_90", None),  # the driver decides about PTX
+        ("999", "sm_90", None),
+    ],
+)
+def test_the_list_that_torch_prints_is_judged(cc: str, listed: str, answer: str | None) -> None:
+    found = only(TORCH.format(name="GPU", cc=cc, listed=listed))
+    assert found.answer == answer
+    if answer:
+        assert any(listed in text for one in found.causes for text in one.evidence)
+
+
+def test_the_range_that_torch_prints_is_judged() -> None:
+    text = (
+        "Found GPU0 NVIDIA {} which is of cuda capability {}.\n"
+        "    Minimum and Maximum cuda capability supported by this version of PyTorch is\n    (8.0) - (12.0)\n"
+    )
+    assert only(text.format("V100", "7.0")).answer == "torch-lacks-device"
+    assert only(text.format("GB10", "12.1")).answer == "warning-is-wrong"
+    assert only(text.format("B300", "10.3")).answer is None
+    bare = "sm_ GPU is not compatible with the current PyTorch installation"
+    assert only(bare, GOOD).answer is None
+    assert only(bare).answer is None
+
+
+def nvcc(*versions: str, kind: ToolkitKind = ToolkitKind.NVCC, targets: tuple[Target, ...] | None = None) -> System:
+    return System(
+        devices=GOOD.devices,
+        toolkits=tuple(
+            Toolkit(kind, f"/opt/{text}/nvcc", cuda=CudaVersion.parse(text), targets=targets) for text in versions
+        ),
+    )
+
+
+def test_a_compiler_that_does_not_know_the_target() -> None:
+    text = "nvcc fatal   : Unsupported gpu architecture 'compute_120'"
+    assert only(text, nvcc("12.4")).answer == "compiler-too-old"
+    assert only(text, nvcc("12.4", "13.0")).answer == "wrong-compiler-first"
+    assert only(text, nvcc("13.0")).answer is None  # this one knows it, so it was another
+    assert only(text).answer is None
+    assert only(text, nvcc("12.4", targets=(Target.parse("sm_90"),))).answer == "compiler-too-old"
+    assert only(text, nvcc("99.0")).answer is None
+    other = "nvcc fatal   : Unsupported gpu architecture 'compute_70'"
+    volta = System(devices=(Device(ComputeCapability(7, 0)),), toolkits=nvcc("13.0").toolkits)
+    assert only(other, volta).answer == "compiler-dropped-target"
+    assert only(other, GOOD).answer is None  # PTX of 7.0 would run on the 12.0 there
+    assert only(other).answer is None
+    own = nvcc("12.4", kind=ToolkitKind.PTXAS)
+    assert only("ptxas fatal : Value 'sm_120a' is not defined for option 'gpu-name'", own).answer == "compiler-too-old"
+    odd = only("nvcc fatal : Unsupported gpu architecture 'compute_999'", GOOD)
+    assert odd.answer == "target-not-of-this-machine"
+
+
+def artifact(name: str, target: str) -> Artifact:
+    fatbin = Fatbin((Image(ImageKind.SASS, Target.parse(target)),))
+    return Artifact(name, ArtifactKind.DISTRIBUTION, (Library("_C.so", 1, (FatbinGroup(fatbin, 1),)),), name=name)
+
+
+def test_no_kernel_image_is_told_by_what_was_scanned() -> None:
+    text = "CUDA error: no kernel image is available for execution on the device"
+    assert only(text, GOOD).answer is None
+    assert only(text, GOOD, (artifact("kernels", "sm_90"),)).answer == "build-lacks-device"
+    assert only(text, GOOD, (artifact("kernels", "sm_120"),)).answer is None
+    two = load(DATA / "systems/rtx-3090-4090.json")
+    assert only(text, two, (artifact("kernels", "sm_89"),)).answer == "gpus-differ"
+    cached = System(devices=GOOD.devices, distributions=(("flashinfer-jit-cache", "0.6.1"),))
+    assert only(text, cached, (artifact("flashinfer-jit-cache", "sm_90"),)).answer == "prebuilt-before-jit"
+    assert states(only(text, cached))["prebuilt-before-jit"] is State.OPEN
+    forced = System(devices=GOOD.devices, environment=(("CUDA_FORCE_PTX_JIT", "1"),))
+    assert only(text, forced).answer == "switched-off-by-variable"
+    driver = System(devices=GOOD.devices, driver=Driver(cuda=CudaVersion(12, 8), jit=PtxJit.DISABLED))
+    assert only(text, driver).answer == "switched-off-by-variable"
+
+
+def test_a_message_that_proves_a_gpu_is_not_judged_by_a_machine_without_one() -> None:
+    found = only("no kernel image is available", load(DATA / "systems/none.json"))
+    assert "left out" in found.note
+    assert set(states(found).values()) == {State.OPEN}
+
+
+def test_features_and_suffixes() -> None:
+    fp8 = "type fp8e4nv not supported in this architecture"
+    mixed = System(devices=(Device(ComputeCapability(8, 6)), Device(ComputeCapability(8, 9))))
+    assert only(fp8, mixed).answer == "gpus-differ"
+    assert only(fp8, GOOD).answer is None
+    bf16 = "Bfloat16 is only supported on GPUs with compute capability of at least 8.0."
+    assert only(bf16, System(devices=(Device(ComputeCapability(7, 5)),))).answer == "gpu-lacks-feature"
+    assert (
+        only(bf16, System(devices=(Device(ComputeCapability(7, 5)), Device(ComputeCapability(8, 0))))).answer
+        == "gpus-differ"
+    )
+    needs = "requires .target sm_80 or higher"
+    assert only(needs, GOOD).answer is None
+    assert only("'griddepcontrol' not supported on .target 'sm_89'").answer == "gpu-lacks-feature"
+    plain = only("'cvt' not supported on .target 'sm_120'")
+    assert plain.answer is None
+    assert set(states(plain).values()) == {State.OPEN}
+    illegal = only("an illegal instruction was encountered", System(devices=(Device(ComputeCapability(8, 0)),)))
+    assert states(illegal)["code-of-a-sibling"] is State.EXCLUDED
+
+
+def test_what_hides_the_gpus() -> None:
+    text = "RuntimeError: No CUDA GPUs are available"
+    assert only(text, load(DATA / "systems/hidden.json")).answer == "hidden-by-variable"
+    assert only(text, load(DATA / "systems/none.json")).answer == "no-gpu-visible"
+    container = System(absence="container-without-devices", findings=(Finding("container-without-devices", "", "x"),))
+    assert only(text, container).answer == "container-without-gpus"
+    assert only(text, System(absence="no-driver")).answer == "driver-missing"
+    assert only(text, GOOD).answer is None
+    assert only(text, System()).answer is None
+
+
+def test_driver_and_runtime() -> None:
+    text = "CUDA driver version is insufficient for CUDA runtime version"
+    old = Driver(DriverRelease(535, 183), CudaVersion(12, 2))
+    for packages in (
+        (("nvidia-cuda-runtime", "13.0.96"),),
+        (("torch", "2.9.0+cu130"),),
+        (("nvidia-cuda-runtime-cu13", "0.0.1"),),
+    ):
+        found = only(text, System(devices=GOOD.devices, driver=old, distributions=packages))
+        assert found.answer == "runtime-newer-than-driver"
+        assert not found.architecture
+    assert only(text, GOOD).answer is None
+    assert only(text, load(DATA / "systems/forward-compat.json")).answer == "compat-library-not-supported"
+    assert only("Unsupported .version 8.5; current version is '8.4'", GOOD).causes[0].evidence[0].startswith("PTX 8.5")
+    broken = System(absence="driver-failed", driver_state=DriverState(error=999))
+    assert only("FlashInfer requires sm75+", broken).answer == "driver-does-not-work"
+
+
+# -- ordinary and hostile logs
+
+
+ORDINARY = """
+[INFO] CUDA 12.4, driver 550.54.14, NCCL version 2.21.5+cuda12.4
+[INFO] compiling for sm_90a, compute_120 with nvcc 12.9; 209 files, 35 warnings, line 222 of 804
+INFO 10-04 vllm.engine: # GPU blocks: 100, # CPU blocks: 803; CUDA graphs: 35; cuda:0 error rate 0.101
+loss: 209 epoch: 100 step 35/100 lr 3e-4 memory 218 MB errors=0 CUDA_VISIBLE_DEVICES=0,1
+Building wheel for flash-attn (setup.py) ... done, arch list 8.0;9.0+PTX, 715 kernels, 221 skipped
+torch 2.9.0+cu128 is compatible with CUDA 12.8; the architecture is supported; xformers 0.0.35 OK
+bitsandbytes: loaded libbitsandbytes_cuda128.so; Triton kernels compiled: fp8e4nv, fp8e5
+test_error_218.py passed, HTTP error code 404, exit code 1, port 8035, CUDA events: 223
+No errors. FlashInfer 0.6.1 with sm75 support. capability (12, 0). Capability at least 7.5 needed: ok
+"""
+
+
+def test_ordinary_logs_hold_no_message() -> None:
+    assert recognise(ORDINARY) == ()
+    assert recognise("") == ()
+    for path in (Path(__file__).parents[1] / "README.md", Path(__file__).parent / "build.py"):
+        assert recognise(path.read_text(encoding="utf-8")) == (), path.name
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "no kernel image" * 400_000,
+        "is not compatible " * 300_000,
+        "Found GPU0 " + "x (8.0) - " * 500_000,
+        "undefined symbol: " + "A" * 10_000_000,
+        "cuda error " * 500_000 + "209",
+        "\x1b[" + "0;" * 3_000_000 + "m",
+        "\x1b[31m" * 800_000,
+        " \t" * 3_000_000 + "no kernel image",
+        "Unsupported gpu architecture 'compute_" * 100_000,
+        "\udcff\x00" * 1_000_000,
+        "222 " * 1_000_000,
+    ],
+    ids=range(11),
+)
+def test_hostile_logs_are_read_in_bounded_time(log: str) -> None:
+    start = time.process_time()
+    found = explain(log, GOOD)
+    assert time.process_time() - start < 5
+    assert all(len(one.found.excerpt) <= 200 for one in found)
+
+
+def test_only_the_end_of_a_long_log_is_read() -> None:
+    assert recognise("no kernel image" + " " * MOST_BYTES) == ()
+    assert recognise(" " * MOST_BYTES * 2 + "no kernel image")[0].times == 1
+    assert recognise(b"no kernel image\n" * 10)[0].times == 10
+
+
+# -- the tables
+
+
+def test_every_test_belongs_to_a_cause_and_every_cause_to_a_message() -> None:
+    known = tables()
+    assert set(_TESTS) <= set(known.causes)
+    assert {code for message in known.messages for code in message.causes} == set(known.causes)
+    assert len({message.code for message in known.messages}) == len(known.messages)
+    for cause in known.causes.values():
+        assert cause.next
+        assert cause.way_out
+
+
+ROW = {
+    "code": "x",
+    "title": "x",
+    "rank": 1,
+    "subject": "program",
+    "device": False,
+    "complete": False,
+    "needles": ["x"],
+    "patterns": ["x"],
+    "means": "x",
+    "causes": ["c"],
+    "sources": ["s"],
+    "grade": "inferred",
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("subject", "weather", "unknown subject"),
+        ("needles", [], "needles"),
+        ("needles", ["X"], "needles"),
+        ("causes", ["d"], "causes"),
+        ("causes", [], "causes"),
+        ("patterns", ["x.*y"], "without a bound"),
+        ("patterns", ["(a|b)+"], "without a bound"),
+        ("patterns", ["[ab]*"], "without a bound"),
+        ("patterns", ["a{2,}"], "without a bound"),
+        ("patterns", [r"\w+"], "without a bound"),
+        ("patterns", ["("], "patterns"),
+        ("rank", None, "rank"),
+    ],
+)
+def test_a_row_that_breaks_a_rule_is_refused(field: str, value: object, rule: str) -> None:
+    assert _message(_Row("messages", ROW, frozenset({"s"})), frozenset({"c"})).code == "x"
+    with pytest.raises(TableError, match=rule):
+        _message(_Row("messages", {**ROW, field: value}, frozenset({"s"})), frozenset({"c"}))
+
+
+def test_what_the_facts_leave_open_or_exclude() -> None:
+    assert states(only("invalid value for --gpu-architecture (-arch)"))["compiler-dropped-target"] is State.OPEN
+    cold = System(toolkits=(Toolkit(ToolkitKind.NVCC, "/x/nvcc"),), devices=GOOD.devices)
+    assert states(only("Unsupported gpu architecture 'compute_70'", cold))["compiler-dropped-target"] is State.OPEN
+    assert states(only(SM75, cold))["compiler-too-old"] is State.OPEN
+    floor = "CUDA 12.4 or higher is required for compute capability 8.9"
+    assert only(floor, nvcc("12.1")).answer == "compiler-too-old"
+    odd = "Found GPU0 X which is of cuda capability 99.9"
+    assert only(odd).answer is None
+    hopper = load(DATA / "systems/h100x2-r535.json")
+    assert states(only(SM75, hopper))["compiler-too-old"] is State.EXCLUDED
+    high = System(devices=GOOD.devices, environment=(("FLASHINFER_CUDA_ARCH_LIST", "7.0 12.0f"),))
+    assert states(only(SM75, high))["list-below-floor"] is State.EXCLUDED
+    ordinal = only("invalid device ordinal", GOOD)
+    assert ordinal.causes[0].evidence[0] == "1 visible; CUDA_VISIBLE_DEVICES is not set"
