@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from capably.arch import ComputeCapability, Target
-from capably.engine import Coverage, choose, judge
+from capably.engine import Coverage, Verdict, choose, judge
 from capably.errors import ParseError
-from capably.facts import ImageKind, ToolkitKind
+from capably.facts import Artifact, ImageKind, ToolkitKind
 from capably.knowledge import tables
 from capably.reasons import FINDINGS, Outcome
 from capably.version import CudaVersion
@@ -23,8 +23,7 @@ from capably.version import CudaVersion
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from capably.engine import Verdict
-    from capably.facts import Artifact, Device, Driver, Finding, Library, System, Toolkit
+    from capably.facts import Device, Driver, Finding, Library, System, Toolkit
 
 __all__ = ["Area", "Diagnosis", "Evidence", "Examination", "Installed", "Judged", "Severity", "diagnose", "torch_cuda"]
 
@@ -297,7 +296,7 @@ def torch_cuda(torch: Installed) -> tuple[CudaVersion | None, str]:
     return None, ""
 
 
-def _about_installation(
+def _about_installation(  # noqa: PLR0917 - what it looks at
     system: System,
     known: dict[str, Installed],
     gpus: Sequence[tuple[Device, Driver | None]],
@@ -414,7 +413,7 @@ def _about_runtimes(
             Area.INSTALLATION,
             name,
             findings[0].message,
-            evidence[1:4],
+            evidence[:3],
             page.way_out,
             "nvidia-smi" if code == "cuda-major-newer-than-driver" else None,
             indexes,

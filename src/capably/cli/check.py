@@ -32,11 +32,13 @@ class GpuType(_ParamType):
     name = "gpu"
 
     def split_envvar_value(self, rv: str) -> list[str]:
+        """The whole variable: `read_gpus` splits it."""
         return [rv]
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[click.shell_completion.CompletionItem]:
+        """Names of products that begin so."""
         del ctx, param
         from click.shell_completion import CompletionItem  # noqa: PLC0415 - for completion only
 
@@ -178,6 +180,7 @@ def _names(found: Iterable[tuple[Device, int]]) -> list[tuple[str, int]]:
 
 
 def driver_text(driver: Driver) -> str:
+    """A driver in two words."""
     return str(driver.release) if driver.release else f"CUDA {driver.cuda}"
 
 

@@ -14,6 +14,7 @@ from capably.cli.check import GpuType, driver_text, exit_code, level
 from capably.cli.console import OutputError, ProgressBar, explain, note, output_options, print_answer, style_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from importlib.metadata import Distribution
 
     from capably.cli.environment import Environment
@@ -199,10 +200,9 @@ def _read(found: dict[str, Distribution], *, no_cache: bool, quiet: bool, color:
 
 def _shared_libraries(distribution: Distribution) -> frozenset[str]:
     """Names of the shared libraries that a distribution lists."""
-    import re  # noqa: PLC0415 - see capably.cli.app
-
     record = distribution.read_text("RECORD") or ""
-    return frozenset(re.findall(r"(?m)([^/\n,]+\.so(?:\.[0-9]+)*)(?=,)", record)) if ".so" in record else frozenset()
+    paths = (line.partition(",")[0] for line in record.splitlines() if ".so" in line)
+    return frozenset(path.rpartition("/")[2] for path in paths)
 
 
 def system_libraries() -> frozenset[str] | None:
@@ -276,10 +276,9 @@ def without_uuids(system: System) -> System:
     )
 
 
-def _reworded(message: str, visible: str, entries: object) -> str:
+def _reworded(message: str, visible: str, entries: Callable[[str], str]) -> str:
     """*message* with what it cites of the variable replaced likewise."""
-    assert callable(entries)
     for text in sorted({visible, *visible.split(",")}, key=len, reverse=True):
         if "GPU-" in text or "MIG-" in text:
-            message = message.replace(text, str(entries(text)))
+            message = message.replace(text, entries(text))
     return message

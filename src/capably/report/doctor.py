@@ -134,10 +134,13 @@ def _packages(
         rows.setdefault((one.installed.title, one.alternative), {})[one.gpu] = _word(one)
     header = [Cell(""), *(Cell(style.safe(_gpu(device)), "strong") for device, _ in gpus)]
     table = [header]
+    alike: dict[tuple[str, tuple[Cell, ...]], list[str]] = {}
     for (title, alternative), cells in rows.items():
-        label = title if alternative is None else f"{title} [{alternative}]"
-        line = [Cell(style.clip(label, 30)), *(cells.get(index, Cell("-", "dim")) for index in range(len(gpus)))]
-        table.append(line)
+        line = tuple(cells.get(index, Cell("-", "dim")) for index in range(len(gpus)))
+        alike.setdefault((title, line), []).extend([] if alternative is None else [alternative])
+    for (title, line), names in alike.items():
+        # Builds inside one package that fare alike share a row.
+        table.append([Cell(style.clip(f"{title} [{' '.join(names)}]" if names else title, 32)), *line])
     yield from grid(table, type(style)(style.width - 2, style.colour, style.ascii_only))
 
 
