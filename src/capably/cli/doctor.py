@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,8 @@ from capably.cli.check import GpuType, driver_text, exit_code, level
 from capably.cli.console import OutputError, ProgressBar, explain, note, output_options, print_answer, style_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
     from importlib.metadata import Distribution
 
     from capably.cli.environment import Environment
@@ -104,11 +106,11 @@ def doctor(  # noqa: PLR0917 - click passes options by name
     present: frozenset[str] | None = None
     if record is None or python is not None:
         environment = find_environment(python)
-    if record is not None:
-        system = probe.load(record)
-    else:
-        paths = environment.paths if environment else ()
-        system = probe.system(probe.Machine(prefix=_prefix(paths), paths=paths))
+    with _looking(record, environment) as looking:
+        if environment is not None and save != "-":
+            installed = _read(distributions(environment), no_cache=no_cache, quiet=quiet, color=color)
+            present = system_libraries() if record is None else None
+        system = looking.result()
     if save is not None:
         text = probe.dumps(system if with_uuids else without_uuids(system))
         if save == "-":
@@ -116,11 +118,6 @@ def doctor(  # noqa: PLR0917 - click passes options by name
             return 0
         _write(save, text)
         note(f"the record of the machine is in {save}", quiet=quiet)
-    if environment is not None:
-        found = distributions(environment)
-        installed = _read(found, no_cache=no_cache, quiet=quiet, color=color)
-        if record is None:
-            present = system_libraries()
     columns = _columns(system, gpus, driver, quiet=quiet)
     examination = diagnose(system, installed or _recorded(system), columns, present=present)
     place = f"{environment.place} ({environment.chosen_by})" if environment else None
@@ -136,6 +133,21 @@ def doctor(  # noqa: PLR0917 - click passes options by name
     if fail_on is None:
         return 0
     return exit_code(fail_on, (level(Result(one.gpu, one.artifact, one.verdict)) for one in examination.judged))
+
+
+@contextmanager
+def _looking(record: str | None, environment: Environment | None) -> Iterator[Future[System]]:
+    """The machine, looked at by a thread of its own: it mostly waits for the driver and for compilers."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - see capably.cli.app
+
+    from capably import probe  # noqa: PLC0415 - as above
+
+    paths = environment.paths if environment else ()
+    with ThreadPoolExecutor(1) as pool:
+        if record is not None:
+            yield pool.submit(probe.load, record)
+        else:
+            yield pool.submit(probe.system, probe.Machine(prefix=_prefix(paths), paths=paths))
 
 
 def _prefix(paths: tuple[str, ...]) -> str:
