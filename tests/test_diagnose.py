@@ -195,6 +195,15 @@ def test_bitsandbytes_by_the_cuda_version_of_torch() -> None:
     assert "package-without-code" not in codes(found)
 
 
+def test_bitsandbytes_beside_a_torch_for_the_cpu_is_not_told_to_lack_code() -> None:
+    bnb = dist("bitsandbytes", code("sm_75", path="bitsandbytes/libbitsandbytes_cuda121.so"))
+    torch = dist("torch", version="2+cpu")
+    told = only(diagnose(HERE, [torch, bnb], [gpu("12.0")]), "package-without-code")
+    assert (told.severity, told.evidence[0].via) == (Severity.NOTE, "cpu-only-torch")
+    forced = replace(HERE, environment=(("BNB_CUDA_VERSION", "121"),))
+    assert only(diagnose(forced, [torch, bnb], [gpu("12.0")]), "package-without-code").severity is Severity.ERROR
+
+
 def test_a_library_that_nobody_brings_is_missing_where_somebody_looked() -> None:
     packages = [dist("a", code("sm_80", needed=("libcudart.so.12", "libm.so.6")), brings=("a.so",))]
     sure = only(

@@ -309,6 +309,10 @@ def _about_installation(  # noqa: PLR0917 - what it looks at
         cuda, told = torch_cuda(torch)
         if cuda is None and told:
             stopped["torch"] = "cpu-only-torch"
+            if not dict(system.environment).get("BNB_CUDA_VERSION"):
+                # They take their library for the CPU then.
+                by_torch = (row.distribution for row in tables().alternatives if row.chosen_by == "cuda-version")
+                stopped.update(dict.fromkeys(by_torch, "cpu-only-torch"))
             yield _make(
                 "cpu-only-torch",
                 Severity.ERROR if gpus else Severity.NOTE,

@@ -45,7 +45,7 @@ def doctor_text(
 ) -> str:
     """The machine, the packages by GPU, and the findings, worst first."""
     out = [style.paint("machine", "strong"), *_machine(system, gpus, style)]
-    out += [f"  {line}" for line in _packages(gpus, examination, place, style)]
+    out += [f"  {line}".rstrip() for line in _packages(gpus, examination, place, style)]
     shown = [one for one in examination.diagnoses if verbose or one.severity is not Severity.NOTE]
     notes = [one for one in examination.diagnoses if one.severity is Severity.NOTE and not verbose]
     out += ["", style.paint("findings", "strong")]
@@ -146,7 +146,7 @@ def _packages(
 
 def _on(one: Diagnosis, gpus: Sequence[tuple[Device, Driver]]) -> str:
     named = [_gpu(gpus[index][0]) for index in one.gpus]
-    missing = [name for name in named if name not in one.message]
+    missing = [name for name in named if name.partition(" (")[0] not in one.message]
     return f" (on {', '.join(missing)})" if missing and len(named) < len(gpus) else ""
 
 
