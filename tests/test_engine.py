@@ -460,7 +460,12 @@ def test_no_code_is_without_a_use_and_every_page_is_whole() -> None:
     source = Path(__file__).parents[1] / "src/capably"
     used = "".join(
         path.read_text(encoding="utf-8")
-        for path in (source / "engine.py", *source.glob("scanner/*.py"), *source.glob("probe/*.py"))
+        for path in (
+            source / "engine.py",
+            source / "diagnose.py",
+            *source.glob("scanner/*.py"),
+            *source.glob("probe/*.py"),
+        )
     )
     # The two codes of a feature in loading.json are put together from its name.
     made = {f"{name}-{end}" for name in tables().features for end in ("driver-unknown", "needs-newer-driver")}

@@ -35,6 +35,7 @@ __all__ = [
     "Family",
     "Feature",
     "Message",
+    "Package",
     "Product",
     "Runtime",
     "Source",
@@ -112,6 +113,35 @@ class Branch:
     cuda: CudaVersion
     linux: DriverRelease | None
     windows: DriverRelease | None
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What is particular to a package that many people run on GPUs.
+
+    Attributes:
+        title: Its name for people.
+        distributions: The distributions that it is installed by.
+        kernels: ``prebuilt``, compiled at ``run-time``, or ``both``.
+        compiler: The kind of compiler that it needs at run time.
+        dispatches: It holds code for single capabilities and takes what fits: partial coverage is no fault.
+        conflicts: Distributions that overwrite its files.
+        part: Matches the distribution that holds its GPU code, where that is another one.
+        particular: In a sentence or two.
+        check: A command that shows whether it works.
+    """
+
+    title: str
+    distributions: tuple[str, ...]
+    kernels: str
+    compiler: str | None
+    dispatches: bool
+    conflicts: tuple[str, ...]
+    part: re.Pattern[str] | None
+    particular: str
+    check: str | None
     sources: tuple[str, ...]
     grade: Grade
 
@@ -380,7 +410,12 @@ class Tables:
     alternatives: tuple[Alternatives, ...]
     messages: tuple[Message, ...]
     causes: dict[str, Cause]
+    packages: tuple[Package, ...]
     horizon: ComputeCapability
+
+    def package(self, distribution: str) -> Package | None:
+        """What is particular to a distribution; None where it is not one of those that are known."""
+        return next((row for row in self.packages if distribution in row.distributions), None)
 
     def family(self, capability: ComputeCapability) -> Family | None:
         """The family or major version that a device of *capability* belongs to; None beyond the tables."""
@@ -682,6 +717,22 @@ def tables() -> Tables:
         ),
         messages=tuple(_message(r, frozenset(causes)) for r in _rows("messages", keys)),
         causes=causes,
+        packages=tuple(
+            Package(
+                r.string("title"),
+                r.strings("distributions"),
+                r.string("kernels"),
+                r.optional("compiler", str),
+                r.boolean("dispatches"),
+                r.strings("conflicts"),
+                r.optional("part", re.compile),
+                r.string("particular"),
+                r.optional("check", str),
+                r.sources(),
+                r.grade(),
+            )
+            for r in _rows("packages", keys)
+        ),
         horizon=max(family.members[-1] for family in families),
     )
 

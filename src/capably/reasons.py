@@ -635,6 +635,119 @@ FINDINGS: dict[str, Page] = {
             "It does not start, or is no compiler of NVIDIA's.",
             "Run it with --version.",
         ),
+        # Of the diagnosis: what is wrong with an installation, apart from architectures
+        Page(
+            "cpu-only-torch",
+            "PyTorch without CUDA",
+            "torch {version} is built for the CPU: no GPU is of use to it",
+            "Builds for the CPU have the local version `+cpu`, or hold no GPU code and require no CUDA libraries. Every "
+            "GPU looks unusable to them.",
+            "Install a build for CUDA.",
+            ("pytorch-cuda-init",),
+        ),
+        Page(
+            "needs-cuda-torch",
+            "An extension of a torch that is not installed",
+            "{subject} links against {names}, which the installed torch {version} does not have",
+            "The extension was built for a torch with CUDA; beside another it cannot be imported, on any GPU.",
+            "Install the torch that it was built for.",
+        ),
+        Page(
+            "shared-library-missing",
+            "A shared library is missing",
+            "{subject} needs {names}, found {where}",
+            "The dynamic linker has to find every library that a file names, before any GPU code is looked at.",
+            "Install the package that holds it, in the major version that the file name says.",
+        ),
+        Page(
+            "host-machine-mismatch",
+            "Built for another processor",
+            "{subject} is built for {built}, this machine is {machine}",
+            "The host code of a file has to fit the processor; such a file does not load here, on any GPU.",
+            "Install the build for this processor.",
+        ),
+        Page(
+            "package-overwritten",
+            "Two distributions of the same modules",
+            "{subject} and {other} write the same modules: the one that was installed last counts",
+            "The files of one overwrite those of the other, and removing one removes files of both.",
+            "Uninstall both, then install the one that is wanted.",
+        ),
+        Page(
+            "gpu-part-missing",
+            "The GPU part is not installed",
+            "{subject} is installed without the distribution that holds its GPU code",
+            "The package works on the CPU and has its GPU code in a distribution of its own.",
+            "Install that distribution.",
+        ),
+        # Of the diagnosis: compilers
+        Page(
+            "compiler-missing",
+            "No compiler for what is compiled at run time",
+            "{subject} compiles kernels at run time and needs {compiler}, which was not found",
+            "Prebuilt kernels, where there are some, still work; others fail when they are first used.",
+            "Install the CUDA toolkit, or name it by CUDA_HOME.",
+        ),
+        Page(
+            "compiler-cannot-emit",
+            "A compiler that does not know the GPU",
+            "{path} ({cuda}), used by {users}, does not emit code for {capability}",
+            "A compiler knows the devices of its time: newer ones come with newer toolkits, and old ones are dropped.",
+            "Use one of {wanted}.",
+        ),
+        # Of the diagnosis: devices
+        Page(
+            "devices-hidden",
+            "Not all GPUs are visible",
+            "{visible} of {total} GPUs are visible to this process",
+            "CUDA_VISIBLE_DEVICES, or a container that was given some of them.",
+            "Unset CUDA_VISIBLE_DEVICES to see all.",
+            ("cuda-guide-environment",),
+        ),
+        Page(
+            "device-order-differs",
+            "CUDA and nvidia-smi number the GPUs differently",
+            "device 0 of CUDA is {cuda}, GPU 0 of nvidia-smi is {nvml}",
+            "CUDA puts the fastest device first unless CUDA_DEVICE_ORDER says PCI_BUS_ID; nvidia-smi goes by PCI address.",
+            "Set CUDA_DEVICE_ORDER=PCI_BUS_ID.",
+            ("cuda-guide-environment",),
+        ),
+        Page(
+            "mixed-devices",
+            "GPUs of several capabilities",
+            "GPUs of {capabilities} are visible",
+            "Code that runs on one need not run on another: tools that look at the first or at the best GPU only are wrong "
+            "about the rest.",
+            "Build for all of them, or give a process those of one kind.",
+        ),
+        # Of the diagnosis: architectures
+        Page(
+            "package-without-code",
+            "No code for a GPU",
+            "nothing in {subject} loads on {device}",
+            "None of its fatbins holds machine code or PTX that fits this device and driver.",
+            "Use a build for this device.",
+        ),
+        Page(
+            "package-partly-covered",
+            "Some code does not fit a GPU",
+            "{usable} of {total} fatbins in {subject} load on {device}",
+            "A call into the others fails when it is made. Packages that choose kernels by device never make it.",
+            "Use a build for this device, or do not use what is missing.",
+        ),
+        Page(
+            "package-undecided",
+            "It cannot be told",
+            "whether {subject} works on {device} is not decided by what is known",
+            "Facts are missing, about the driver or about the file.",
+            "Name the driver (--driver), or look at the reasons.",
+        ),
+        Page(
+            "package-compiled-by-driver",
+            "PTX that the driver compiles",
+            "{count} fatbins of {subject} are compiled by the driver on {device} when first loaded",
+            "No machine code fits and PTX does: the first start is slow, and the cache of the driver keeps the result.",
+        ),
         # Of the scanner: what was found beside the code, or could not be read
         Page(
             "no-gpu-code",

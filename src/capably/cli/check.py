@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from capably.facts import Device, Driver
     from capably.report.answer import Gpu, Result
 
-__all__ = ["check"]
+__all__ = ["GpuType", "check", "driver_text", "exit_code", "level"]
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[str]
@@ -26,17 +26,19 @@ else:
 _LEVELS = ("none", "partial", "unknown")
 
 
-class _GpuType(_ParamType):
+class GpuType(_ParamType):
     """One value of ``--gpu``. Names hold spaces, so a variable is one value, with commas inside."""
 
     name = "gpu"
 
     def split_envvar_value(self, rv: str) -> list[str]:
+        """The whole variable: `read_gpus` splits it."""
         return [rv]
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[click.shell_completion.CompletionItem]:
+        """Names of products that begin so."""
         del ctx, param
         from click.shell_completion import CompletionItem  # noqa: PLC0415 - for completion only
 
@@ -56,7 +58,7 @@ class _GpuType(_ParamType):
     "--gpu",
     "gpus",
     multiple=True,
-    type=_GpuType(),
+    type=GpuType(),
     metavar="GPU",
     envvar="CAPABLY_CHECK_GPU",
     help="A product (RTX 5090, H100, T4), a capability (12.0, sm_120) or all; several with commas or by repeating. "
@@ -132,10 +134,10 @@ def check(  # noqa: PLR0917 - click passes options by name
         return 2
     if fail_on is None:
         return 0
-    judged = {row.asked for row, result in answer.results if _level(result) is not None}
+    judged = {row.asked for row, result in answer.results if level(result) is not None}
     for name in [name for name, _ in found if name not in judged] if found else ["what is installed"]:
         note(f"--fail-on had nothing to judge in {name}: no GPU code found", quiet=quiet)
-    return _exit_code(fail_on, (_level(result) for _, result in answer.results))
+    return exit_code(fail_on, (level(result) for _, result in answer.results))
 
 
 def _columns(gpus: tuple[str, ...], driver: str | None, record: str | None, *, quiet: bool) -> tuple[Gpu, ...]:
@@ -156,7 +158,7 @@ def _columns(gpus: tuple[str, ...], driver: str | None, record: str | None, *, q
         if taken is None:
             taken = probe.load(record).driver if record else probe.kernel_driver()
             if taken is not None:
-                note(f"by the driver of {whose}, {_driver_text(taken)}; name another with --driver", quiet=quiet)
+                note(f"by the driver of {whose}, {driver_text(taken)}; name another with --driver", quiet=quiet)
     else:
         system = probe.load(record) if record else probe.system(thorough=False, toolkits=False)
         taken = taken or system.driver
@@ -177,16 +179,17 @@ def _names(found: Iterable[tuple[Device, int]]) -> list[tuple[str, int]]:
     return [(device.name or str(device.capability), count) for device, count in found]
 
 
-def _driver_text(driver: Driver) -> str:
+def driver_text(driver: Driver) -> str:
+    """A driver in two words."""
     return str(driver.release) if driver.release else f"CUDA {driver.cuda}"
 
 
-def _level(result: Result) -> str | None:
+def level(result: Result) -> str | None:
     """What --fail-on takes a result for: GPU code that fits is worth nothing in a build that does not start."""
     return "none" if result.blocked else result.verdict.coverage
 
 
-def _exit_code(fail_on: str, levels: Iterable[str | None]) -> int:
+def exit_code(fail_on: str, levels: Iterable[str | None]) -> int:
     """What the contract of ``--fail-on`` makes of all results."""
     seen: set[Any] = set(levels)
     if seen & set(_LEVELS[: _LEVELS.index(fail_on) + 1]):

@@ -101,6 +101,16 @@ _CASES: dict[str, dict[str, str]] = {
     "driver-failed": {"name": "CUDA_ERROR_UNKNOWN"},
     "forward-compat-in-use": {"release": "580.65.06"},
     "probe-failed": {"problem": "no Python interpreter"},
+    "cpu-only-torch": {"version": "2.13.0+cpu"},
+    "needs-cuda-torch": {"version": "2.13.0+cpu", "names": "libc10_cuda.so", "subject": "xformers"},
+    "shared-library-missing": {"names": "libcudart.so.12", "where": "nowhere", "subject": "bitsandbytes"},
+    "host-machine-mismatch": {"built": "x86_64", "machine": "aarch64"},
+    "package-overwritten": {"subject": "onnxruntime-gpu", "other": "onnxruntime"},
+    "compiler-missing": {"subject": "flashinfer-python", "compiler": "nvcc"},
+    "compiler-cannot-emit": {"cuda": "CUDA 12.4", "users": "torch, flashinfer-python"},
+    "devices-hidden": {"visible": "1", "total": "8"},
+    "mixed-devices": {"capabilities": "8.6, 8.9"},
+    "package-partly-covered": {"usable": "7", "total": "11", "subject": "vllm", "device": "T4 (7.5)"},
 }
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from capably.report.answer import Answer, Gpu
     from capably.report.layout import Style
 
-__all__ = ["check_text", "gpus_text", "scan_text"]
+__all__ = ["cell_of", "check_text", "gpus_text", "scan_text"]
 
 _LEGEND = {
     "native": "machine code for this GPU; it loads as it is",
@@ -132,7 +132,8 @@ def _percent(part: int, whole: int) -> str:
     return f"{min(max(round(100 * part / whole), 1), 99)}%"
 
 
-def _cell(result: Result | None) -> Cell:
+def cell_of(result: Result | None) -> Cell:
+    """A result in a word, with a mark where something else stands in the way."""
     if result is None:
         return Cell("-", "dim")
     word = _word(result)
@@ -176,7 +177,7 @@ def _entries(answer: Answer, style: Style) -> list[_Entry]:
         label = _called(rows[0]) if often[_called(rows[0])] == 1 else rows[0].asked
         lines: dict[tuple[Cell, ...], list[str]] = {}
         for row in rows:
-            names = lines.setdefault(tuple(_cell(result) for result in row.results), [])
+            names = lines.setdefault(tuple(cell_of(result) for result in row.results), [])
             if row.alternative is not None:
                 names.append(row.alternative)
         merged = tuple(_Line(tuple(names), cells) for cells, names in lines.items())
@@ -322,7 +323,7 @@ def _stories(
     for told in _grouped(entry):
         where: dict[str, list[str]] = {}
         for index in told.gpus:
-            cell = _cell(told.rows[0].results[index])
+            cell = cell_of(told.rows[0].results[index])
             where.setdefault(_plain(cell.text), []).append(_named(names[index], answer.gpus[index]))
         title = "; ".join(f"{text} on {join(found)}" for text, found in where.items())
         capabilities = sorted({answer.gpus[index].device.capability for index in told.gpus})

@@ -1,0 +1,296 @@
+"""``capably doctor``: this machine from driver to packages, and what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from capably.cli.cache import open_store
+from capably.cli.check import GpuType, driver_text, exit_code, level
+from capably.cli.console import OutputError, ProgressBar, explain, note, output_options, print_answer, style_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+    from importlib.metadata import Distribution
+
+    from capably.cli.environment import Environment
+    from capably.diagnose import Installed
+    from capably.facts import Device, Driver, System
+
+__all__ = ["doctor"]
+
+
+@click.command(context_settings={"auto_envvar_prefix": "CAPABLY_DOCTOR"})
+@click.option(
+    "--gpu",
+    "gpus",
+    multiple=True,
+    type=GpuType(),
+    metavar="GPU",
+    envvar="CAPABLY_DOCTOR_GPU",
+    help="As for check; without it, the GPUs of this machine that are visible.",
+)
+@click.option(
+    "--driver",
+    metavar="VERSION",
+    envvar=["CAPABLY_DOCTOR_DRIVER", "CAPABLY_DRIVER"],
+    help="As for check. Default: this machine's, else the newest known that serves each GPU.",
+)
+@click.option(
+    "--python",
+    metavar="PATH",
+    help="The interpreter or environment whose distributions are meant. Default: the active one, else capably's own.",
+)
+@click.option(
+    "--save", metavar="FILE", help="Write a record of the machine, to be sent and replayed; - is standard output."
+)
+@click.option("--with-uuids", is_flag=True, help="Keep the UUIDs of the GPUs in that record.")
+@click.option(
+    "--system",
+    "record",
+    metavar="FILE",
+    envvar=["CAPABLY_DOCTOR_SYSTEM", "CAPABLY_SYSTEM"],
+    help="A recorded machine, instead of this one. Its packages are read only where --python names them.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["none", "partial", "unknown"]),
+    help="Exit with 1 where a package's coverage is that bad, as for check.",
+)
+@click.option(
+    "--no-cache",
+    is_flag=True,
+    envvar=["CAPABLY_DOCTOR_NO_CACHE", "CAPABLY_NO_CACHE"],
+    help="Neither use nor keep results of scans.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="All evidence, with notes and sources.")
+@output_options("doctor")
+def doctor(  # noqa: PLR0917 - click passes options by name
+    gpus: tuple[str, ...],
+    driver: str | None,
+    python: str | None,
+    save: str | None,
+    with_uuids: bool,
+    record: str | None,
+    fail_on: str | None,
+    no_cache: bool,
+    verbose: bool,
+    format_: str,
+    as_json: bool,
+    color: str,
+    quiet: bool,
+) -> int:
+    """This machine, from driver to packages, and what is wrong, worst first.
+
+    Each finding has a cause, what shows it, and a command. Nothing is changed and nothing is sent; no package is
+    imported. A machine without a GPU is no failure.
+
+    \b
+    capably doctor
+    capably doctor --gpu "RTX 5090" --python .venv
+    capably doctor --save machine.json
+    """  # noqa: D301 - the backspace tells click to keep the lines below it as they are
+    from capably import probe  # noqa: PLC0415 - see capably.cli.app
+    from capably.cli.environment import distributions, find_environment  # noqa: PLC0415 - as above
+    from capably.diagnose import diagnose  # noqa: PLC0415 - as above
+    from capably.report.answer import Result  # noqa: PLC0415 - as above
+
+    environment: Environment | None = None
+    installed: list[Installed] = []
+    present: frozenset[str] | None = None
+    if record is None or python is not None:
+        environment = find_environment(python)
+    with _looking(record, environment) as looking:
+        if environment is not None and save != "-":
+            installed = _read(distributions(environment), no_cache=no_cache, quiet=quiet, color=color)
+            present = system_libraries() if record is None else None
+        system = looking.result()
+    if save is not None:
+        text = probe.dumps(system if with_uuids else without_uuids(system))
+        if save == "-":
+            print_answer(text)
+            return 0
+        _write(save, text)
+        note(f"the record of the machine is in {save}", quiet=quiet)
+    columns = _columns(system, gpus, driver, quiet=quiet)
+    examination = diagnose(system, installed or _recorded(system), columns, present=present)
+    place = f"{environment.place} ({environment.chosen_by})" if environment else None
+    if as_json or format_ == "json":
+        from capably.report.doctor import doctor_document  # noqa: PLC0415 - see capably.cli.app
+        from capably.report.machine import dumps  # noqa: PLC0415 - as above
+
+        print_answer(dumps(doctor_document(system, columns, examination, place)) + "\n")
+    else:
+        from capably.report.doctor import doctor_text  # noqa: PLC0415 - see capably.cli.app
+
+        print_answer(doctor_text(system, columns, examination, place, style_of(color), verbose=verbose))
+    if fail_on is None:
+        return 0
+    return exit_code(fail_on, (level(Result(one.gpu, one.artifact, one.verdict)) for one in examination.judged))
+
+
+@contextmanager
+def _looking(record: str | None, environment: Environment | None) -> Iterator[Future[System]]:
+    """The machine, looked at by a thread of its own: it mostly waits for the driver and for compilers."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - see capably.cli.app
+
+    from capably import probe  # noqa: PLC0415 - as above
+
+    paths = environment.paths if environment else ()
+    with ThreadPoolExecutor(1) as pool:
+        if record is not None:
+            yield pool.submit(probe.load, record)
+        else:
+            yield pool.submit(probe.system, probe.Machine(prefix=_prefix(paths), paths=paths))
+
+
+def _prefix(paths: tuple[str, ...]) -> str:
+    """The folder of an environment, from where its packages are."""
+    site = next((Path(path) for path in paths if Path(path).name == "site-packages"), None)
+    return str(site.parents[2]) if site is not None and len(site.parents) > 3 else ""
+
+
+def _write(place: str, text: str) -> None:
+    try:
+        Path(place).write_text(text, encoding="ascii")
+    except OSError as error:
+        raise OutputError(f"{place}: {error.strerror or type(error).__name__}") from error
+
+
+def _columns(
+    system: System, gpus: tuple[str, ...], driver: str | None, *, quiet: bool
+) -> tuple[tuple[Device, Driver], ...]:
+    """The devices that are meant, each with its driver: every one that was found, since each can fail alone."""
+    from capably.cli.targets import models, read_driver, read_gpus  # noqa: PLC0415 - see capably.cli.app
+    from capably.knowledge import tables  # noqa: PLC0415 - as above
+
+    taken = read_driver(driver) if driver is not None else system.driver
+    if gpus:
+        devices = read_gpus(gpus)
+        if driver is None and taken is not None:
+            note(f"by the driver of the machine, {driver_text(taken)}; name another with --driver", quiet=quiet)
+    else:
+        devices = tuple(
+            replace(model, name=model.name, via=next(d.via for d in system.devices if d.name == model.name))
+            for model, _ in models(system.devices)
+        )
+    return tuple((device, taken or tables().newest_driver(device.capability)) for device in devices)
+
+
+def _read(found: dict[str, Distribution], *, no_cache: bool, quiet: bool, color: str) -> list[Installed]:
+    """Every distribution with GPU code, and those that something particular is known about."""
+    from capably.diagnose import Installed  # noqa: PLC0415 - see capably.cli.app
+    from capably.errors import CapablyError  # noqa: PLC0415 - as above
+    from capably.knowledge import tables  # noqa: PLC0415 - as above
+    from capably.scanner import scan_distribution  # noqa: PLC0415 - as above
+
+    store = None if no_cache else open_store()
+    conflicts = {name for row in tables().packages for name in row.conflicts}
+    parts = [row.part for row in tables().packages if row.part is not None]
+    installed = []
+    with ProgressBar(quiet=quiet, color=color) as progress:
+        for name, distribution in found.items():
+            try:
+                artifact = scan_distribution(distribution, progress=progress, store=store)
+            except CapablyError as error:
+                explain(error)
+                continue
+            libraries = _shared_libraries(distribution)
+            known = tables().package(name) is not None or name in conflicts or any(p.fullmatch(name) for p in parts)
+            if artifact.libraries or libraries or known:
+                installed.append(
+                    Installed(artifact, tuple(distribution.metadata.get_all("Requires-Dist") or ()), libraries)
+                )
+    return installed
+
+
+def _shared_libraries(distribution: Distribution) -> frozenset[str]:
+    """Names of the shared libraries that a distribution lists."""
+    record = distribution.read_text("RECORD") or ""
+    paths = (line.partition(",")[0] for line in record.splitlines() if ".so" in line)
+    return frozenset(path.rpartition("/")[2] for path in paths)
+
+
+def system_libraries() -> frozenset[str] | None:
+    """Names of the shared libraries that the dynamic linker finds; None where that is not known."""
+    import re  # noqa: PLC0415 - see capably.cli.app
+
+    try:
+        cache = Path("/etc/ld.so.cache").read_bytes()
+    except OSError:
+        return None
+    names = {name.decode("ascii", "replace") for name in re.findall(rb"lib[\w.+-]+\.so(?:\.[0-9]+)*", cache)}
+    folders = [Path(part) for part in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if part]
+    folders += [Path(os.environ[name], "lib64") for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
+    folders += [Path("/usr/local/cuda/lib64")]
+    for folder in folders:
+        try:
+            names |= {file.name for file in folder.iterdir() if ".so" in file.name}
+        except OSError:
+            continue
+    return frozenset(names)
+
+
+def _recorded(system: System) -> list[Installed]:
+    """The distributions that a record names: their versions, without their files."""
+    from capably.diagnose import Installed  # noqa: PLC0415 - see capably.cli.app
+    from capably.facts import Artifact, ArtifactKind  # noqa: PLC0415 - as above
+
+    return [
+        Installed(Artifact(name, ArtifactKind.DISTRIBUTION, name=name, version=version))
+        for name, version in system.distributions
+    ]
+
+
+def without_uuids(system: System) -> System:
+    """*system* with each UUID replaced by one that is made up, the same one everywhere."""
+    made: dict[str, str] = {}
+
+    def other(uuid: str | None) -> str | None:
+        if uuid is None:
+            return None
+        if uuid not in made:
+            made[uuid] = f"{uuid[:4]}{len(made) + 1:08x}-0000-0000-0000-000000000000"
+        return made[uuid]
+
+    def blank(devices: tuple[Device, ...]) -> tuple[Device, ...]:
+        return tuple(replace(device, uuid=other(device.uuid)) for device in devices)
+
+    def entry(text: str) -> str:
+        bare = text.strip()
+        if not bare.startswith(("GPU-", "MIG-")):
+            return text
+        fitting = [uuid for uuid in made if uuid.startswith(bare)]
+        return made[fitting[0]] if len(fitting) == 1 else f"{bare[:4]}ffffffff-0000-0000-0000-000000000000"
+
+    def entries(text: str) -> str:
+        return ",".join(map(entry, text.split(",")))
+
+    fleet, devices = blank(system.fleet), blank(system.devices)
+    visible = system.visibility.visible_devices
+    listed = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+    findings = system.findings
+    if visible is not None and entries(visible) != visible:
+        findings = tuple(replace(one, message=_reworded(one.message, visible, entries)) for one in findings)
+    return replace(
+        system,
+        fleet=fleet,
+        devices=devices,
+        visibility=replace(system.visibility, visible_devices=None if visible is None else entries(visible)),
+        environment=tuple((name, entries(value) if name in listed else value) for name, value in system.environment),
+        findings=findings,
+    )
+
+
+def _reworded(message: str, visible: str, entries: Callable[[str], str]) -> str:
+    """*message* with what it cites of the variable replaced likewise."""
+    for text in sorted({visible, *visible.split(",")}, key=len, reverse=True):
+        if "GPU-" in text or "MIG-" in text:
+            message = message.replace(text, entries(text))
+    return message

@@ -1,0 +1,780 @@
+"""What is wrong with a machine and what is installed on it, worst first.
+
+Facts come in, diagnoses come out; nothing here looks at a file or a machine. Causes that have nothing to do
+with architectures are found before the engine is asked, and a package that one of them stops is not blamed
+on a GPU: what the engine says about it is then told as a note.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from capably.arch import ComputeCapability, Target
+from capably.engine import Coverage, Verdict, choose, judge
+from capably.errors import ParseError
+from capably.facts import Artifact, ImageKind, ToolkitKind
+from capably.knowledge import tables
+from capably.reasons import FINDINGS, Outcome
+from capably.version import CudaVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from capably.facts import Device, Driver, Finding, Library, System, Toolkit
+
+__all__ = ["Area", "Diagnosis", "Evidence", "Examination", "Installed", "Judged", "Severity", "diagnose", "torch_cuda"]
+
+
+class Severity(enum.StrEnum):
+    """How much a diagnosis matters, worst first."""
+
+    ERROR = "error"  # something does not work
+    WARNING = "warning"  # something may not work
+    NOTE = "note"  # good to know
+
+
+class Area(enum.StrEnum):
+    """What a diagnosis is about, in the order in which causes are looked for."""
+
+    DRIVER = "driver"
+    INSTALLATION = "installation"
+    COMPILER = "compiler"
+    DEVICES = "devices"
+    ARCHITECTURE = "architecture"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A fact, and where it is from."""
+
+    fact: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One cause.
+
+    Attributes:
+        code: Key in `capably.reasons.FINDINGS`.
+        severity: How much it matters.
+        area: What it is about.
+        subject: The package, file, compiler or driver.
+        message: The cause, as one sentence.
+        evidence: What shows it.
+        action: What mends it, as one sentence; empty where nothing has to be done.
+        command: What to type, for that or to find out more.
+        gpus: Which of the GPUs it is about, as indexes; empty where it is about none in particular.
+        sources: Keys in ``data/sources.json``.
+    """
+
+    code: str
+    severity: Severity
+    area: Area
+    subject: str
+    message: str
+    evidence: tuple[Evidence, ...] = ()
+    action: str = ""
+    command: str | None = None
+    gpus: tuple[int, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """An installed distribution.
+
+    Attributes:
+        artifact: What was found in it.
+        requires: Its requirements, as the metadata have them.
+        libraries: Names of the shared libraries that it brings.
+    """
+
+    artifact: Artifact
+    requires: tuple[str, ...] = ()
+    libraries: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """Of the distribution."""
+        return self.artifact.name or self.artifact.path
+
+    @property
+    def title(self) -> str:
+        """Name and version."""
+        return f"{self.name} {self.artifact.version}" if self.artifact.version else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One distribution, or one alternative of it, on one GPU: what the engine says."""
+
+    installed: Installed
+    alternative: str | None
+    artifact: Artifact
+    gpu: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """All that was found.
+
+    Attributes:
+        diagnoses: Worst first.
+        judged: Distributions with GPU code by GPU.
+    """
+
+    diagnoses: tuple[Diagnosis, ...]
+    judged: tuple[Judged, ...]
+
+
+def diagnose(
+    system: System,
+    installed: Sequence[Installed] = (),
+    gpus: Sequence[tuple[Device, Driver | None]] = (),
+    *,
+    present: frozenset[str] | None = None,
+) -> Examination:
+    """What is wrong, worst first.
+
+    Args:
+        system: The machine.
+        installed: Its distributions, as far as they were looked at.
+        gpus: The devices that are meant, each with the driver that is taken to serve it.
+        present: Names of the shared libraries that the system has; None where nobody looked.
+
+    Returns:
+        The diagnoses, and the verdicts that they rest on.
+    """
+    known = {one.name: one for one in installed}
+    judged = tuple(_judge_all(system, known, gpus))
+    stopped: dict[str, str] = {}
+    found = [
+        *_about_driver(system, gpus),
+        *_about_installation(system, known, gpus, judged, present, stopped),
+        *_about_compilers(system, known, gpus),
+        *_about_devices(system, gpus),
+        *_about_code(judged, gpus, stopped),
+    ]
+    order = list(Severity)
+    areas = list(Area)
+    # Sorted stably: causes of one kind stay in the order in which they were found.
+    found.sort(key=lambda one: (order.index(one.severity), areas.index(one.area)))
+    return Examination(tuple(dict.fromkeys(found)), judged)
+
+
+def _make(
+    code: str,
+    severity: Severity,
+    area: Area,
+    subject: str,
+    evidence: Iterable[Evidence] = (),
+    *,
+    command: str | None = None,
+    action: str | None = None,
+    gpus: tuple[int, ...] = (),
+    title: str | None = None,
+    **params: object,
+) -> Diagnosis:
+    page = FINDINGS[code]
+    texts = {"subject": title or subject, **params}
+    way_out = page.way_out.format_map(texts) if action is None else action
+    message = page.message.format_map(texts)
+    return Diagnosis(code, severity, area, subject, message, tuple(evidence), way_out, command, gpus, page.sources)
+
+
+def _named(device: Device) -> str:
+    return f"{device.name} ({device.capability})" if device.name else str(device.capability)
+
+
+def _whose(device: Device) -> str:
+    return "named, not found" if device.assumed else device.via or "driver"
+
+
+# ---------------------------------------------------------------------------------------------------------
+# The driver and what the probe noticed
+
+# There is nothing to mend where a machine has no GPU, or where GPUs are not looked for.
+_NO_FAULT = frozenset({"no-nvidia-device", "platform-not-probed"})
+_COMMANDS = {
+    "no-nvidia-device": "lspci -d 10de:",
+    "no-driver": "sudo modprobe nvidia; sudo dmesg | grep -i nvrm",
+    "driver-library-missing": "sudo ldconfig; ldconfig -p | grep libcuda",
+    "driver-failed": "nvidia-smi; sudo dmesg | grep -i nvrm",
+    "driver-library-mismatch": "sudo reboot",
+    "driver-parts-differ": "sudo reboot",
+    "forward-compat-unsupported": "ldconfig -p | grep libcuda; echo $LD_LIBRARY_PATH",
+    "hidden-by-environment": "unset CUDA_VISIBLE_DEVICES",
+    "visible-entry-invalid": "nvidia-smi -L",
+    "visible-duplicate": "unset CUDA_VISIBLE_DEVICES",
+    "visible-value-of-containers": "unset CUDA_VISIBLE_DEVICES",
+    "container-without-devices": "docker run --gpus all ...",
+    "probe-timed-out": "sudo dmesg | grep -i nvrm",
+    "probe-crashed": "nvidia-smi",
+}
+_COMPILER_FINDINGS = frozenset({"toolkits-disagree", "compiler-silent"})
+_NOTES = frozenset({"forward-compat-in-use", "mig-first-only"})
+
+
+def _about_driver(system: System, gpus: Sequence[tuple[Device, Driver | None]]) -> Iterator[Diagnosis]:
+    named = bool(gpus) and all(device.assumed for device, _ in gpus)
+    for finding in system.findings:
+        page = FINDINGS.get(finding.code)
+        severity = Severity.WARNING
+        if finding.code in _NO_FAULT | _NOTES:
+            severity = Severity.NOTE
+        elif finding.code == system.absence:
+            # Whoever asks about other GPUs does not need those of this machine.
+            severity = Severity.WARNING if named else Severity.ERROR
+        yield Diagnosis(
+            finding.code,
+            severity,
+            Area.COMPILER if finding.code in _COMPILER_FINDINGS else Area.DRIVER,
+            finding.path,
+            finding.message,
+            tuple(_driver_evidence(system, finding)),
+            # Those of the probe have no parameters in what they advise.
+            page.way_out if page else "",
+            _COMMANDS.get(finding.code),
+            sources=page.sources if page else (),
+        )
+
+
+def _driver_evidence(system: System, finding: Finding) -> Iterator[Evidence]:
+    if finding.code in _COMPILER_FINDINGS:
+        return
+    state = system.driver_state
+    if state.on_bus is not None:
+        yield Evidence(f"{state.on_bus} NVIDIA GPUs on the bus", "/sys/bus/pci/devices")
+    if state.kernel_module is not None:
+        yield Evidence(f"kernel module {state.kernel_module}", "/proc/driver/nvidia/version")
+    if state.library_path is not None:
+        release = f" of {state.user_library}" if state.user_library else ""
+        yield Evidence(f"libcuda{release}", state.library_path)
+    if state.error is not None:
+        yield Evidence(f"error {state.error}", "cuInit")
+    if system.visibility.visible_devices is not None:
+        yield Evidence(f"CUDA_VISIBLE_DEVICES={system.visibility.visible_devices}", "environment")
+    if system.container is not None:
+        yield Evidence(f"inside a container ({system.container})", "marks of its runtime")
+
+
+# ---------------------------------------------------------------------------------------------------------
+# What is installed, apart from architectures
+
+_RUNTIME = re.compile(
+    r"(?:nvidia-cuda-runtime(?:-cu(?P<major>[0-9]+))?|cuda-toolkit(?:\[[^\]]*\])?) *==(?P<version>[0-9]+\.[0-9]+)"
+)
+_CHECKED = re.compile(
+    r"lib(?:cudart|cublas(?:Lt)?|nvrtc|nvJitLink|cudnn\w*|nccl|cusparse(?:Lt)?|curand|cufft|cusolver|torch\w*|c10\w*)"
+    r"\.so(?:\.[0-9]+)*"
+)
+_OF_TORCH = re.compile(r"lib(?:torch|c10)\w*\.so")
+
+
+def torch_cuda(torch: Installed) -> tuple[CudaVersion | None, str]:
+    """The CUDA version that torch was built with, and what says so; None with a text for a build for the CPU.
+
+    Returns:
+        ``(None, "")`` where nothing says it.
+    """
+    version = torch.artifact.version or ""
+    _, _, local = version.partition("+")
+    if found := re.fullmatch(r"cu([0-9]+)([0-9])", local.split(".")[0]):
+        return CudaVersion(int(found[1]), int(found[2])), f"version {version}"
+    if local.split(".")[0] == "cpu":
+        return None, f"version {version}"
+    for requirement in torch.requires:
+        if found := _RUNTIME.match(requirement):
+            return CudaVersion.parse(found["version"]), f"requirement {requirement.partition(';')[0].strip()}"
+    if torch.artifact.files and not torch.artifact.libraries and not local:
+        return None, f"no GPU code in {torch.artifact.files} files"
+    return None, ""
+
+
+def _about_installation(  # noqa: PLR0917 - what it looks at
+    system: System,
+    known: dict[str, Installed],
+    gpus: Sequence[tuple[Device, Driver | None]],
+    judged: Sequence[Judged],
+    present: frozenset[str] | None,
+    stopped: dict[str, str],
+) -> Iterator[Diagnosis]:
+    torch = known.get("torch")
+    if torch is not None:
+        cuda, told = torch_cuda(torch)
+        if cuda is None and told:
+            stopped["torch"] = "cpu-only-torch"
+            if not dict(system.environment).get("BNB_CUDA_VERSION"):
+                # They take their library for the CPU then.
+                by_torch = (row.distribution for row in tables().alternatives if row.chosen_by == "cuda-version")
+                stopped.update(dict.fromkeys(by_torch, "cpu-only-torch"))
+            yield _make(
+                "cpu-only-torch",
+                Severity.ERROR if gpus else Severity.NOTE,
+                Area.INSTALLATION,
+                "torch",
+                [Evidence(told, f"metadata of {torch.title}")],
+                command=f"pip install --force-reinstall torch --index-url {_torch_index(gpus)}",
+                version=torch.artifact.version,
+            )
+    yield from _about_hosts(system, known, stopped)
+    yield from _about_runtimes(judged, gpus, stopped)
+    yield from _about_libraries(known, judged, present, stopped)
+    for one in known.values():
+        row = tables().package(one.name)
+        if row is None:
+            continue
+        for other in row.conflicts:
+            if other in known and other != one.name and (other not in row.distributions or other > one.name):
+                yield _make(
+                    "package-overwritten",
+                    Severity.WARNING,
+                    Area.INSTALLATION,
+                    one.name,
+                    [
+                        Evidence(f"{one.title} and {known[other].title}", "metadata"),
+                        Evidence(row.particular, row.title),
+                    ],
+                    command=f"pip uninstall {one.name} {other} && pip install {one.name}",
+                    other=other,
+                )
+        if row.part is not None and not any(row.part.fullmatch(name) for name in known):
+            stopped[one.name] = "gpu-part-missing"
+            yield _make(
+                "gpu-part-missing",
+                Severity.WARNING if gpus else Severity.NOTE,
+                Area.INSTALLATION,
+                one.name,
+                [Evidence(row.particular, row.title)],
+                command=row.check,
+            )
+
+
+def _torch_index(gpus: Sequence[tuple[Device, Driver | None]]) -> str:
+    """The index of builds of torch that every one of *gpus* and its driver can use; the newest plain choice."""
+    oldest = min((device.capability for device, _ in gpus), default=ComputeCapability(7, 5))
+    newest = max((device.capability for device, _ in gpus), default=ComputeCapability(7, 5))
+    majors = [tables().driver_cuda(driver).major for _, driver in gpus if driver is not None]
+    if oldest >= ComputeCapability(7, 5) and min(majors, default=13) >= 13:
+        tag = "cu130"
+    else:
+        tag = "cu128" if newest >= ComputeCapability(10, 0) else "cu126"
+    return f"https://download.pytorch.org/whl/{tag}"
+
+
+def _about_hosts(system: System, known: dict[str, Installed], stopped: dict[str, str]) -> Iterator[Diagnosis]:
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(system.machine.lower(), system.machine)
+    for one in known.values():
+        hosts = {library.machine for library in one.artifact.libraries if library.machine}
+        if machine and hosts and machine not in hosts:
+            built = ", ".join(sorted(hosts))
+            stopped[one.name] = "host-machine-mismatch"
+            evidence = [Evidence(f"{library.path}: {library.machine}", "its header") for library in _few(one)]
+            yield _make(
+                "host-machine-mismatch",
+                Severity.ERROR,
+                Area.INSTALLATION,
+                one.name,
+                [*evidence, Evidence(f"processor {machine}", "operating system")],
+                command=f"pip install --force-reinstall --no-deps {one.name}",
+                built=built,
+                machine=machine,
+            )
+
+
+def _few(one: Installed) -> Iterable[Library]:
+    return [library for library in one.artifact.libraries if library.machine][:3]
+
+
+def _about_runtimes(
+    judged: Sequence[Judged], gpus: Sequence[tuple[Device, Driver | None]], stopped: dict[str, str]
+) -> Iterator[Diagnosis]:
+    """What the engine found beside the GPU code: a CUDA that is too new for the driver, another processor."""
+    found: dict[tuple[str, str], list[Judged]] = {}
+    for one in judged:
+        for finding in one.verdict.findings:
+            if finding.code in FINDINGS and FINDINGS[finding.code].blocks:
+                found.setdefault((one.installed.name, finding.code), []).append(one)
+    for (name, code), cells in found.items():
+        if stopped.get(name) == "host-machine-mismatch":
+            continue
+        indexes = tuple(dict.fromkeys(cell.gpu for cell in cells))
+        findings = [finding for cell in cells for finding in cell.verdict.findings if finding.code == code]
+        if len(indexes) == len(gpus):
+            stopped.setdefault(name, code)
+        page = FINDINGS[code]
+        evidence = tuple(Evidence(text, f"scan of {name}") for text in dict.fromkeys(f.message for f in findings))
+        # Alternatives are loaded one at a time: those that need less may still work.
+        others = [one for one in judged if one.installed.name == name and one not in cells]
+        yield Diagnosis(
+            code,
+            Severity.WARNING if any(one.gpu in indexes for one in others) else Severity.ERROR,
+            Area.INSTALLATION,
+            name,
+            findings[0].message,
+            evidence[:3],
+            page.way_out,
+            "nvidia-smi" if code == "cuda-major-newer-than-driver" else None,
+            indexes,
+            page.sources,
+        )
+
+
+def _about_libraries(
+    known: dict[str, Installed],
+    judged: Sequence[Judged],
+    present: frozenset[str] | None,
+    stopped: dict[str, str],
+) -> Iterator[Diagnosis]:
+    brought = frozenset().union(*(one.libraries for one in known.values()), present or ())
+    torch = known.get("torch")
+    if not any(one.libraries for one in known.values()):
+        return
+    loaded: dict[str, dict[Library, None]] = {}
+    several: dict[str, set[str]] = {}
+    for one in judged:
+        if one.alternative is not None:
+            several.setdefault(one.installed.name, set()).add(one.alternative)
+        for library in one.artifact.libraries:
+            if not library.link_input:
+                loaded.setdefault(one.installed.name, {})[library] = None
+    for name, libraries in loaded.items():
+        if name in stopped or len(several.get(name, ())) > 1:
+            continue  # which one is loaded is not known, so neither is what it needs
+        lacking: dict[str, list[str]] = {}
+        for library in libraries:
+            for needed in library.needed:
+                if _CHECKED.fullmatch(needed) and needed not in brought:
+                    lacking.setdefault(needed, []).append(library.path)
+        of_torch = sorted(needed for needed in lacking if _OF_TORCH.fullmatch(needed))
+        others = sorted(needed for needed in lacking if needed not in of_torch)
+        title = known[name].title
+        if of_torch and torch is not None and name != "torch":
+            stopped[name] = "needs-cuda-torch"
+            yield _make(
+                "needs-cuda-torch",
+                Severity.ERROR,
+                Area.INSTALLATION,
+                name,
+                [
+                    *(Evidence(f"{lacking[needed][0]} needs {needed}", "its list of libraries") for needed in of_torch),
+                    Evidence(f"{torch.title} does not bring it", "list of its files"),
+                ],
+                command=f"python -m pip show {name} torch",
+                names=" and ".join(of_torch),
+                version=torch.artifact.version,
+            )
+            others = [] if "cpu-only-torch" in stopped.values() else others  # comes with the other torch
+        if others or (of_torch and torch is None):
+            missing = others or of_torch
+            sure = present is not None
+            if sure:
+                stopped[name] = "shared-library-missing"
+            yield _make(
+                "shared-library-missing",
+                Severity.ERROR if sure else Severity.WARNING,
+                Area.INSTALLATION,
+                name,
+                [Evidence(f"{lacking[needed][0]} needs {needed}", "its list of libraries") for needed in missing],
+                command=f"pip install --force-reinstall {title.replace(' ', '==')}",
+                names=", ".join(missing),
+                where="neither in the environment nor on the system" if sure else "nowhere in the environment",
+            )
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Compilers
+
+_KINDS = {"nvcc": ToolkitKind.NVCC, "ptxas": ToolkitKind.PTXAS, "nvrtc": ToolkitKind.NVRTC}
+_TEN = ComputeCapability(10, 0)
+
+
+def _about_compilers(
+    system: System, known: dict[str, Installed], gpus: Sequence[tuple[Device, Driver | None]]
+) -> Iterator[Diagnosis]:
+    needing: dict[str, list[str]] = {}
+    for one in known.values():
+        row = tables().package(one.name)
+        if row is not None and row.compiler is not None:
+            needing.setdefault(row.compiler, []).append(one.name)
+    for compiler, names in needing.items():
+        if system.toolkits and any(toolkit.kind is _KINDS[compiler] for toolkit in system.toolkits):
+            continue
+        for name in names:
+            row = tables().package(name)
+            yield _make(
+                "compiler-missing",
+                Severity.WARNING if gpus else Severity.NOTE,
+                Area.COMPILER,
+                name,
+                [Evidence(row.particular, row.title)] if row else (),
+                command="export CUDA_HOME=/usr/local/cuda" if compiler != "ptxas" else None,
+                compiler=compiler,
+            )
+    for toolkit in system.toolkits:
+        users = _users(toolkit, needing)
+        if not users:
+            continue
+        for capability in dict.fromkeys(device.capability for device, _ in gpus):
+            indexes = tuple(index for index, (device, _) in enumerate(gpus) if device.capability == capability)
+            if not _serves(toolkit, capability, system.toolkits) or _emits(toolkit, capability) is not False:
+                continue
+            span = tables().emitting_toolkits(Target(capability))
+            wanted = f"CUDA {span[0]} to {span[1]}" if span else "a toolkit that knows it"
+            packages = [name for name in known if name in users or name in needing.get(toolkit.kind, ())]
+            yield _make(
+                "compiler-cannot-emit",
+                Severity.ERROR if packages else Severity.WARNING,
+                Area.COMPILER,
+                toolkit.path,
+                [
+                    Evidence(f"{toolkit.kind} {toolkit.version or toolkit.cuda}", f"found by {', '.join(toolkit.via)}"),
+                    Evidence(
+                        f"knows {', '.join(map(str, _machine_code(toolkit)))}",
+                        "its own list" if toolkit.targets else "table of toolkits",
+                    ),
+                ],
+                command=f"export CUDA_HOME=/usr/local/cuda-{span[0]}"
+                if span and toolkit.kind is ToolkitKind.NVCC
+                else None,
+                gpus=indexes,
+                path=toolkit.path,
+                cuda=f"CUDA {toolkit.cuda}" if toolkit.cuda else "CUDA of an unknown version",
+                users=" and ".join(users),
+                capability=capability,
+                wanted=wanted,
+            )
+
+
+def _users(toolkit: Toolkit, needing: dict[str, list[str]]) -> tuple[str, ...]:
+    if "torch" in toolkit.used_by:  # FlashInfer and DeepSpeed look for nvcc as torch does
+        return tuple(dict.fromkeys((*toolkit.used_by, *needing.get(toolkit.kind, ()))))
+    return toolkit.used_by
+
+
+def _serves(toolkit: Toolkit, capability: ComputeCapability, all_of_them: Iterable[Toolkit]) -> bool:
+    """Triton has two assemblers: one for 10.0 and later, one for what was before."""
+    if toolkit.kind is not ToolkitKind.PTXAS or "triton" not in toolkit.used_by:
+        return True
+    split = any(other.path.endswith("ptxas-blackwell") for other in all_of_them if "triton" in other.used_by)
+    return not split or toolkit.path.endswith("ptxas-blackwell") == (capability >= _TEN)
+
+
+def _emits(toolkit: Toolkit, capability: ComputeCapability) -> bool | None:
+    """Whether it compiles for that device itself; None where that is not known."""
+    renamed = {
+        row.renamed: row.capability for row in tables().architectures.values() if row.renamed is not None
+    }  # 10.1 is 11.0 since CUDA 13
+    row = tables().architectures.get(capability)
+    numbers = {capability, renamed.get(capability), row.renamed if row else None}
+    if toolkit.targets is not None:
+        return any(target.capability in numbers for target in toolkit.targets)
+    fitting = next((one for one in tables().toolkits if one.cuda == toolkit.cuda), None)
+    return None if fitting is None else any(fitting.emits(Target(number)) for number in numbers if number is not None)
+
+
+def _machine_code(toolkit: Toolkit) -> tuple[Target, ...]:
+    if toolkit.targets is not None:
+        return tuple(dict.fromkeys(Target(target.capability) for target in toolkit.targets))
+    row = next(one for one in tables().toolkits if one.cuda == toolkit.cuda)
+    return tuple(target for text in row.targets if text.isdecimal() and (target := _target(text)) is not None)
+
+
+def _target(text: str) -> Target | None:
+    try:
+        return Target.parse(f"sm_{text}")
+    except ParseError:
+        return None
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Devices
+
+
+def _about_devices(system: System, gpus: Sequence[tuple[Device, Driver | None]]) -> Iterator[Diagnosis]:
+    if system.devices and len(system.fleet) > len(system.devices):
+        asked = system.visibility.visible_devices
+        yield _make(
+            "devices-hidden",
+            Severity.NOTE,
+            Area.DEVICES,
+            "devices",
+            [Evidence(f"CUDA_VISIBLE_DEVICES={asked}", "environment")] if asked is not None else (),
+            command="unset CUDA_VISIBLE_DEVICES" if asked is not None else "nvidia-smi -L",
+            visible=len(system.devices),
+            total=len(system.fleet),
+        )
+    by_pci = sorted((device for device in system.devices if device.pci), key=lambda device: device.pci or "")
+    if by_pci and len(by_pci) == len(system.devices) and by_pci[0].uuid != system.devices[0].uuid:
+        yield _make(
+            "device-order-differs",
+            Severity.WARNING,
+            Area.DEVICES,
+            "devices",
+            [Evidence(f"device {d.ordinal}: {_named(d)} at {d.pci}", _whose(d)) for d in system.devices],
+            command="export CUDA_DEVICE_ORDER=PCI_BUS_ID",
+            cuda=_named(system.devices[0]),
+            nvml=_named(by_pci[0]),
+        )
+    found = [device for device, _ in gpus if not device.assumed]
+    capabilities = sorted({device.capability for device in found})
+    if len(capabilities) > 1:
+        yield _make(
+            "mixed-devices",
+            Severity.NOTE,
+            Area.DEVICES,
+            "devices",
+            [Evidence(_named(device), "driver") for device in found],
+            command='export TORCH_CUDA_ARCH_LIST="' + ";".join(map(str, capabilities)) + '"',
+            capabilities=" and ".join(map(str, capabilities)),
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Architectures
+
+
+def _judge_all(
+    system: System, known: dict[str, Installed], gpus: Sequence[tuple[Device, Driver | None]]
+) -> Iterator[Judged]:
+    for one in known.values():
+        if not one.artifact.libraries:
+            continue
+        for index, (device, driver) in enumerate(gpus):
+            options = choose(one.artifact, device)
+            for alternative, artifact in _loaded(system, known, one, options):
+                yield Judged(one, alternative, artifact, index, judge(artifact, device, driver))
+
+
+def _loaded(
+    system: System,
+    known: dict[str, Installed],
+    one: Installed,
+    options: tuple[tuple[str | None, Artifact], ...],
+) -> tuple[tuple[str | None, Artifact], ...]:
+    """The alternative for the CUDA version of torch, where both are known: exact, else lower, else higher."""
+    row = next((row for row in tables().alternatives if row.distribution == one.name), None)
+    if row is None or row.chosen_by != "cuda-version" or len(options) < 2:
+        return options
+    asked = dict(system.environment).get("BNB_CUDA_VERSION", "")
+    torch = known.get("torch")
+    cuda = torch_cuda(torch)[0] if torch is not None else None
+    wanted = int(asked) if asked.isdecimal() else cuda.major * 10 + cuda.minor if cuda is not None else None
+    if wanted is None:
+        return options
+    there = sorted(int(name) for name, _ in options if name is not None and int(name) // 10 == wanted // 10)
+    lower = [number for number in there if number <= wanted]
+    taken = lower[-1] if lower else there[0] if there else None
+    return tuple(option for option in options if option[0] == str(taken)) or options
+
+
+_LEVELS = {
+    Coverage.NONE: ("package-without-code", Severity.ERROR),
+    Coverage.PARTIAL: ("package-partly-covered", Severity.WARNING),
+    Coverage.UNKNOWN: ("package-undecided", Severity.NOTE),
+}
+
+
+def _about_code(
+    judged: Sequence[Judged], gpus: Sequence[tuple[Device, Driver | None]], stopped: dict[str, str]
+) -> Iterator[Diagnosis]:
+    groups: dict[tuple[str, int], list[Judged]] = {}
+    for one in judged:
+        groups.setdefault((one.installed.name, one.gpu), []).append(one)
+    for (name, gpu), cells in groups.items():
+        row = tables().package(name)
+        # Of alternatives whose choice is not known, the best tells what the package can do there.
+        best = max(cells, key=lambda one: _usefulness(one.verdict))
+        diagnosis = _about_cell(best, gpus[gpu][0])
+        if diagnosis is None:
+            continue
+        if name in stopped:
+            besides = Evidence("something else stops it first, on every GPU", stopped[name])
+            diagnosis = replace(diagnosis, severity=Severity.NOTE, evidence=(besides, *diagnosis.evidence))
+        elif row is not None and (
+            (row.kernels == "run-time") or (row.dispatches and diagnosis.code == "package-partly-covered")
+        ):
+            diagnosis = replace(
+                diagnosis,
+                severity=Severity.NOTE,
+                evidence=(*diagnosis.evidence, Evidence(row.particular, row.title)),
+            )
+        yield diagnosis
+
+
+def _usefulness(verdict: Verdict) -> int:
+    order = (None, Coverage.NONE, Coverage.UNKNOWN, Coverage.PARTIAL, Coverage.FULL)
+    return order.index(verdict.coverage)
+
+
+def _about_cell(one: Judged, device: Device) -> Diagnosis | None:
+    verdict = one.verdict
+    name = one.installed.title if one.alternative is None else f"{one.installed.title} ({one.alternative})"
+    if verdict.coverage is None or verdict.coverage is Coverage.FULL:
+        if not verdict.counts.compiles:
+            return None
+        return _make(
+            "package-compiled-by-driver",
+            Severity.NOTE,
+            Area.ARCHITECTURE,
+            one.installed.name,
+            gpus=(one.gpu,),
+            count=verdict.counts.compiles,
+            title=name,
+            device=_named(device),
+        )
+    code, severity = _LEVELS[verdict.coverage]
+    outcome = Outcome.UNKNOWN if verdict.coverage is Coverage.UNKNOWN else Outcome.FAILS
+    concerned = [
+        (library, part)
+        for library, part in zip(one.artifact.libraries, verdict.parts, strict=True)
+        if any(reason.outcome is outcome for reason in part.reasons)
+    ]
+    evidence = [Evidence(_named(device), _whose(device))]
+    evidence += [Evidence(f"{library.path} holds {_holds(library)}", "scan") for library, _ in concerned[:3]]
+    messages: dict[str, tuple[str, str, str]] = {}
+    for _, part in concerned:
+        for reason in part.reasons:
+            if reason.outcome is outcome:
+                messages.setdefault(
+                    reason.code, (reason.message, reason.way_out, reason.sources[0] if reason.sources else reason.code)
+                )
+    evidence += [
+        Evidence(message, f"rule {code_}, {source}") for code_, (message, _, source) in list(messages.items())[:3]
+    ]
+    ways = [way for _, way, _ in messages.values() if way]
+    version = f"=={one.installed.artifact.version}" if one.installed.artifact.version else ""
+    asked = device.name.removeprefix("NVIDIA ") if device.name else str(device.capability)
+    return _make(
+        code,
+        severity,
+        Area.ARCHITECTURE,
+        one.installed.name,
+        evidence,
+        action=ways[0] if ways else None,
+        command=f'capably check {one.installed.name}{version} --gpu "{asked}" -v',
+        gpus=(one.gpu,),
+        title=name,
+        device=_named(device),
+        usable=verdict.counts.usable,
+        total=verdict.counts.total,
+    )
+
+
+def _holds(library: Library) -> str:
+    """The targets of a library, in a few words."""
+    found: dict[ImageKind, set[Target]] = {}
+    for group in library.fatbins:
+        for image in group.fatbin.images:
+            if image.target is not None and image.stub is not True:
+                found.setdefault(image.kind, set()).add(image.target)
+    texts = [
+        f"{'PTX for ' if kind is ImageKind.PTX else ''}{', '.join(map(str, sorted(targets)))}"
+        for kind, targets in found.items()
+    ]
+    return "; ".join(texts) + ("" if ImageKind.PTX in found else ", and no PTX") if texts else "no kernels"

@@ -1,0 +1,218 @@
+"""``capably doctor`` on recorded machines and on environments made of small wheels."""
+
+from __future__ import annotations
+
+import json
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import build
+import jsonschema
+import pytest
+
+from capably.cli.app import run
+from capably.cli.doctor import system_libraries, without_uuids
+from capably.probe import load, loads, save
+from capably.report.machine import schema
+
+SYSTEMS = Path(__file__).parent / "data" / "systems"
+MIXED = str(SYSTEMS / "rtx-3090-4090.json")
+NONE = str(SYSTEMS / "none.json")
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the interpreter of the environments is a script")
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CAPABLY_SYSTEM", "CAPABLY_DRIVER", "VIRTUAL_ENV", "CONDA_PREFIX"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def environment(folder: Path, *wheels: Path) -> Path:
+    """A folder that is laid out as a virtual environment, with *wheels* in it."""
+    site = folder / "env" / "lib" / "python3.12" / "site-packages"
+    site.mkdir(parents=True)
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(site)
+    (folder / "env" / "bin").mkdir()
+    python = folder / "env" / "bin" / "python"
+    python.write_text(f"#!/bin/sh\necho '{json.dumps([str(site)])}'\n")
+    python.chmod(0o755)
+    return folder / "env"
+
+
+def made(folder: Path, name: str, version: str, *targets: str, needed: tuple[str, ...] = ()) -> Path:
+    """A wheel with one library that holds machine code for *targets*."""
+    library = build.library(*(build.fatbin([build.sass(target)]) for target in targets), needed=needed)
+    module = name.replace("-", "_")
+    members = {f"{module}/__init__.py": b"raise SystemExit('imported')\n"}
+    if targets:
+        members[f"{module}/_C.so"] = library
+    return build.wheel(folder, name, version, members)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    return environment(tmp_path, made(tmp_path, "ktransformers", "0.4", "sm_89"), made(tmp_path, "torch", "2.13.0+cpu"))
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> Any:
+    assert run(["doctor", "--json", *arguments]) == code
+    document = json.loads(capsys.readouterr().out)
+    closed = {"$ref": "#/$defs/doctor", "$defs": schema()["$defs"]}
+    jsonschema.validate(document, closed, jsonschema.Draft202012Validator)
+    return document
+
+
+def test_the_mixed_server_says_which_gpu_fails_for_which_library_and_why(
+    mixed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["doctor", "--system", MIXED, "--python", str(mixed)]) == 0
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    assert all(len(line) <= 80 or line.startswith("      run  ") for line in text.splitlines())
+    words = " ".join(text.split())
+    assert "nothing in ktransformers 0.4 loads on NVIDIA GeForce RTX 3090 (8.6)" in words
+    assert "ktransformers/_C.so holds sm_89, and no PTX" in words
+    assert "torch 2.13.0+cpu is built for the CPU" in words
+    assert words.index("cpu-only-torch") < words.index("package-without-code")
+    document = answer(capsys, "--system", MIXED, "--python", str(mixed))
+    assert [(row["name"], row["gpu"], row["coverage"]) for row in document["packages"]] == [
+        ("ktransformers", 0, "full"),
+        ("ktransformers", 1, "none"),
+    ]
+    (told,) = [one for one in document["findings"] if one["code"] == "package-without-code"]
+    assert told["gpus"] == [1]
+    assert document["gpus"][1]["capability"] == "8.6"
+
+
+def test_exit_codes_of_fail_on(mixed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer(capsys, "--system", MIXED, "--python", str(mixed), "--fail-on", "none", code=1)
+    answer(capsys, "--system", MIXED, "--python", str(mixed), "--gpu", "RTX 4090", "--fail-on", "unknown")
+    assert run(["doctor", "--system", "/nonexistent.json"]) == 2
+    assert run(["doctor", "--gpu", "no such gpu", "--system", NONE]) == 2
+
+
+def test_a_recorded_machine_alone_tells_by_versions_and_reads_no_package(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = replace(load(MIXED), distributions=(("torch", "2.13.0+cpu"), ("triton", "3.5.0")))
+    save(recorded, tmp_path / "machine.json")
+    document = answer(capsys, "--system", str(tmp_path / "machine.json"))
+    assert document["environment"] is None
+    assert document["packages"] == []
+    assert {"cpu-only-torch", "compiler-missing"} <= {one["code"] for one in document["findings"]}
+
+
+def test_no_gpu_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = answer(capsys, "--system", NONE, "--fail-on", "unknown")
+    assert [one["severity"] for one in document["findings"]] == ["note"]
+    assert run(["doctor", "--system", NONE]) == 0
+    assert "nothing wrong was found" in capsys.readouterr().out
+    place = environment(tmp_path, made(tmp_path, "a", "1", "sm_90"))
+    assert run(["doctor", "--system", NONE, "--python", str(place)]) == 0
+    assert "none with GPU code was judged" in capsys.readouterr().out
+
+
+def test_each_recorded_machine_gives_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    for file in sorted(SYSTEMS.glob("*.json")):
+        for more in ((), ("-v",), ("--gpu", "RTX 5090, H100", "--color", "always")):
+            assert run(["doctor", "--system", str(file), *more]) == 0
+            assert capsys.readouterr().out
+        answer(capsys, "--system", str(file))
+
+
+def test_the_driver_of_the_machine_serves_gpus_that_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "--system", MIXED, "--gpu", "T4"]) == 0
+    assert "by the driver of the machine, 580.65.06" in capsys.readouterr().err
+    assert answer(capsys, "--system", MIXED, "--gpu", "T4", "--driver", "12.2")["gpus"][0]["driver"]["cuda"] == "12.2"
+
+
+def test_this_machine_with_an_environment_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path))
+    place = environment(
+        tmp_path,
+        made(tmp_path, "torch", "2.13.0+cpu"),
+        made(tmp_path, "xformers", "0.0.35", "sm_80", needed=("libc10_cuda.so", "libcudart.so.12")),
+    )
+    document = answer(capsys, "--python", str(place), "--gpu", "H100", "--no-cache")
+    assert document["environment"].endswith("(--python)")
+    assert document["system"]["python"]
+    assert "torch" in [name for name, _ in document["system"]["distributions"]]
+    found = {one["code"]: one for one in document["findings"]}
+    assert "cpu-only-torch" in found
+    # What the wheel made here lists as its libraries is what the extension lacks.
+    assert found["package-without-code"]["severity"] == "note"
+    assert run(["doctor", "-v", "--python", str(place), "--gpu", "H100", "--color", "always"]) == 0
+    assert "\x1b[31m" in capsys.readouterr().out
+
+
+def test_a_record_is_saved_and_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "machine.json"
+    assert run(["doctor", "--system", MIXED, "--save", str(file)]) == 0
+    assert str(file) in capsys.readouterr().err
+    text = file.read_text()
+    assert "22222222-aaaa" not in text
+    assert load(file).devices[0].uuid == load(file).fleet[1].uuid == "GPU-00000002-0000-0000-0000-000000000000"
+    before = answer(capsys, "--system", MIXED)["findings"]
+    assert answer(capsys, "--system", str(file))["findings"] == before
+    assert run(["doctor", "--system", MIXED, "--save", "-", "--with-uuids"]) == 0
+    assert loads(capsys.readouterr().out) == load(MIXED)
+    assert run(["doctor", "--system", MIXED, "--save", str(tmp_path / "no" / "folder.json")]) == 2
+
+
+def test_uuids_in_variables_are_replaced_too() -> None:
+    system = load(MIXED)
+    value = "GPU-2222,GPU-55555555,0"
+    finding = replace(load(SYSTEMS / "hidden.json").findings[0], message=f"{value!r} hides")
+    shown = replace(
+        system,
+        visibility=replace(system.visibility, visible_devices=value),
+        environment=(("CUDA_VISIBLE_DEVICES", value), ("CUDA_HOME", "/usr/local/cuda")),
+        devices=(*system.devices, replace(system.devices[0], uuid=None)),
+        findings=(finding,),
+    )
+    made_up = "GPU-00000002-0000-0000-0000-000000000000,GPU-ffffffff-0000-0000-0000-000000000000,0"
+    blank = without_uuids(shown)
+    assert blank.visibility.visible_devices == made_up
+    assert blank.environment == (("CUDA_VISIBLE_DEVICES", made_up), ("CUDA_HOME", "/usr/local/cuda"))
+    assert blank.findings[0].message == f"{made_up!r} hides"
+    assert blank.devices[2].uuid is None
+
+
+def test_the_libraries_of_the_system_are_those_of_the_linker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "lib64").mkdir()
+    (tmp_path / "lib64" / "libcublas.so.12").touch()
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path))
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path / "no-such-folder"))
+    found = system_libraries()
+    if found is not None:
+        assert {"libcublas.so.12", "libc.so.6"} <= found
+    monkeypatch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(OSError))
+    assert system_libraries() is None
+
+
+def test_a_distribution_that_cannot_be_read_is_told_and_the_others_are_read(
+    mixed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import capably.scanner
+    from capably.errors import RecordError
+
+    real = capably.scanner.scan_distribution
+
+    def scan(distribution: Any, **options: Any) -> Any:
+        if distribution.metadata["Name"] == "torch":
+            raise RecordError("torch", "is broken")
+        return real(distribution, **options)
+
+    monkeypatch.setattr(capably.scanner, "scan_distribution", scan)
+    assert run(["doctor", "--system", MIXED, "--python", str(mixed), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "is broken" in captured.err
+    assert json.loads(captured.out)["packages"]
