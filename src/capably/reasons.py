@@ -466,6 +466,24 @@ FINDINGS: dict[str, Page] = {
             "Use a build that holds it.",
             blocks=True,
         ),
+        # Of plans: what a toolkit cannot build
+        Page(
+            "target-not-emitted",
+            "The toolkit does not emit this target",
+            "{toolkit} does not emit {subject}; {span} does",
+            "Each CUDA toolkit knows the GPUs of its time: new ones are added, and old ones are dropped.",
+            "Build with such a toolkit, or with targets that serve the GPU too.",
+            ("ptxas-experiment", "llvm-nvptx-targets"),
+            harmless=True,
+        ),
+        Page(
+            "toolkit-beyond-tables",
+            "A toolkit that the tables do not know",
+            "what {subject} emits is not known: the tables have CUDA {oldest} to {newest}",
+            "Which targets a toolkit emits is recorded for each of them, and not guessed from its neighbours.",
+            "Plan for a toolkit in the tables, or use a newer capably.",
+            ("ptxas-experiment",),
+        ),
         # Of the probe: why no device is visible
         Page(
             "no-nvidia-device",

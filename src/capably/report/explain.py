@@ -74,6 +74,8 @@ _CASES: dict[str, dict[str, str]] = {
     "ptx-arch-specific-exact-only": {"target": "compute_90a"},
     "ptx-family-mismatch": {"target": "compute_100f", "members": "10.0, 10.3"},
     "ptx-target-newer-than-device": {"target": "compute_90", "capability": "8.9", "wanted": "sm_89 or compute_89"},
+    "target-not-emitted": {"subject": "sm_103", "toolkit": "CUDA 12.8", "span": "CUDA 12.9 or newer"},
+    "toolkit-beyond-tables": {"subject": "CUDA 13.6", "oldest": "10.0", "newest": "13.5"},
     "ptx-newer-than-any-driver": {"capability": "3.5", "last": "11.4", "wanted": "sm_35"},
     "tegra-isolated": {"target": "sm_80", "capability": "8.7", "wanted": "sm_87 or compute_87"},
     "tegra-sbsa-unsettled": {"target": "sm_80", "capability": "8.7", "wanted": "sm_87 or compute_87"},

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from capably.reasons import Reason
     from capably.report.answer import Answer
 
-__all__ = ["check_document", "dumps", "gpus_document", "reason_object", "scan_document", "schema"]
+__all__ = [
+    "check_document",
+    "driver_object",
+    "dumps",
+    "finding_object",
+    "gpus_document",
+    "reason_object",
+    "scan_document",
+    "schema",
+]
 
 _SCHEMA = 1
 
@@ -51,7 +60,7 @@ def check_document(answer: Answer, errors: Sequence[tuple[str, str]] = ()) -> di
                 "name": gpu.device.name,
                 "capability": str(gpu.device.capability),
                 "assumed": gpu.device.assumed,
-                "driver": _driver(gpu.driver),
+                "driver": driver_object(gpu.driver),
             }
             for gpu in answer.gpus
         ],
@@ -69,7 +78,7 @@ def check_document(answer: Answer, errors: Sequence[tuple[str, str]] = ()) -> di
                     for part in result.verdict.parts
                 ],
                 "reasons": [reason_object(reason) for reason in result.verdict.reasons],
-                "findings": [_finding(finding) for finding in result.findings],
+                "findings": [finding_object(finding) for finding in result.findings],
             }
             for row, result in answer.results
         ],
@@ -81,7 +90,8 @@ def _errors(errors: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"artifact": asked, "message": message} for asked, message in errors]
 
 
-def _driver(driver: Driver) -> dict[str, Any]:
+def driver_object(driver: Driver) -> dict[str, Any]:
+    """A driver by both of its numbers."""
     return {
         "release": str(driver.release) if driver.release else None,
         "cuda": str(_tables().driver_cuda(driver)),
@@ -105,7 +115,8 @@ def reason_object(reason: Reason) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def finding_object(finding: Finding) -> dict[str, Any]:
+    """Something to know beside the answer."""
     return {"code": finding.code, "path": finding.path, "message": finding.message}
 
 
@@ -126,7 +137,7 @@ def scan_document(artifacts: Sequence[tuple[str, Artifact]], errors: Sequence[tu
                 "files": artifact.files,
                 "sha256": artifact.sha256,
                 "libraries": [_library(library) for library in artifact.libraries],
-                "findings": [_finding(finding) for finding in artifact.findings],
+                "findings": [finding_object(finding) for finding in artifact.findings],
             }
             for asked, artifact in artifacts
         ],

@@ -1,0 +1,192 @@
+"""``capably plan``: which targets to build for given GPUs."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from capably.cli.check import GpuType
+from capably.cli.console import WrongUseError, note, output_options, print_answer, style_of
+
+if TYPE_CHECKING:
+    from capably import facts
+    from capably.facts import Device, Driver, System
+    from capably.knowledge import Toolkit
+    from capably.report.plan import Origin
+    from capably.version import CudaVersion
+
+__all__ = ["plan"]
+
+
+@click.command(context_settings={"auto_envvar_prefix": "CAPABLY_PLAN"})
+@click.option(
+    "--gpu",
+    "gpus",
+    multiple=True,
+    type=GpuType(),
+    metavar="GPU",
+    envvar="CAPABLY_PLAN_GPU",
+    help="A product (RTX 5090, H100, T4), a capability (12.0, sm_120) or all; several with commas or by repeating. "
+    "Default: those of this machine that are visible.",
+)
+@click.option(
+    "--toolkit",
+    metavar="VERSION",
+    envvar=["CAPABLY_PLAN_TOOLKIT", "CAPABLY_TOOLKIT"],
+    help="The CUDA version of the compiler (12.8). Default: that of the nvcc on the machine, else the newest known.",
+)
+@click.option(
+    "--policy",
+    type=click.Choice(["native", "ptx", "size"]),
+    default="native",
+    show_default=True,
+    help="native: machine code for every GPU. ptx: PTX for GPUs to come, and for those that the toolkit has no machine "
+    "code for, beside it. size: the fewest images, be they PTX.",
+)
+@click.option(
+    "--driver",
+    metavar="VERSION",
+    envvar=["CAPABLY_PLAN_DRIVER", "CAPABLY_DRIVER"],
+    help="The driver that loads the code, as for check. Default: with --gpu, the newest known that serves each GPU; "
+    "else the machine's.",
+)
+@click.option(
+    "--system",
+    "record",
+    metavar="FILE",
+    envvar=["CAPABLY_PLAN_SYSTEM", "CAPABLY_SYSTEM"],
+    help="A recorded machine, instead of this one.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="All that could not be had.")
+@output_options("plan")
+def plan(  # noqa: PLR0917 - click passes options by name
+    gpus: tuple[str, ...],
+    toolkit: str | None,
+    policy: str,
+    driver: str | None,
+    record: str | None,
+    verbose: bool,
+    format_: str,
+    as_json: bool,
+    color: str,
+    quiet: bool,
+) -> int:
+    """Which targets to build for given GPUs: the smallest set that covers them, and why each is in it.
+
+    Exits with 1 where a GPU cannot be covered by the toolkit, and says which one would; with 3 where only what
+    is not known stands in the way.
+
+    \b
+    capably plan --gpu "T4, A100, H100, RTX 5090" --toolkit 12.8
+    """  # noqa: D301 - the backspace tells click to keep the lines below it as they are
+    from capably.plan import Policy, toolkit_named, undecided  # noqa: PLC0415 - see capably.cli.app
+    from capably.plan import plan as make_plan  # noqa: PLC0415 - as above
+
+    columns, system = _columns(gpus, driver, record, quiet=quiet)
+    cuda, origin = _toolkit(toolkit, system, record)
+    emitter: Toolkit | None = toolkit_named(cuda)
+    found = (
+        undecided(columns, cuda, Policy(policy))
+        if emitter is None
+        else make_plan(columns, emitter, policy=Policy(policy))
+    )
+    if as_json or format_ == "json":
+        from capably.report.machine import dumps  # noqa: PLC0415 - see capably.cli.app
+        from capably.report.plan import plan_document  # noqa: PLC0415 - as above
+
+        print_answer(dumps(plan_document(found, origin, ())) + "\n")
+    else:
+        from capably.report.plan import plan_text  # noqa: PLC0415 - see capably.cli.app
+
+        print_answer(plan_text(found, origin, (), style_of(color), verbose=verbose))
+    return 0 if found.complete else 3 if found.unsettled else 1
+
+
+def _columns(
+    gpus: tuple[str, ...], driver: str | None, record: str | None, *, quiet: bool
+) -> tuple[tuple[tuple[Device, Driver], ...], System | None]:
+    """The GPUs, each with the driver that loads the code, and the machine where it had to be looked at."""
+    from capably import probe  # noqa: PLC0415 - see capably.cli.app
+    from capably.cli.targets import models, read_driver, read_gpus  # noqa: PLC0415 - as above
+    from capably.knowledge import tables  # noqa: PLC0415 - as above
+
+    taken = read_driver(driver) if driver is not None else None
+    system: System | None = None
+    if gpus:
+        devices = read_gpus(gpus)
+    else:
+        system = probe.load(record) if record else probe.system(thorough=False)
+        taken = taken or system.driver
+        found = models(system.devices)
+        devices = tuple(device for device, _ in found)
+        whose = "the recorded machine" if record else "this machine"
+        if not devices:
+            cause = next((f": {one.message}" for one in system.findings if one.code == system.absence), "")
+            error = WrongUseError(f"no GPU of {whose} is visible{cause}")
+            error.add_note("name the GPUs to build for: --gpu H100, --gpu 9.0 or --gpu all")
+            raise error
+        named = (f"{count} x {device.name or device.capability}" for device, count in found)
+        note(f"for the GPUs of {whose}: {', '.join(named)}", quiet=quiet)
+    return tuple((device, taken or tables().newest_driver(device.capability)) for device in devices), system
+
+
+_VERSION = re.compile(
+    r"(?i)(?:cuda|nvcc|toolkit|release|v|\s)*(?:cu-?([0-9]{2})([0-9])|([0-9]{1,2}\.[0-9]{1,2})(?:\.[0-9]+)*)"
+)
+
+
+def _toolkit(text: str | None, system: System | None, record: str | None) -> tuple[CudaVersion, Origin]:
+    """The version of the compiler, and where it comes from."""
+    from capably.knowledge import tables  # noqa: PLC0415 - see capably.cli.app
+    from capably.report.plan import Origin  # noqa: PLC0415 - as above
+
+    if text is not None:
+        return read_toolkit(text), Origin("asked", "as asked")
+    compiler = _compiler(system, record)
+    if compiler is not None and compiler.cuda is not None:
+        whose = "the recorded machine" if record else "this machine"
+        return compiler.cuda, Origin("machine", f"the nvcc of {whose}, by {compiler.via[0]}")
+    return tables().toolkits[-1].cuda, Origin("newest-known", "the newest known; name yours with --toolkit")
+
+
+def _compiler(system: System | None, record: str | None) -> facts.Toolkit | None:
+    """The nvcc that would be run: that of torch extensions, else that of the shell, else what there is."""
+    from capably import probe  # noqa: PLC0415 - see capably.cli.app
+    from capably.facts import ToolkitKind  # noqa: PLC0415 - as above
+
+    if system is None and record:
+        system = probe.load(record)
+    if system is not None:
+        known = system.toolkits
+    else:
+        from capably.probe.compilers import find_compilers  # noqa: PLC0415 - see capably.cli.app
+
+        known = tuple(located.toolkit for located in find_compilers(probe.Machine()))
+    found = [one for one in known if one.kind is ToolkitKind.NVCC and one.cuda is not None]
+    order = {user: place for place, user in enumerate(("torch", "shell"))}
+    return min(found, key=lambda one: min((order.get(user, 2) for user in one.used_by), default=2), default=None)
+
+
+def read_toolkit(text: str) -> CudaVersion:
+    """The CUDA version of a toolkit: ``12.8``, ``12.8.93``, ``cu128``.
+
+    Raises:
+        WrongUseError: There is no such toolkit, or the version is not given in full.
+    """
+    from capably.knowledge import tables  # noqa: PLC0415 - see capably.cli.app
+    from capably.version import CudaVersion  # noqa: PLC0415 - as above
+
+    match = _VERSION.fullmatch(text.strip())
+    known = [toolkit.cuda for toolkit in tables().toolkits]
+    if match is None:
+        raise WrongUseError(f"`{text}` is no version of a CUDA toolkit in full, such as {known[-1]}")
+    cuda = CudaVersion.parse(f"{match[1]}.{match[2]}" if match[1] else match[3])
+    # Beyond the ends of the tables there may be others; between two rows there is none.
+    if cuda not in known and known[0] < cuda < known[-1]:
+        raise WrongUseError(
+            f"there was no CUDA toolkit {cuda}; its neighbours are {max(v for v in known if v < cuda)} and "
+            f"{min(v for v in known if v > cuda)}"
+        )
+    return cuda

@@ -1,0 +1,406 @@
+"""Which targets to build for given GPUs: the smallest set that covers them, and the proof.
+
+A toolkit emits some targets, a list in some dialect can say some of them, and the engine says what each does
+on each device. From these answers alone the smallest set is searched, exhaustively: there is no rule about
+architectures here. What was chosen is judged once more as one fatbin, and that verdict is the proof.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from capably.arch import Suffix, Target, TargetKind
+from capably.engine import Verdict, judge
+from capably.facts import Device, Driver, Fatbin, Finding, Image, ImageKind, Library
+from capably.knowledge import Toolkit, tables
+from capably.reasons import FINDINGS, Outcome
+from capably.version import CudaVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from capably.version import PtxVersion
+
+__all__ = ["Entry", "Plan", "Policy", "Served", "compiled", "entries", "plan", "toolkit_named", "undecided"]
+
+Entry = tuple[Target, ...]
+"""What one entry of a list makes: a target, or several that cannot be asked for apart."""
+
+
+class Policy(enum.StrEnum):
+    """What a plan is for."""
+
+    NATIVE = "native"  # machine code for every GPU
+    PTX = "ptx"  # machine code where the toolkit has it, and PTX for GPUs to come
+    SIZE = "size"  # the fewest images, even if some GPUs have PTX only
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One GPU, and what the plan does for it.
+
+    Attributes:
+        device: The GPU.
+        driver: By which driver; marked as assumed where nobody named one.
+        verdict: Of all planned images as one fatbin, on this device: the proof. For a GPU that is not covered, of
+            all images that the policy could have taken: why none of them would do.
+        covered: Whether what the policy promises certainly holds.
+        blocked: Why nothing that this toolkit builds starts there, whatever its targets; empty where that is not so.
+        toolkits: For a GPU that is not covered: the toolkits that would cover it, in rising order.
+    """
+
+    device: Device
+    driver: Driver
+    verdict: Verdict
+    covered: bool
+    blocked: tuple[Finding, ...] = ()
+    toolkits: tuple[CudaVersion, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """What becomes of the planned code there; for a GPU that is not covered, of the best that there is for it."""
+        return self.verdict.outcome or Outcome.FAILS
+
+    @property
+    def by(self) -> tuple[Target, ...]:
+        """The planned targets that the outcome rests on, in the order of the plan."""
+        parts = (part for part in self.verdict.parts if part.outcome is self.outcome and part.image is not None)
+        return tuple(part.image.target for part in parts if part.image is not None and part.image.target is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to build, and what it does.
+
+    Attributes:
+        toolkit: The CUDA version of the compiler.
+        policy: What the plan is for.
+        targets: Real ones in rising order, then PTX. Empty where nothing can be covered.
+        served: One for each GPU that was asked for, in that order.
+        findings: What could not be had, and which toolkit would have it.
+        toolkits: Where GPUs are left uncovered: the toolkits that would cover all of them.
+    """
+
+    toolkit: CudaVersion
+    policy: Policy
+    targets: tuple[Target, ...]
+    served: tuple[Served, ...]
+    findings: tuple[Finding, ...] = ()
+    toolkits: tuple[CudaVersion, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Every GPU is certainly covered."""
+        return all(one.covered for one in self.served)
+
+    @property
+    def unsettled(self) -> bool:
+        """Some GPU is not covered, and of each of those it is unknown rather than certain that it is not."""
+        left = [one for one in self.served if not one.covered]
+        return bool(left) and all(one.outcome is Outcome.UNKNOWN and not one.blocked for one in left)
+
+    def covers(self, target: Target) -> tuple[Served, ...]:
+        """The GPUs that rest on *target*."""
+        return tuple(one for one in self.served if one.covered and target in one.by)
+
+
+def toolkit_named(cuda: CudaVersion) -> Toolkit | None:
+    """The toolkit of that version; None where the tables know none."""
+    return next((toolkit for toolkit in tables().toolkits if toolkit.cuda == cuda), None)
+
+
+def compiled(target: Target, cuda: CudaVersion) -> Image:
+    """The image that the compiler of *cuda* makes for *target*.
+
+    >>> from capably.version import CudaVersion
+    >>> compiled(Target.parse("compute_90"), CudaVersion(12, 8)).ptx
+    PtxVersion(major=8, minor=7)
+    """
+    if target.kind is TargetKind.VIRTUAL:
+        return Image(ImageKind.PTX, target, ptx=_ptx_version(cuda), toolkit=cuda)
+    return Image(ImageKind.SASS, target, toolkit=cuda)
+
+
+def _ptx_version(cuda: CudaVersion) -> PtxVersion | None:
+    """The PTX ISA version that a toolkit writes; None beyond the tables."""
+    return next((ptx for version, ptx in tables().ptx if version == cuda), None)
+
+
+@functools.cache
+def entries(toolkit: Toolkit) -> tuple[Entry, ...]:
+    """Every target of *toolkit*, each by itself, as nvcc can be asked for it.
+
+    PTX with the suffix `a` is left out: it is for one capability, where machine code loads as well.
+    """
+    names = [Target.parse(name) for name in toolkit.targets]
+    real = sorted(names)
+    virtual = [
+        Target(name.capability, name.suffix, TargetKind.VIRTUAL)
+        for name in real
+        if name.suffix is not Suffix.ARCH_SPECIFIC
+    ]
+    return tuple((target,) for target in (*real, *virtual))
+
+
+def plan(
+    gpus: Sequence[tuple[Device, Driver]],
+    toolkit: Toolkit,
+    *,
+    policy: Policy = Policy.NATIVE,
+    offers: Iterable[Entry] | None = None,
+) -> Plan:
+    """The smallest set of targets that covers *gpus*.
+
+    Args:
+        gpus: Devices, each with the driver that loads the code.
+        toolkit: The compiler, as `toolkit_named` finds it.
+        policy: What to promise each GPU.
+        offers: What can be asked for; by default every target of the toolkit.
+
+    Returns:
+        The plan. Of several smallest sets it is the one that has machine code for the most GPUs, then that names
+        the most GPUs by their own number, then that has the fewest suffixes, then the highest numbers.
+
+    >>> from capably.arch import ComputeCapability
+    >>> from capably.version import CudaVersion
+    >>> gpus = [(Device(c), tables().newest_driver(c)) for c in map(ComputeCapability.parse, ("8.0", "8.6", "9.0"))]
+    >>> built = plan(gpus, toolkit_named(CudaVersion(12, 8)))
+    >>> [str(target) for target in built.targets], built.complete
+    (['sm_80', 'sm_90'], True)
+    """
+    offered = entries(toolkit) if offers is None else tuple(offers)
+    chosen = _Search(gpus, toolkit, policy, offered).run()
+    targets = tuple(sorted(chosen, key=lambda target: (target.kind is TargetKind.VIRTUAL, target)))
+    served = tuple(_served(gpu, targets, offered, toolkit, policy) for gpu in gpus)
+    return Plan(
+        toolkit.cuda,
+        policy,
+        targets,
+        served,
+        tuple(_not_emitted(gpus, toolkit)),
+        () if all(one.covered for one in served) else _toolkits(gpus, policy),
+    )
+
+
+def undecided(gpus: Sequence[tuple[Device, Driver]], cuda: CudaVersion, policy: Policy) -> Plan:
+    """The plan for a toolkit that the tables do not know: what it emits is unknown, so nothing is promised."""
+    known = tables().toolkits
+    beyond = Finding(
+        "toolkit-beyond-tables",
+        f"CUDA {cuda}",
+        FINDINGS["toolkit-beyond-tables"].message.format(
+            subject=f"CUDA {cuda}", oldest=known[0].cuda, newest=known[-1].cuda
+        ),
+    )
+    served = tuple(
+        Served(
+            device,
+            driver,
+            Verdict(f"what CUDA {cuda} emits", device, driver, Outcome.UNKNOWN),
+            covered=False,
+            toolkits=_toolkits([(device, driver)], policy),
+        )
+        for device, driver in gpus
+    )
+    return Plan(cuda, policy, (), served, (beyond,), _toolkits(gpus, policy))
+
+
+_WANTED = {
+    Policy.NATIVE: (Outcome.RUNS,),
+    Policy.PTX: (Outcome.RUNS, Outcome.COMPILES),
+    Policy.SIZE: (Outcome.RUNS, Outcome.COMPILES),
+}
+
+
+def _served(
+    gpu: tuple[Device, Driver], targets: Entry, offered: Iterable[Entry], toolkit: Toolkit, policy: Policy
+) -> Served:
+    device, driver = gpu
+    blocked = _blocked(device, driver, toolkit.cuda)
+    verdict = judge(Fatbin(tuple(compiled(target, toolkit.cuda) for target in targets)), device, driver)
+    if verdict.outcome in _WANTED[policy] and not blocked:
+        return Served(device, driver, verdict, covered=True)
+    # Machine code that was left out because PTX was promised is no reason, and the other way round.
+    tried = (
+        target
+        for target in dict.fromkeys(itertools.chain.from_iterable(offered))
+        if policy is not Policy.NATIVE or target.kind is TargetKind.REAL
+    )
+    best = judge(Fatbin(tuple(compiled(target, toolkit.cuda) for target in tried)), device, driver)
+    return Served(device, driver, best, covered=False, blocked=blocked, toolkits=_toolkits([gpu], policy))
+
+
+@functools.lru_cache(maxsize=4096)
+def _blocked(device: Device, driver: Driver, cuda: CudaVersion) -> tuple[Finding, ...]:
+    """Why nothing that is built by *cuda* starts there: the engine's findings about the runtime library."""
+    name = f"libcudart.so.{cuda.major}{'.0' if cuda.major == 11 else ''}"
+    build = Library(f"a build by CUDA {cuda}", 0, needed=(name,))
+    return tuple(found for found in judge(build, device, driver).findings if FINDINGS[found.code].blocks)
+
+
+@functools.lru_cache(maxsize=65536)
+def _outcome(target: Target, cuda: CudaVersion, device: Device, driver: Driver) -> Outcome:
+    return judge(compiled(target, cuda), device, driver).outcome or Outcome.FAILS
+
+
+@functools.lru_cache(maxsize=4096)
+def _reaches(target: Target, cuda: CudaVersion, device: Device) -> bool:
+    """Whether PTX is for *device* by its target: the GPUs to come have drivers of their own, which decide the rest."""
+    return any(reason.outcome is Outcome.COMPILES for reason in judge(compiled(target, cuda), device).reasons)
+
+
+def _own(target: Target, device: Device) -> bool:
+    """Whether *target* has the number of *device*, or the one that its hardware had before."""
+    architecture = tables().architectures.get(target.capability)
+    renamed = architecture.renamed if architecture is not None else None
+    return device.capability in (target.capability, renamed)
+
+
+class _Search:
+    """Looks for the smallest set. GPUs are bits of a mask."""
+
+    def __init__(
+        self, gpus: Sequence[tuple[Device, Driver]], toolkit: Toolkit, policy: Policy, offers: tuple[Entry, ...]
+    ) -> None:
+        self.gpus = gpus
+        self.toolkit = toolkit
+        self.policy = policy
+        self.offers = offers
+        self.runs = [self._mask(entry, Outcome.RUNS) for entry in offers]
+        self.compiles = [self._mask(entry, Outcome.COMPILES) for entry in offers]
+
+    def _mask(self, entry: Entry, outcome: Outcome) -> int:
+        mask = 0
+        for bit, (device, driver) in enumerate(self.gpus):
+            if not _blocked(device, driver, self.toolkit.cuda) and any(
+                _outcome(target, self.toolkit.cuda, device, driver) is outcome for target in entry
+            ):
+                mask |= 1 << bit
+        return mask
+
+    def run(self) -> set[Target]:
+        native = functools.reduce(int.__or__, self.runs, 0)
+        usable = functools.reduce(int.__or__, self.compiles, native)
+        match self.policy:
+            case Policy.NATIVE:
+                return self.cover(native, self.runs, set())
+            case Policy.SIZE:
+                either = [runs | compiles for runs, compiles in zip(self.runs, self.compiles, strict=True)]
+                return self.cover(usable, either, set())
+            case Policy.PTX:
+                chosen = self.cover(native, self.runs, set())
+                chosen |= self.cover(usable & ~native, self.compiles, chosen)
+                return chosen | self.forward(chosen)
+
+    def cover(self, wanted: int, rows: Sequence[int], there: set[Target]) -> set[Target]:
+        """The cheapest targets beside those that are *there* that cover the *wanted* GPUs.
+
+        GPUs that share no offer have nothing to do with each other, so each such group is searched alone.
+        """
+        chosen: set[Target] = set()
+        while wanted:
+            group = wanted & -wanted
+            grown = 0
+            while grown != group:
+                grown = group
+                group |= functools.reduce(int.__or__, (row for row in rows if row & grown), 0) & wanted
+            chosen |= self._group(group, rows, there)
+            wanted &= ~group
+        return chosen
+
+    def _group(self, group: int, rows: Sequence[int], there: set[Target]) -> set[Target]:
+        useful = [index for index, row in enumerate(rows) if row & group]
+        best: tuple[tuple[int, ...], set[Target]] | None = None
+        for count in range(1, group.bit_count() + 1):
+            if best is not None and count > best[0][0]:
+                break
+            for indices in itertools.combinations(useful, count):
+                if group & ~functools.reduce(int.__or__, (rows[index] for index in indices)):
+                    continue
+                targets = {target for index in indices for target in self.offers[index]}
+                key = self._cost(targets - there, indices, group)
+                if best is None or key < best[0]:
+                    best = key, targets
+        return best[1] if best is not None else set()
+
+    def _cost(self, targets: set[Target], indices: Iterable[int], group: int) -> tuple[int, ...]:
+        native = functools.reduce(int.__or__, (self.runs[index] for index in indices)) & group
+        return (
+            len(targets),
+            -native.bit_count(),
+            -sum(
+                group >> bit & 1 and any(_own(target, device) for target in targets)
+                for bit, (device, _) in enumerate(self.gpus)
+            ),
+            sum(target.suffix is not Suffix.NONE for target in targets),
+            -sum(target.capability.number for target in targets),
+        )
+
+    def forward(self, chosen: set[Target]) -> set[Target]:
+        """PTX for GPUs to come: plain, since nothing else reaches them, and of the newest GPU that is served."""
+        if any(target.kind is TargetKind.VIRTUAL and target.suffix is Suffix.NONE for target in chosen):
+            return set()
+        served = [
+            device
+            for device, driver in self.gpus
+            if any(_outcome(target, self.toolkit.cuda, device, driver) is Outcome.RUNS for target in chosen)
+        ]
+        if not served:
+            return set()
+        newest = max(served, key=lambda device: device.capability)
+        # Best beside machine code of the same number: lists of most dialects cannot say one without the other.
+        fitting = [
+            (len(set(entry) - chosen), Target(target.capability) not in chosen, -target.capability.number, entry)
+            for entry in self.offers
+            for target in entry
+            if target.kind is TargetKind.VIRTUAL
+            and target.suffix is Suffix.NONE
+            and _reaches(target, self.toolkit.cuda, newest)
+        ]
+        return set(min(fitting)[-1]) if fitting else set()
+
+
+def _toolkits(gpus: Sequence[tuple[Device, Driver]], policy: Policy) -> tuple[CudaVersion, ...]:
+    """The toolkits that would cover all of *gpus*, whatever a dialect can say."""
+    return tuple(toolkit.cuda for toolkit in tables().toolkits if _coverable(gpus, toolkit, policy))
+
+
+def _coverable(gpus: Sequence[tuple[Device, Driver]], toolkit: Toolkit, policy: Policy) -> bool:
+    return all(
+        not _blocked(device, driver, toolkit.cuda)
+        and any(
+            _outcome(target, toolkit.cuda, device, driver) in _WANTED[policy]
+            for entry in entries(toolkit)
+            for target in entry
+        )
+        for device, driver in gpus
+    )
+
+
+def _not_emitted(gpus: Sequence[tuple[Device, Driver]], toolkit: Toolkit) -> Iterator[Finding]:
+    """Targets of the numbers of the GPUs that this toolkit lacks, whether something else serves them or not."""
+    for capability in sorted({device.capability for device, _ in gpus}):
+        target = Target(capability)
+        span = tables().emitting_toolkits(target)
+        if span is not None and not toolkit.emits(target):
+            message = FINDINGS["target-not-emitted"].message
+            yield Finding(
+                "target-not-emitted",
+                str(target),
+                message.format(subject=target, toolkit=f"CUDA {toolkit.cuda}", span=_span(span)),
+            )
+
+
+def _span(span: tuple[CudaVersion, CudaVersion]) -> str:
+    """The toolkits between two, both included, as people say it."""
+    oldest, newest = tables().toolkits[0].cuda, tables().toolkits[-1].cuda
+    first, last = span
+    if first == last:
+        return f"CUDA {first} only"
+    if last == newest:
+        return f"CUDA {first} or newer"
+    return f"CUDA {last} or older" if first == oldest else f"CUDA {first} to {last}"

@@ -1,0 +1,331 @@
+"""Plans: what they promise holds by the engine, and nothing smaller would do."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jsonschema
+import pytest
+
+from capably.arch import ComputeCapability, Target, TargetKind
+from capably.cli.app import run
+from capably.engine import judge
+from capably.facts import Device, Driver, Fatbin, Image, ImageKind
+from capably.knowledge import tables
+from capably.plan import Plan, Policy, plan, toolkit_named, undecided
+from capably.reasons import Outcome
+from capably.report.machine import schema
+from capably.version import CudaVersion, DriverRelease
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from capably.knowledge import Toolkit
+
+SYSTEMS = Path(__file__).parent / "data/systems"
+GOLDEN = Path(__file__).parent / "golden"
+CAPABILITIES = sorted({product.capability for product in tables().products})
+OLDEST = CudaVersion(11, 8)
+UPDATE = bool(os.environ.get("CAPABLY_UPDATE_GOLDEN"))
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*os.environ]:
+        if name.startswith("CAPABLY_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CAPABLY_SYSTEM", str(SYSTEMS / "none.json"))
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def gpu(capability: ComputeCapability | str) -> tuple[Device, Driver]:
+    number = ComputeCapability.parse(capability) if isinstance(capability, str) else capability
+    return Device(number), tables().newest_driver(number)
+
+
+def cuda(version: str) -> Toolkit:
+    found = toolkit_named(CudaVersion.parse(version))
+    assert found is not None
+    return found
+
+
+def planned(gpus: str, version: str, policy: str = "native", driver: Driver | None = None) -> Plan:
+    columns = [gpu(capability) for capability in gpus.split()]
+    return plan([(d, driver or own) for d, own in columns], cuda(version), policy=Policy(policy))
+
+
+def names(targets: Iterable[Target]) -> str:
+    return " ".join(map(str, targets))
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Smallest: against an exhaustive search that shares nothing with the planner but the engine
+
+
+@cache
+def outcome(name: str, version: CudaVersion, capability: ComputeCapability) -> Outcome:
+    """What one target does on one device, by the engine and by nothing else."""
+    target = Target.parse(name)
+    ptx = dict(tables().ptx)[version]
+    image = (
+        Image(ImageKind.PTX, target, ptx=ptx, toolkit=version)
+        if target.kind is TargetKind.VIRTUAL
+        else Image(ImageKind.SASS, target, toolkit=version)
+    )
+    found = judge(Fatbin((image,)), *gpu(capability)).outcome
+    assert found is not None
+    return found
+
+
+@cache
+def candidates(version: CudaVersion) -> tuple[str, ...]:
+    """All that the toolkit emits, but PTX with the suffix `a`."""
+    names = [name for row in tables().toolkits if row.cuda == version for name in row.targets]
+    return (*(f"sm_{n}" for n in names), *(f"compute_{n}" for n in names if not n.endswith("a")))
+
+
+@cache
+def rows(version: CudaVersion, wanted: tuple[Outcome, ...]) -> tuple[frozenset[ComputeCapability], ...]:
+    """The different sets of devices that a target serves."""
+    found = {
+        frozenset(capability for capability in CAPABILITIES if outcome(name, version, capability) in wanted)
+        for name in candidates(version)
+    }
+    return tuple(sorted(found - {frozenset()}, key=len, reverse=True))
+
+
+def fewest(subset: frozenset[ComputeCapability], sets: Iterable[frozenset[ComputeCapability]]) -> int:
+    """How many of *sets* it takes to cover *subset*: every combination is tried, the small ones first."""
+    useful = {row & subset for row in sets} - {frozenset()}
+    for count in range(len(subset) + 1):
+        if any(subset <= frozenset().union(*some) for some in itertools.combinations(useful, count)):
+            return count
+    raise AssertionError("these devices cannot be covered")
+
+
+def signature(version: CudaVersion) -> object:
+    """Equal for toolkits between which the engine makes no difference on any of the devices."""
+    blocked = version.major
+    return blocked, tuple(
+        (name, tuple(outcome(name, version, capability) for capability in CAPABILITIES)) for name in candidates(version)
+    )
+
+
+def different_toolkits() -> list[CudaVersion]:
+    """Of CUDA 11.8 to 13.5, one of each kind that is judged alike."""
+    versions = [row.cuda for row in tables().toolkits if row.cuda >= OLDEST]
+    return list({signature(version): version for version in versions}.values())
+
+
+def check(subset: Sequence[ComputeCapability], version: CudaVersion, policy: Policy) -> None:
+    found = plan([gpu(capability) for capability in subset], cuda(str(version)), policy=policy)
+    promised = [one for one in found.served if one.covered]
+    open_to_it = frozenset(one.device.capability for one in found.served if not one.blocked)
+    native = (Outcome.RUNS,)
+    either = (Outcome.RUNS, Outcome.COMPILES)
+    # It covers what it promises: each GPU by itself, and judged from the targets alone.
+    for one in promised:
+        outcomes = {outcome(str(target), version, one.device.capability) for target in found.targets}
+        assert outcomes & set(native if policy is Policy.NATIVE else either)
+        assert one.outcome in outcomes
+    # It promises whatever can be had.
+    reach = {p: frozenset().union(*rows(version, w)) & open_to_it for p, w in ((1, native), (2, either))}
+    can = reach[1] if policy is Policy.NATIVE else reach[2]
+    assert {one.device.capability for one in promised} == can
+    # Nothing smaller does.
+    match policy:
+        case Policy.NATIVE:
+            assert len(found.targets) == fewest(can, rows(version, native))
+            assert all(target.kind is TargetKind.REAL for target in found.targets)
+        case Policy.SIZE:
+            assert len(found.targets) == fewest(can, rows(version, either))
+        case Policy.PTX:
+            real = [target for target in found.targets if target.kind is TargetKind.REAL]
+            ptx = [target for target in found.targets if target.kind is TargetKind.VIRTUAL]
+            assert len(real) == fewest(reach[1], rows(version, native))
+            rest = fewest(can - reach[1], rows(version, (Outcome.COMPILES,)))
+            assert len(ptx) == max(rest, bool(can))
+            assert not any(target.suffix for target in ptx)
+            assert found.targets == (*real, *ptx)
+
+
+@pytest.mark.parametrize("policy", Policy)
+@pytest.mark.parametrize("version", different_toolkits(), ids=str)
+def test_it_covers_what_it_promises_and_nothing_smaller_does(version: CudaVersion, policy: Policy) -> None:
+    for size in (1, 2):
+        for subset in itertools.combinations(CAPABILITIES, size):
+            check(subset, version, policy)
+    # Of the larger ones every seventh; tools/plan_sweep.py goes through all of them.
+    for size in (3, 4):
+        for subset in itertools.islice(itertools.combinations(CAPABILITIES, size), int(policy == "ptx"), None, 37):
+            check(subset, version, policy)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Known answers
+
+
+@pytest.mark.parametrize(
+    ("gpus", "version", "policy", "targets"),
+    [
+        ("8.0 8.6 8.9", "12.8", "native", "sm_80"),
+        ("8.6 8.9", "12.8", "native", "sm_86"),  # the nearest of those that serve both
+        ("8.6 8.9", "12.8", "ptx", "sm_86 compute_86"),  # so that every dialect can say it
+        ("7.0 7.5", "12.6", "native", "sm_70"),
+        (
+            "8.0 12.0",
+            "12.6",
+            "ptx",
+            "sm_80 compute_90",
+        ),  # the newest that 12.6 emits, for the GPU that it does not know
+        ("8.0 12.0", "12.6", "size", "compute_80"),
+        ("9.0", "12.6", "size", "sm_90"),  # as small as PTX, and better
+        ("10.0 10.3 12.0 12.1", "12.8", "native", "sm_100 sm_120"),
+        ("10.7", "12.9", "native", "sm_103"),  # of its family, before there was a target of its own
+        # Machine code of desktop parts and of Jetson boards: apart up to CUDA 12.9, unsettled since.
+        ("8.0 8.7 8.9", "12.9", "native", "sm_80 sm_87"),
+        ("8.0 8.7 8.9", "13.5", "native", "sm_80 sm_87"),
+        ("8.7 8.9", "12.9", "size", "compute_87"),
+        # 10.1 is called 11.0 since CUDA 13.0: machine code under the old name is unproven, PTX is not.
+        ("11.0", "12.9", "native", ""),
+        ("11.0", "12.9", "ptx", "compute_101"),
+        ("11.0", "13.0", "native", "sm_110"),
+        # The last driver for Jetson Xavier compiles nothing newer than CUDA 12.2, so PTX of 12.9 is of no use there.
+        ("7.2 9.0", "12.9", "size", "sm_72 sm_90"),
+        ("7.2 9.0", "12.2", "size", "compute_72"),
+        # Nothing suffixed is ever taken for GPUs to come.
+        ("9.0", "12.0", "ptx", "sm_90 compute_90"),
+        ("12.1", "13.5", "ptx", "sm_121 compute_121"),
+        # The last driver for Kepler is older than PTX of 11.8; the GPUs to come have others.
+        ("3.5", "11.8", "ptx", "sm_35 compute_35"),
+    ],
+)
+def test_the_smallest_set(gpus: str, version: str, policy: str, targets: str) -> None:
+    assert names(planned(gpus, version, policy).targets) == targets
+
+
+def test_a_toolkit_that_cannot_says_which_one_would() -> None:
+    found = planned("7.0 12.0", "13.0")
+    volta, blackwell = found.served
+    assert (volta.covered, blackwell.covered) == (False, True)
+    assert not found.complete
+    assert not found.unsettled
+    assert volta.toolkits == tuple(row.cuda for row in tables().toolkits if row.cuda < CudaVersion(13, 0))
+    assert found.toolkits == (CudaVersion(12, 8), CudaVersion(12, 9))
+    assert [finding.path for finding in found.findings] == ["sm_70"]
+
+
+def test_what_is_not_known_is_no_refusal() -> None:
+    thor = planned("11.0", "12.9")
+    assert thor.unsettled
+    assert thor.served[0].toolkits[0] == CudaVersion(13, 0)
+    newer = planned("13.0 8.0", "13.5", "size")  # a capability beyond the tables
+    assert [one.covered for one in newer.served] == [False, True]
+    assert newer.unsettled
+    assert newer.served[0].outcome is Outcome.UNKNOWN
+    future = undecided([gpu("9.0")], CudaVersion(13, 9), Policy.NATIVE)
+    assert future.unsettled
+    assert not future.targets
+    assert [finding.code for finding in future.findings] == ["toolkit-beyond-tables"]
+
+
+def test_a_driver_that_is_named_counts() -> None:
+    old = Driver(DriverRelease.parse("535.183.01"))
+    assert planned("9.0", "12.8", driver=old).complete  # machine code, within the major version
+    assert names(planned("8.0 12.0", "12.6", "ptx", Driver(DriverRelease(570))).targets) == "sm_80 compute_90"
+    assert not planned("12.0", "12.6", "ptx", old).complete  # that driver does not know the GPU
+    assert not planned("8.6", "12.8", "size", Driver(cuda=CudaVersion(11, 8))).complete
+    (hopper,) = planned("9.0", "13.0", driver=old).served
+    assert not hopper.covered
+    assert [finding.code for finding in hopper.blocked] == ["cuda-major-newer-than-driver"]
+    assert hopper.toolkits[-1] == CudaVersion(12, 9)
+    (volta,) = planned("7.0", "12.9", driver=Driver(DriverRelease(590))).served  # R580 was the last for it
+    assert not volta.covered
+
+
+# ---------------------------------------------------------------------------------------------------------
+# The command
+
+
+def golden(name: str, text: str) -> None:
+    path = GOLDEN / f"{name}.txt"
+    if UPDATE:
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "arguments"),
+    [
+        ("plan", 0, ["--gpu", "T4, A100, RTX 4090, H100, RTX 5090", "--toolkit", "12.8", "--policy", "ptx"]),
+        ("plan-left-out", 1, ["--gpu", "V100, T4, RTX 5090, Jetson AGX Thor", "--toolkit", "12.6"]),
+        ("plan-unknown", 3, ["--gpu", "Jetson AGX Thor", "--toolkit", "12.9"]),
+        ("plan-beyond", 3, ["--gpu", "T4", "--toolkit", "13.9"]),
+        ("plan-driver", 1, ["--gpu", "H100", "--driver", "535.183.01", "--toolkit", "13.0"]),
+        ("plan-size", 0, ["--gpu", "7.5, 12.1", "--toolkit", "cu126", "--policy", "size"]),
+    ],
+)
+def test_text(name: str, code: int, arguments: list[str], capsys: Captured) -> None:
+    assert run(["plan", *arguments]) == code
+    printed = capsys.readouterr()
+    assert not printed.err
+    golden(name, printed.out)
+    assert run(["plan", *arguments, "--json"]) == code
+    document = json.loads(capsys.readouterr().out)
+    closed = {"$ref": "#/$defs/plan", "$defs": schema()["$defs"]}
+    jsonschema.validate(document, closed, jsonschema.Draft202012Validator)
+    assert document["complete"] is (code == 0)
+
+
+def test_json_proves_each_gpu(capsys: Captured) -> None:
+    assert run(["plan", "--gpu", "A100, RTX 4090, H100", "--toolkit", "12.8", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [row["target"] for row in document["targets"]] == ["sm_80", "sm_90"]
+    assert [row["covers"] for row in document["targets"]] == [[0, 1], [2]]
+    assert [(one["outcome"], one["by"], one["reasons"][0]["code"]) for one in document["gpus"]] == [
+        ("runs", ["sm_80"], "exact-image"),
+        ("runs", ["sm_80"], "same-major-lower-minor"),
+        ("runs", ["sm_90"], "exact-image"),
+    ]
+
+
+def test_the_gpus_and_the_toolkit_of_a_machine(capsys: Captured) -> None:
+    mixed = str(SYSTEMS / "rtx-3090-4090.json")
+    assert run(["plan", "--system", mixed, "--json"]) == 0
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert [(one["capability"], one["assumed"]) for one in document["gpus"]] == [("8.9", False), ("8.6", False)]
+    assert [row["target"] for row in document["targets"]] == ["sm_86"]
+    assert "for the GPUs of the recorded machine" in printed.err
+    # Without a compiler there the newest known is taken, and the answer says so.
+    assert run(["plan", "--gpu", "T4", "--system", str(SYSTEMS / "none.json"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["toolkit"]
+    assert found == {"cuda": str(tables().toolkits[-1].cuda), "origin": "newest-known"}
+    with_nvcc = str(SYSTEMS / "sm75-nvcc-too-old.json")
+    run(["plan", "--gpu", "T4", "--system", with_nvcc, "--json"])
+    assert json.loads(capsys.readouterr().out)["toolkit"]["origin"] == "machine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["no GPU of the recorded machine is visible", "name the GPUs to build for"]),
+        (["--gpu", "T4", "--toolkit", "12.7"], ["there was no CUDA toolkit 12.7", "12.6 and 12.8"]),
+        (["--gpu", "T4", "--toolkit", "12"], ["`12` is no version of a CUDA toolkit in full"]),
+        (["--gpu", "T4", "--toolkit", "latest"], ["`latest` is no version"]),
+        (["--gpu", "RTX 5900"], ["did you mean"]),
+        (["--gpu", "T4", "--policy", "all"], ["native", "ptx", "size"]),
+    ],
+)
+def test_wrong_use(arguments: list[str], words: list[str], capsys: Captured) -> None:
+    assert run(["plan", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert all(word in printed.err for word in words), printed.err
