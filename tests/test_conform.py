@@ -14,12 +14,13 @@ from capably.cli.conform import answer, read_image
 from capably.errors import ParseError
 
 DATA = Path(__file__).parent / "data"
+FILES = ("verdicts.jsonl", "multi.jsonl", "archlists.jsonl")
 CASES = [
-    pytest.param(json.loads(line), id=json.loads(line)["id"])
-    for name in ("verdicts.jsonl", "multi.jsonl")
-    for line in (DATA / name).read_text(encoding="utf-8").splitlines()
+    pytest.param(case := json.loads(line), id=case.get("id") or f"{case['dialect']}-{number}")
+    for name in FILES
+    for number, line in enumerate((DATA / name).read_text(encoding="utf-8").splitlines(), 1)
 ]
-EXPECTED = ("outcome", "per_device", "why", "evidence", "note")
+EXPECTED = ("outcome", "per_device", "why", "evidence", "note", "targets", "error", "ordered")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -46,9 +47,15 @@ def run(text: str | bytes, *arguments: str) -> tuple[int, list[dict[str, Any]], 
 
 
 def test_all_files_at_once_in_order() -> None:
-    code, lines, _ = run("", str(DATA / "verdicts.jsonl"), str(DATA / "multi.jsonl"))
+    code, lines, _ = run("", *(str(DATA / name) for name in FILES))
     assert code == 0
-    assert [line["id"] for line in lines] == [case.values[0]["id"] for case in CASES]  # type: ignore[index]
+    told = ("id", "dialect", "version", "input", "devices", "toolkit")
+    for line, case in zip(lines, CASES, strict=True):
+        expected = case.values[0]
+        assert isinstance(expected, dict)
+        assert {name: line[name] for name in told if name in line} == {
+            name: expected[name] for name in told if name in expected and ("id" not in expected or name == "id")
+        }
     assert all(line["ok"] for line in lines)
 
 
@@ -63,6 +70,10 @@ def test_a_false_answer_makes_the_exit_code_one() -> None:
         ("{", "not JSON"),
         ("[]", "not a JSON object"),
         ('{"id": "x"}', "kinds of case"),
+        ('{"dialect": "torch", "version": "2.15.0", "input": "8.0"}', "unknown dialect"),
+        ('{"dialect": "cmake", "version": "four", "input": "80"}', "not a version"),
+        ('{"dialect": "cmake", "version": "4.4.4", "input": 80}', "`80` is not a text"),
+        ('{"dialect": "cmake", "version": null, "input": "80", "toolkit": 13.0}', "`13.0` is not a text"),
         ('{"id": "x", "device": {}, "images": []}', "`capability` is missing"),
         ('{"id": "x", "device": {"capability": "9.x"}, "images": ["sm_90"]}', "expected"),
         ('{"id": "x", "device": {"capability": "9.0"}, "images": ["sm_90@8.0"]}', "no PTX version"),

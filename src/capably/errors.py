@@ -5,6 +5,7 @@
     CapablyError
     ├── ParseError        (ValueError)    text is not in the grammar; points at the character
     ├── UnknownNameError  (LookupError)   a well-formed name that no table knows; with suggestions
+    ├── DialectError      (ValueError)    a list of targets cannot be said in a tool's own words
     ├── TableError        (ValueError)    a knowledge table breaks its own rules
     ├── RecordError       (ValueError)    a recorded system is not what it should be; names the place
     ├── FetchError        (RuntimeError)  a distribution could not be had from the package index
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 __all__ = [
     "CapablyError",
+    "DialectError",
     "FetchError",
     "LimitError",
     "ParseError",
@@ -91,6 +93,28 @@ class UnknownNameError(CapablyError, LookupError):
         shown = "".join(c if c.isprintable() else "?" for c in self.name)
         hint = ", ".join(f"`{name}`" for name in self.suggestions)
         return f"unknown {self.what}: `{shown}`" + (f"; did you mean {hint}?" if hint else "")
+
+
+class DialectError(CapablyError, ValueError):
+    """Targets that a tool's list of architectures cannot say.
+
+    Attributes:
+        dialect: Name of the dialect: ``"torch-python"``.
+        targets: Those that cannot be said, as text.
+        problem: Why, and what else to do, in a sentence.
+
+    >>> print(DialectError("torch-python", ("sm_120f",), "its table has no `f` targets"))
+    torch-python cannot say sm_120f: its table has no `f` targets
+    """
+
+    def __init__(self, dialect: str, targets: tuple[str, ...], problem: str) -> None:
+        super().__init__(dialect, targets, problem)
+        self.dialect = dialect
+        self.targets = targets
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.dialect} cannot say {', '.join(self.targets) or 'an empty list'}: {self.problem}"
 
 
 class TableError(CapablyError, ValueError):

@@ -31,6 +31,7 @@ __all__ = [
     "Branch",
     "Cause",
     "CodeVersion",
+    "DialectVersion",
     "DriverRange",
     "Family",
     "Feature",
@@ -298,6 +299,30 @@ class Cause:
     grade: Grade
 
 
+@dataclass(frozen=True, slots=True)
+class DialectVersion:
+    """How a tool reads a list of architectures, from one of its versions on.
+
+    Attributes:
+        since: The first version of the tool that reads so, as numbers.
+        read: The versions that were run or read.
+        numbers: The capabilities that a list may name, where the tool has a table of them.
+        names: Pairs of a name and what the tool puts in its place, in the order in which it looks for them.
+        lists: What words and defaults stand for, in the tool's own spelling.
+        rules: Switches of the reader in `capably.archlist`.
+    """
+
+    dialect: str
+    since: tuple[int, ...]
+    read: tuple[str, ...]
+    numbers: tuple[str, ...]
+    names: tuple[tuple[str, str], ...]
+    lists: tuple[tuple[str, str], ...]
+    rules: frozenset[str]
+    sources: tuple[str, ...]
+    grade: Grade
+
+
 class _Row:
     """One row of a table, read strictly: a missing, unknown or ill-typed field is an error."""
 
@@ -363,6 +388,12 @@ class _Row:
         except (ValueError, re.error) as error:
             raise self.fail(f"`{name}`: {error}") from error
 
+    def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
+        value = self.take(name)
+        if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+            raise self.fail(f"`{name}` is not an object of texts")
+        return tuple(value.items())
+
     def optional(self, name: str, parse: Callable[[str], _T]) -> _T | None:
         if self.left.get(name) is None:
             self.left.pop(name, None)
@@ -411,6 +442,7 @@ class Tables:
     messages: tuple[Message, ...]
     causes: dict[str, Cause]
     packages: tuple[Package, ...]
+    dialects: tuple[DialectVersion, ...]
     horizon: ComputeCapability
 
     def package(self, distribution: str) -> Package | None:
@@ -709,7 +741,7 @@ def tables() -> Tables:
                 r.string("distribution"),
                 r.parsed("pattern", re.compile),
                 r.string("chosen_by"),
-                tuple(sorted(_choices(r))),
+                tuple(sorted(r.pairs("choices"))) if "choices" in r.left else (),
                 r.sources(),
                 r.grade(),
             )
@@ -732,6 +764,20 @@ def tables() -> Tables:
                 r.grade(),
             )
             for r in _rows("packages", keys)
+        ),
+        dialects=tuple(
+            DialectVersion(
+                r.string("dialect"),
+                r.parsed("since", lambda text: tuple(int(part) for part in text.split("."))),
+                tuple(r.string("read").split()),
+                tuple(r.string("numbers").split()),
+                r.pairs("names"),
+                r.pairs("lists"),
+                frozenset(r.string("rules").split()),
+                r.sources(),
+                r.grade(),
+            )
+            for r in _rows("dialects", keys)
         ),
         horizon=max(family.members[-1] for family in families),
     )
@@ -770,10 +816,3 @@ def _message(row: _Row, causes: frozenset[str]) -> Message:
     if not message.causes or set(message.causes) - causes:
         raise row.fail("`causes` are codes of the table of causes, at least one")
     return message
-
-
-def _choices(row: _Row) -> Iterator[tuple[str, str]]:
-    choices = row.left.pop("choices", {})
-    if not isinstance(choices, dict) or not all(isinstance(value, str) for value in choices.values()):
-        raise row.fail("`choices` is not an object of texts")
-    yield from choices.items()

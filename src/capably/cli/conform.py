@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from capably.arch import ComputeCapability, Target, TargetKind
+from capably.archlist import read
 from capably.cli.console import print_answer
 from capably.engine import judge
 from capably.errors import CapablyError, ParseError
@@ -108,11 +109,46 @@ def _answer_multi(case: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-# Kind of case -> the fields that tell it, its answer, and the field that is compared with what it expects.
+def _answer_list(case: dict[str, Any]) -> dict[str, Any]:
+    toolkit = case.get("toolkit")
+    text, version = case["input"], case["version"]
+    reading = read(
+        _parsed(text, str) if text is not None else None,
+        _parsed(case["dialect"], str),
+        _parsed(version, str) if version is not None else None,
+        # A case without devices is about a machine where none is visible.
+        devices=[_parsed(device, ComputeCapability.parse) for device in case.get("devices") or ()],
+        build_list=case.get("build_list"),
+        toolkit=_parsed(toolkit, CudaVersion.parse) if toolkit is not None else None,
+    )
+    given = ("dialect", "version", "input", "devices", "build_list", "toolkit")
+    result = {name: case[name] for name in given if name in case}
+    if reading.error is not None:
+        span = [reading.error.start, reading.error.end]
+        return {**result, "error": reading.error.code, "message": reading.error.message, "span": span}
+    return {**result, "targets": [str(target) for target in reading.targets or ()]}
+
+
+def _same(result: dict[str, Any], case: dict[str, Any], field: str) -> bool:
+    return bool(result[field] == case[field])
+
+
+def _same_list(result: dict[str, Any], case: dict[str, Any], field: str) -> bool:
+    """The same error, or the same targets: in order, and as often, only where the case says that this is the tool's."""
+    found, expected = result.get(field), case[field]
+    if case.get("ordered") is False and found is not None and expected is not None:
+        found, expected = set(found), set(expected)
+    return bool(found == expected and result.get("error") == case.get("error"))
+
+
+# Kind of case -> the fields that tell it, its answer, the field that holds what it expects, and how they compare.
 _KINDS = (
-    (frozenset({"id", "device", "images"}), _answer_verdict, "outcome"),
-    (frozenset({"id", "devices", "fatbins"}), _answer_multi, "per_device"),
+    (frozenset({"id", "device", "images"}), _answer_verdict, "outcome", _same),
+    (frozenset({"id", "devices", "fatbins"}), _answer_multi, "per_device", _same),
+    (frozenset({"dialect", "version", "input"}), _answer_list, "targets", _same_list),
 )
+# What a case expects, and remarks: taken away before it is answered.
+_EXPECTED = frozenset({"outcome", "per_device", "why", "note", "evidence", "targets", "error", "ordered"})
 
 
 def answer(case: dict[str, Any]) -> dict[str, Any]:
@@ -123,18 +159,13 @@ def answer(case: dict[str, Any]) -> dict[str, Any]:
         ParseError: One of its texts is not in its grammar.
         LookupError: A field is missing.
     """
-    for fields, respond, compared in _KINDS:
+    for fields, respond, compared, same in _KINDS:
         if fields <= case.keys():
-            facts = {
-                name: value
-                for name, value in case.items()
-                if name not in ("outcome", "per_device", "why", "note", "evidence")
-            }
-            result = respond(facts)
-            if case.get(compared) is not None:
-                result["ok"] = result[compared] == case[compared]
+            result = respond({name: value for name, value in case.items() if name not in _EXPECTED})
+            if case.get(compared) is not None or case.get("error") is not None:
+                result["ok"] = same(result, case, compared)
             return result
-    raise ValueError("none of the kinds of case that capably answers (verdicts, multi)")
+    raise ValueError("none of the kinds of case that capably answers (verdicts, multi, archlists)")
 
 
 def _cases(stream: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
