@@ -83,3 +83,45 @@ def test_a_wheel_and_its_installation_agree(tmp_path: Path, platform: str) -> No
     one, other = scan(wheel), scan_distribution(dist)
     assert one.libraries == other.libraries
     assert (one.name, one.version, one.platforms) == (other.name, other.version, other.platforms)
+
+
+@pytest.mark.parametrize("name", ["a.py", "a.h", "a.CU", "x/__init__.pyi"])
+def test_a_source_by_its_name_has_to_be_there_and_is_not_opened(tmp_path: Path, name: str) -> None:
+    dist = install(tmp_path, f"my_pkg/{name},,\n")
+    place = tmp_path / "my_pkg" / name
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(LIBRARY)
+    artifact = scan_distribution(dist)
+    assert not artifact.libraries
+    assert [finding.message for finding in artifact.findings] == [
+        "No GPU code for NVIDIA in 1 file (1 source by name)."
+    ]
+    place.unlink()
+    assert codes(scan_distribution(dist)) == ["missing-file", "no-gpu-code"]
+
+
+@pytest.mark.parametrize("name", ["data", "a.bin", "a.json", "a.txt", "py"])
+def test_any_other_name_is_opened(tmp_path: Path, name: str) -> None:
+    dist = install(tmp_path, f"my_pkg/{name},,\n")
+    (tmp_path / "my_pkg" / name).write_bytes(LIBRARY)
+    assert [library.path for library in scan_distribution(dist).libraries] == [f"my_pkg/{name}"]
+
+
+def test_a_link_with_the_name_of_a_source_is_opened(tmp_path: Path) -> None:
+    dist = install(tmp_path, "my_pkg/a.py,,\n")
+    (tmp_path / "my_pkg" / "a.py").symlink_to("_C.so")
+    assert [library.path for library in scan_distribution(dist).libraries] == ["my_pkg/a.py"]
+
+
+def test_what_other_packages_put_into_the_same_directories_changes_nothing(tmp_path: Path) -> None:
+    """Files are those of RECORD, listed one by one or by the directory."""
+    names = [f"f{number}.bin" for number in range(6)]
+    dist = install(tmp_path, "".join(f"my_pkg/{name},,\n" for name in names))
+    for name in names[:5]:
+        (tmp_path / "my_pkg" / name).write_bytes(LIBRARY)
+    (tmp_path / "my_pkg" / "stranger.bin").write_bytes(LIBRARY)
+    artifact = scan_distribution(dist)
+    assert [(library.path, *library.copies) for library in artifact.libraries] == [
+        tuple(f"my_pkg/{name}" for name in names[:5])
+    ]
+    assert [(finding.code, finding.path) for finding in artifact.findings] == [("missing-file", "my_pkg/f5.bin")]

@@ -74,7 +74,8 @@ def scan_distribution(
     """Read the GPU code of an installed distribution.
 
     Its files are those of its RECORD. One that is missing, or that lies outside the environment, is a
-    finding.
+    finding. Sources and bytecode, by their names (``.py``, ``.h``, ``.cu`` …), have to be there and are not
+    opened: nothing loads them as GPU code. Any other file is.
 
     Args:
         dist: As `importlib.metadata.distribution` gives it.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capably.facts import Artifact, ArtifactKind
+from capably.scanner.limits import is_source
 
 if TYPE_CHECKING:
     import importlib.metadata
@@ -23,6 +24,8 @@ __all__ = ["scan_installed"]
 
 # RECORD counts from site-packages; scripts and data lie at most this many levels above, in the prefix.
 _LEVELS_TO_PREFIX = 4
+# From so many files of a directory on, one look at all of it is cheaper than one at each.
+_WORTH_LISTING = 3
 # What may be read of the metadata.
 _METADATA = ("METADATA", "PKG-INFO", "RECORD", "SOURCES.txt", "WHEEL", "installed-files.txt", "top_level.txt")
 
@@ -48,7 +51,7 @@ def scan_installed(dist: importlib.metadata.Distribution, job: Job) -> Artifact:
     from capably.scanner.files import scan_tree  # noqa: PLC0415 - nothing that is remembered needs the readers
 
     name = dist.metadata["Name"] or "unknown"
-    tally = scan_tree(name, _files(dist, name, job.findings, watch), job, watch)
+    tally = scan_tree(name, _files(dist, name, root, job.findings, watch), job, watch)
     artifact = Artifact(
         path=name,
         kind=ArtifactKind.DISTRIBUTION,
@@ -68,10 +71,38 @@ _LIBRARIES = (".so", ".pyd", ".dll", ".cubin", ".fatbin", ".ptx", ".a", ".lib")
 
 
 def _files(
-    dist: importlib.metadata.Distribution, name: str, findings: Findings, watch: Watch | None
-) -> Iterator[tuple[str, str, bool]]:
-    """The path as recorded, the path on disk, and whether that is no link."""
-    import csv  # noqa: PLC0415 - as above
+    dist: importlib.metadata.Distribution, name: str, root: str, findings: Findings, watch: Watch | None
+) -> Iterator[tuple[str, str | None, bool]]:
+    """The path as recorded, the path on disk if it is to be opened, and whether that is no link.
+
+    A source, by its name, has to be there and is not opened.
+    """
+    for directory, names in _by_directory(_recorded(dist, name, findings), findings).items():
+        # Others put files into the first two as well, which changes their stamps.
+        one_by_one = not directory or directory.startswith("..") or len(names) < _WORTH_LISTING
+        if watch is not None and not one_by_one and any(map(is_source, names)):
+            watch.directory(directory)
+        listed = frozenset() if one_by_one else _listed(f"{root}/{directory}")
+        for base in names:
+            path = f"{directory}/{base}" if directory else base
+            place = f"{root}/{path}"
+            plain = base in listed or _is_plain(place)
+            if plain is None:
+                if watch is not None:
+                    watch.file(path, None, plain=True)
+                code = "missing-library" if path.endswith(_LIBRARIES) else "missing-file"
+                findings.add(code, path, "It is in RECORD but not on disk.")
+            elif plain and is_source(base):
+                if watch is not None and one_by_one:
+                    watch.entry(path)
+                yield path, None, True
+            else:
+                yield path, place, plain
+
+
+def _recorded(dist: importlib.metadata.Distribution, name: str, findings: Findings) -> list[str]:
+    """The paths of the files, as they were recorded when it was installed."""
+    import csv  # noqa: PLC0415 - nothing that is remembered needs it
 
     record = dist.read_text("RECORD")
     if record is None:
@@ -79,39 +110,52 @@ def _files(
         paths = [str(path) for path in dist.files or ()]
         if not paths:
             findings.add("unreadable-file", name, "It has no RECORD, so its files are not known.")
-    else:
-        try:
-            paths = [row[0] for row in csv.reader(record.splitlines()) if row and row[0]]
-        except csv.Error:
-            findings.add("unreadable-file", name, "Its RECORD cannot be read.")
-            return
+        return paths
+    try:
+        return [row[0] for row in csv.reader(record.splitlines()) if row and row[0]]
+    except csv.Error:
+        findings.add("unreadable-file", name, "Its RECORD cannot be read.")
+        return []
+
+
+def _by_directory(paths: list[str], findings: Findings) -> dict[str, list[str]]:
+    """Names by directory, both sorted, of files in the environment; compiled ones come and go and are left out."""
+    found: dict[str, list[str]] = {}
+    inside: dict[str, bool] = {}
     for path in sorted(dict.fromkeys(paths)):
-        parts = path.replace("\\", "/").split("/")
-        above = next((i for i, part in enumerate(parts) if part != ".."), len(parts))
-        if (
-            path.startswith(("/", "\\"))
-            or path[1:2] == ":"
-            or ".." in parts[above:]
-            or above > _LEVELS_TO_PREFIX
-            or "\0" in path
-        ):
+        directory, _, base = path.rpartition("/")
+        if directory not in inside:
+            inside[directory] = _is_inside(path[: -len(base)] if base else path)
+        if not inside[directory] or base in ("", "..") or "\\" in base or "\0" in base or base[1:2] == ":":
             findings.add("unreadable-file", path, "It lies outside the environment and was not read.")
-            continue
-        if watch is not None:
-            watch.directory(path.rpartition("/")[0])
-        place = str(dist.locate_file(path))
-        kind = _kind(place)
-        if kind is not None:
-            yield path, place, kind
-            continue
-        if watch is not None:
-            watch.file(path, None, plain=True)
-        if not path.endswith(".pyc"):  # compiled files come and go
-            code = "missing-library" if path.endswith(_LIBRARIES) else "missing-file"
-            findings.add(code, path, "It is in RECORD but not on disk.")
+        elif not base.endswith(".pyc"):
+            found.setdefault(directory, []).append(base)
+    return found
 
 
-def _kind(place: str) -> bool | None:
+def _is_inside(path: str) -> bool:
+    """Whether a recorded path stays in the environment."""
+    parts = path.replace("\\", "/").split("/")
+    above = next((i for i, part in enumerate(parts) if part != ".."), len(parts))
+    return not (
+        path.startswith(("/", "\\"))
+        or path[1:2] == ":"
+        or "\0" in path
+        or ".." in parts[above:]
+        or above > _LEVELS_TO_PREFIX
+    )
+
+
+def _listed(place: str) -> frozenset[str]:
+    """Names of the files in a directory that are no links."""
+    try:
+        with os.scandir(place) as entries:
+            return frozenset(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+    except (OSError, ValueError):
+        return frozenset()
+
+
+def _is_plain(place: str) -> bool | None:
     """Whether a file is no link; None if it is no file."""
     try:
         mode = os.lstat(place).st_mode

@@ -146,12 +146,12 @@ def _scan_zip(path: str, name: str, file: FileIO, before: os.stat_result, job: J
     return artifact
 
 
-def scan_tree(root: str, names: Iterable[tuple[str, str, bool]], job: Job, watch: Watch | None = None) -> Tally:
+def scan_tree(root: str, names: Iterable[tuple[str, str | None, bool]], job: Job, watch: Watch | None = None) -> Tally:
     """Scan many files.
 
     Args:
         root: What to name in a finding about all of them.
-        names: The path to report, with ``/``; the path to open; whether that is no link.
+        names: The path to report, with ``/``; the path to open, None for a source; whether that is no link.
         job: The call.
         watch: Is told about each file.
     """
@@ -162,6 +162,10 @@ def scan_tree(root: str, names: Iterable[tuple[str, str, bool]], job: Job, watch
     for name, path, plain in names:
         if tally.stop(root) or tally.full(root):
             break
+        if path is None:
+            tally.look()
+            tally.count(Form.SOURCE)
+            continue
         try:
             with _opened(path, name) as (file, before):
                 tally.look()

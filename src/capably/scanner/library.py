@@ -12,7 +12,7 @@ from capably.scanner import ar, ptx
 from capably.scanner.content import CachedSource, Content, SliceContent, Stream, in_memory_if_small
 from capably.scanner.cubin import EM_CUDA, CubinError
 from capably.scanner.elf import elf_ranges, read_elf
-from capably.scanner.fatbin import LARGEST_GAP, MAGIC, Found, Mode, cubin_image, ptx_image, walk
+from capably.scanner.fatbin import LARGEST_GAP, MAGIC, Found, Mode, cubin_image, promising, ptx_image, walk
 from capably.scanner.layout import RELOCATABLE_SECTIONS, Layout, Region
 from capably.scanner.pe import coff_ranges, is_coff, is_pe, pe_ranges, read_coff, read_pe
 from capably.scanner.tally import is_unsafe
@@ -40,7 +40,7 @@ _MOST_REJECTS = 1_000
 
 
 class Form(enum.Enum):
-    """What a file is, by its first bytes."""
+    """What a file is: by its first bytes, or as source by its name."""
 
     ELF = "ELF"
     PE = "PE"
@@ -52,6 +52,7 @@ class Form(enum.Enum):
     ZIP = "zip"
     TAR = "tar"
     PACKED = "compressed"
+    SOURCE = "source by name"
     OTHER = "other"
 
 
@@ -278,7 +279,9 @@ def _read_sections(
     elif layout.regions:
         budget.entries = before
         source = content.source()
-        for region in layout.regions:
+        # A stream cannot go back to what was looked through.
+        regions = layout.regions if stream is not None else promising(source, layout.regions, budget)
+        for region in regions:
             mode = Mode.FATBINS if region.named else Mode.DATA
             for found in walk(source, region.start, region.end, mode, budget, origin=region.origin):
                 collected.add(found, region.section)

@@ -11,7 +11,8 @@ A result is only as good as the proof that nothing changed since. There are thre
   is computed in a thread of its own while the archive is scanned.
 * For a tree of files: the stamps of the files that could matter, and for sources (``.py``, ``.h`` …) those of
   the directories that list them. A tree of 30,000 files is proved unchanged by 4,000 stamps. What this does
-  not see is a source that is overwritten in place with GPU code and keeps its name.
+  not see is a source in a directory that is overwritten in place with GPU code and keeps its name; those of a
+  distribution are not opened anyhow.
 
 A result with anything passing in it, such as a file that could not be read or a time that was up, is not
 kept. Values are JSON.
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from capably.errors import CapablyError
 from capably.facts import Artifact, Finding, Library, from_object, to_object
-from capably.scanner.limits import DEFAULT_LIMITS
+from capably.scanner.limits import DEFAULT_LIMITS, is_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RESULTS", "Digest", "Memory", "Watch"]
 
-RESULTS = 2
+RESULTS = 3
 """The version of what the scanner says. Raise it with every change of any result: old ones are then forgotten."""
 
 _RACY_NS = 2_000_000_000
@@ -51,14 +52,6 @@ _TAIL = 64 << 10
 _CHUNK = 1 << 20
 _LEAST_BYTES = 64 << 10  # smaller files of a tree are read again as fast as they are looked up
 _MOST_NOTES = 200
-# Sources: files that hold text or bytecode wherever they were looked at.
-# fmt: off
-_SOURCES = frozenset((
-    "py", "pyc", "pyi", "pyx", "pxd", "h", "hh", "hpp", "hxx", "cuh", "cu", "c", "cc", "cpp", "cxx", "inl",
-    "ipp", "tpp", "md", "rst", "cmake", "yaml", "yml", "toml", "html", "css", "js",
-))
-# fmt: on
-_FEW = 2  # sources of a directory that are as well looked at one by one
 
 
 def stamp(status: os.stat_result) -> str:
@@ -207,8 +200,7 @@ class Watch:
 
     Args:
         root: What paths are relative to; an attribute too.
-        whole: Every directory matters, since the tree is what its directories list; else only as far as
-            they hold the files that are named.
+        whole: The tree is what its directories list; else its files are known otherwise.
     """
 
     def __init__(self, root: str, *, whole: bool) -> None:
@@ -216,7 +208,6 @@ class Watch:
         self._whole = whole
         self._directories: dict[str, os.stat_result | None] = {}
         self._files: dict[str, os.stat_result | None] = {}
-        self._sources: dict[str, list[tuple[str, os.stat_result | None]]] = {}
 
     def directory(self, name: str) -> None:
         """Take the stamp of a directory, before anything in it is looked at."""
@@ -235,25 +226,12 @@ class Watch:
             status: Of the open file.
             plain: It is neither a link nor anything that was recognised.
         """
-        directory, _, base = name.rpartition("/")
-        source = plain and base.rpartition(".")[2].lower() in _SOURCES
-        # A directory that others share changes whenever they do.
-        if source and (self._whole or (directory and not directory.startswith(".."))):
-            self._sources.setdefault(directory, []).append((name, status))
-        else:
+        if not (self._whole and plain and is_source(name)):
             self._files.setdefault(name, status)
 
     def taken(self, now_ns: int) -> dict[str, str] | None:
         """Stamps by path; None if a change could have gone unseen."""
-        taken = dict(self._files)
-        if self._whole:
-            taken.update(self._directories)
-        else:
-            for directory, sources in self._sources.items():
-                if len(sources) > _FEW and directory in self._directories:
-                    taken[directory] = self._directories[directory]
-                else:
-                    taken.update(sources)
+        taken = self._directories | self._files
         if not all(status is None or is_settled(status, now_ns) for status in taken.values()):
             return None
         return {name: "-" if status is None else stamp(status) for name, status in taken.items()}
