@@ -54,6 +54,9 @@ def cubin(
     abi: int | None = None,
     names_first: bool = True,
     filler: int = 0,
+    functions: tuple[str, ...] = (),
+    registers: int | None = 32,
+    shared: int = 0,
 ) -> bytes:
     """A cubin as ptxas writes it.
 
@@ -65,6 +68,9 @@ def cubin(
         abi: 7 or 8; without it as the toolkit would.
         names_first: The section names at 0x40, as in all real ones.
         filler: Bytes of code in each kernel.
+        functions: Names of functions for the device, which are no kernels.
+        registers: Of a thread of each kernel; None leaves the record out.
+        shared: Static shared memory of each kernel.
     """
     _, number, suffix = split_target(target)
     if abi is None:
@@ -78,7 +84,9 @@ def cubin(
         version = 1
         if suffix == "a" and toolkit is not None and release < (13, 0):
             flags |= 8
-    rows: list[tuple[str, int, bytes]] = [(".strtab", 3, b"\0k\0"), (".symtab", 2, bytes(24))]
+    # Section 2, behind the empty one and the names of sections; the symbols follow it.
+    strings, symbols, counts = b"\0", bytes(24), b""
+    rows: list[tuple[str, int, bytes]] = [(".strtab", 3, b""), (".symtab", 2, b"")]
     if abi == 8:
         compat = bytes([2, 2, 1, 0]) + (bytes([2, 9, 1, 0]) if suffix == "a" and release >= (13, 0) else b"")
         rows.append((".nv.compat", 0x70000086, compat))
@@ -89,9 +97,24 @@ def cubin(
             if release >= (13, 0):
                 value = struct.pack("<HHI", 2, number, release[0] * 10 + release[1])
                 rows.append((".note.nv.cuinfo", 7, note(1000, value)))
-    for kernel in kernels:
-        rows.append((f".nv.info.{kernel}", 0x70000000, bytes(8)))
-        rows.append((f".text.{kernel}", 1, bytes(16 + filler)))
+    about = {}  # sh_info: what a section belongs to
+    for index, kernel in enumerate((*functions, *kernels), 1):
+        is_kernel = index > len(functions)
+        name_at, strings = len(strings), strings + kernel.encode() + b"\0"
+        home = 2 + len(rows) + is_kernel
+        symbols += struct.pack("<IBBHQQ", name_at, 0x12, 0x10 if is_kernel else 0, home, 0, 16 + filler)
+        if is_kernel:
+            counts += struct.pack("<BBHII", 4, 0x11, 8, index, 0)  # the size of its frame
+            counts += struct.pack("<BBHII", 4, 0x2F, 8, index, registers) if registers is not None else b""
+            about[len(rows)] = home
+            rows.append((f".nv.info.{kernel}", 0x70000000, bytes(8)))
+            rows.append((f".text.{kernel}", 1, bytes(16 + filler)))
+            if shared:
+                about[len(rows)] = home
+                rows.append((f".nv.shared.{kernel}", 8, bytes(shared)))
+    if counts:
+        rows.append((".nv.info", 0x70000000, counts))
+    rows[:2] = [(".strtab", 3, strings), (".symtab", 2, symbols)]
     names = b"\0.shstrtab\0"
     offsets = []
     for name, _, _ in rows:
@@ -101,14 +124,17 @@ def cubin(
     names_at = 0x40
     table = [bytes(64)]
     placed = []
-    for name_at, (_, kind, data) in zip(offsets, rows, strict=True):
-        placed.append((name_at, kind, 0x40 + len(body), len(data)))
-        body += pad8(data)
+    for index, (name_at, (_, kind, data)) in enumerate(zip(offsets, rows, strict=True)):
+        placed.append((name_at, kind, 0x40 + len(body), len(data), 2 if kind == 2 else 0, about.get(index, 0)))
+        body += pad8(data) if kind != 8 else b""
     if not names_first:
         names_at = 0x40 + len(body)
         body += pad8(names)
     table.append(struct.pack("<IIQQQQIIQQ", 1, 3, 0, 0, names_at, len(names), 0, 0, 1, 0))
-    table += [struct.pack("<IIQQQQIIQQ", n, k, 0, 0, o, s, 0, 0, 1, 0) for n, k, o, s in placed]
+    table += [
+        struct.pack("<IIQQQQIIQQ", n, k, 0, 0, offset, size, link, info, 1, 0)
+        for n, k, offset, size, link, info in placed
+    ]
     ident = b"\x7fELF\x02\x01\x01" + bytes([0x33 if abi == 7 else 0x41, abi]) + bytes(7)
     header = struct.pack(
         "<HHIQQQIHHHHHH", 1 if relocatable else 2, 190, version, 0, 0, 0x40 + len(body), flags, 64, 56, 0, 64,

@@ -13,7 +13,7 @@ import enum
 import functools
 import types
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from capably.arch import ComputeCapability, Target
@@ -31,8 +31,10 @@ __all__ = [
     "DriverState",
     "Fatbin",
     "FatbinGroup",
+    "FatbinKernels",
     "Finding",
     "Image",
+    "ImageKernels",
     "ImageKind",
     "Library",
     "PtxJit",
@@ -135,6 +137,50 @@ class BareImages:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageKernels:
+    """The kernels (``__global__`` functions) of one image, as columns: equal ones are stored once.
+
+    Attributes:
+        image: What it is; as in the fatbins of its library.
+        names: Of the kernels, as the compiler mangled them, in the order of the file. None where they could not
+            be read, or cannot be (LTO-IR, unknown kinds).
+        registers: Of a thread, for each kernel; None where nothing says it. Empty for PTX, which has none yet.
+        shared_bytes: Of static shared memory, of a block, for each kernel; empty for PTX.
+        toolkit: That made the image, as its notes say; they know it in more cases than its header.
+        stored_bytes: What the image takes in its file.
+        size_bytes: When decompressed; 0 where that was not needed.
+    """
+
+    image: Image
+    names: tuple[str, ...] | None
+    registers: tuple[int | None, ...] = ()
+    shared_bytes: tuple[int, ...] = ()
+    toolkit: CudaVersion | None = None
+    stored_bytes: int = 0
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FatbinKernels:
+    """One fatbin with the kernels of its images.
+
+    Attributes:
+        section: The host section that holds it.
+        images: In the order of the file.
+        bare: It is an image that lies outside any fatbin, so it is listed and never judged.
+    """
+
+    section: str
+    images: tuple[ImageKernels, ...]
+    bare: bool = False
+
+    @property
+    def fatbin(self) -> Fatbin:
+        """Itself, without the kernels: equal to the one in the groups of its library."""
+        return Fatbin(tuple(part.image for part in self.images), self.section)
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Something to know beside the answer: damage, a limit, a host that does not fit.
 
@@ -163,6 +209,7 @@ class Library:
         needed: Shared libraries that it names as needed (DT_NEEDED, import directory).
         copies: Further paths with the same bytes; the library counts once.
         sha256: Only where asked for.
+        kernels: One for each fatbin, in the order of the file; None where not asked for.
     """
 
     path: str
@@ -173,6 +220,7 @@ class Library:
     needed: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
     sha256: str | None = None
+    kernels: tuple[FatbinKernels, ...] | None = field(default=None, repr=False)
 
     @property
     def link_input(self) -> bool:

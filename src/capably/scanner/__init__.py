@@ -28,6 +28,7 @@ def scan(
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[str, int, int], None] | None = None,
     with_sha256: bool = False,
+    with_kernels: bool = False,
     store: Store | None = None,
 ) -> Artifact:
     """Read the GPU code of a file or a directory.
@@ -46,6 +47,8 @@ def scan(
         progress: Called now and then with the name of a file or member, the bytes of it that were read, and
             its size in bytes.
         with_sha256: Whether to hash the artifact (if it is a file) and the libraries in it.
+        with_kernels: Whether to read the kernels of each image (`capably.facts.Library.kernels`). All images are
+            decompressed for that, and the store is not used.
         store: Where to look for the result of an earlier call, and to keep this one. An archive is found
             by its content too, wherever it lies now.
 
@@ -54,13 +57,14 @@ def scan(
         TruncatedError: It is a zip that is cut off.
         LimitError: It is a zip with more members than the limits allow.
     """
-    job = _job(limits, progress, store, with_sha256=with_sha256)
+    job = _job(limits, progress, store, with_sha256=with_sha256, with_kernels=with_kernels)
     name = os.fspath(path)
     if job.memory is not None and (known := job.memory.path(name)) is not None:
         return known
     from capably.scanner.files import scan_path  # noqa: PLC0415 - importing this package stays cheap
 
-    return scan_path(name, job)
+    with job:
+        return scan_path(name, job)
 
 
 def scan_distribution(
@@ -69,6 +73,7 @@ def scan_distribution(
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[str, int, int], None] | None = None,
     with_sha256: bool = False,
+    with_kernels: bool = False,
     store: Store | None = None,
 ) -> Artifact:
     """Read the GPU code of an installed distribution.
@@ -82,18 +87,29 @@ def scan_distribution(
         limits: How much to read at most.
         progress: See `scan`.
         with_sha256: Whether to hash the libraries in it.
+        with_kernels: See `scan`.
         store: See `scan`.
     """
     from capably.scanner.distribution import scan_installed  # noqa: PLC0415 - as above
 
-    return scan_installed(dist, _job(limits, progress, store, with_sha256=with_sha256))
+    with _job(limits, progress, store, with_sha256=with_sha256, with_kernels=with_kernels) as job:
+        return scan_installed(dist, job)
 
 
 def _job(
-    limits: Limits, progress: Callable[[str, int, int], None] | None, store: Store | None, *, with_sha256: bool
+    limits: Limits,
+    progress: Callable[[str, int, int], None] | None,
+    store: Store | None,
+    *,
+    with_sha256: bool,
+    with_kernels: bool,
 ) -> Job:
     from capably.scanner.tally import Job  # noqa: PLC0415 - as above
 
+    if with_kernels:
+        from capably.scanner.kernels import KernelReader  # noqa: PLC0415 - as above
+
+        return Job(limits, progress, with_sha256, kernels=KernelReader(limits))
     if store is None:
         return Job(limits, progress, with_sha256)
     from capably.scanner.remember import Memory  # noqa: PLC0415 - as above

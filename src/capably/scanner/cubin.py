@@ -10,18 +10,36 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from capably.arch import ComputeCapability, Suffix, Target
 from capably.version import CudaVersion
 
-__all__ = ["EM_CUDA", "Cubin", "CubinError", "CubinHeader", "has_kernel_prefix", "read_cubin", "read_header"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = [
+    "EM_CUDA",
+    "Cubin",
+    "CubinError",
+    "CubinHeader",
+    "Row",
+    "SectionTable",
+    "has_kernel_prefix",
+    "noted_toolkit",
+    "read_cubin",
+    "read_header",
+    "section_table",
+]
+
+Row = tuple[int, int, int, int, int, int]
 
 EM_CUDA = 190
 _NV_COMPAT = 0x70000086
 _NOTE = 7
-# name, type, offset, size and link of a section
-_WIDE = struct.Struct("<II8x8xQQI20x")
-_NARROW = struct.Struct("<II4x4xIII12x")
+# name, type, offset, size, link and info of a section
+_WIDE = struct.Struct("<II8x8xQQII16x")
+_NARROW = struct.Struct("<II4x4xIIII8x")
 _ARCH_OPTION = re.compile(rb"-arch[= ]{1,4}sm_([0-9]{2,3})([af]?)(?![0-9A-Za-z_])")
 _RELEASE = re.compile(rb"release ([0-9]{1,3})\.([0-9]{1,3})(?![0-9])")
 
@@ -147,9 +165,10 @@ def read_cubin(data: bytes, sections: int) -> Cubin:
     target = header.target
     toolkit = header.toolkit
     kernels = False
-    rows, names = _sections(data, header, sections)
-    for name, kind, offset, size, _ in rows:
-        if not kernels and names.startswith(b".text.", name):
+    table = section_table(data, header, sections)
+    rows = list(table.rows())
+    for name, kind, offset, size, _, _ in rows:
+        if not kernels and table.is_named(name, b".text."):
             kernels = True
         # All others are of no interest, and a cubin has dozens of them.
         if kind not in (_NV_COMPAT, _NOTE) or target is None or offset + size > len(data):
@@ -157,47 +176,106 @@ def read_cubin(data: bytes, sections: int) -> Cubin:
         if kind == _NV_COMPAT:
             if target.suffix is Suffix.NONE and _accelerated(data[offset : offset + size]):
                 target = Target(target.capability, Suffix.ARCH_SPECIFIC)
-        elif names.startswith(b".note.nv.tkinfo\0", name):
+        elif table.is_named(name, b".note.nv.tkinfo\0"):
             note = data[offset : offset + min(size, 64 << 10)]
             match = _ARCH_OPTION.search(note)
             if match and target.suffix is Suffix.NONE and int(match[1]) == target.capability.number:
                 target = Target(target.capability, Suffix(match[2].decode()))
-            release = _RELEASE.search(note)
-            if toolkit is None and release:
-                toolkit = _toolkit(int(release[1]) * 10 + int(release[2]))
-        elif names.startswith(b".note.nv.cuinfo\0", name) and header.abi == 8 and size >= 32:
-            # Note header (12 bytes), owner "NVIDIA Corp\0", then u16 version, u16 virtual SM, u32 toolkit.
-            toolkit = _toolkit(int.from_bytes(data[offset + 28 : offset + 32], "little")) or toolkit
+    if toolkit is None and target is not None:
+        toolkit = noted_toolkit(data, header, table, rows)
     return Cubin(target, header.relocatable, kernels, toolkit)
 
 
-_Row = tuple[int, int, int, int, int]
+def noted_toolkit(data: bytes, header: CubinHeader, table: SectionTable, rows: Iterable[Row]) -> CudaVersion | None:
+    """The toolkit that the notes among *rows* name (CUDA 12.8 and later write some); None where they do not."""
+    toolkit = None
+    for name, kind, offset, size, _, _ in rows:
+        if kind != _NOTE or offset + size > len(data):
+            continue
+        if table.is_named(name, b".note.nv.tkinfo\0"):
+            release = _RELEASE.search(data[offset : offset + min(size, 64 << 10)])
+            if toolkit is None and release:
+                toolkit = _toolkit(int(release[1]) * 10 + int(release[2]))
+        elif table.is_named(name, b".note.nv.cuinfo\0") and header.abi == 8 and size >= 32:
+            # Note header (12 bytes), owner "NVIDIA Corp\0", then u16 version, u16 virtual SM, u32 toolkit.
+            toolkit = _toolkit(int.from_bytes(data[offset + 28 : offset + 32], "little")) or toolkit
+    return toolkit
 
 
-def _sections(data: bytes, header: CubinHeader, most: int) -> tuple[list[_Row], bytes]:
-    """Name, type, offset, size and link of each section, the names as offsets in the bytes behind them."""
-    layout = _WIDE if header.wide else _NARROW
-    step = layout.size
-    count, index = header.section_count, header.names_index
-    if not header.section_offset:
-        return [], b""
-    if header.section_offset + max(count, 1) * step > len(data):
+@dataclass(frozen=True, slots=True)
+class SectionTable:
+    """Where a cubin has its section table and the names of the sections.
+
+    Attributes:
+        data: The cubin.
+        wide: As in its header.
+        start: Offset of the table; 0 where there is none.
+        count: Of sections.
+        names: Offset of the names.
+        names_end: Where these end.
+    """
+
+    data: bytes
+    wide: bool
+    start: int = 0
+    count: int = 0
+    names: int = 0
+    names_end: int = 0
+
+    @property
+    def step(self) -> int:
+        """Bytes of a row."""
+        return 64 if self.wide else 40
+
+    def rows(self) -> Iterator[Row]:
+        """Name (an offset in the names), type, offset, size, link and info of each section."""
+        layout = _WIDE if self.wide else _NARROW
+        return layout.iter_unpack(self.data[self.start : self.start + self.count * self.step])
+
+    def row(self, index: int) -> Row:
+        """Those of one."""
+        layout = _WIDE if self.wide else _NARROW
+        row: Row = layout.unpack_from(self.data, self.start + index * self.step)
+        return row
+
+    def is_named(self, name: int, prefix: bytes) -> bool:
+        """Whether the name at an offset begins so."""
+        return self.data.startswith(prefix, self.names + name, self.names_end)
+
+
+def section_table(data: bytes, header: CubinHeader, most: int) -> SectionTable:
+    """Find the section table of a cubin.
+
+    Args:
+        data: The cubin.
+        header: Its header.
+        most: How many sections to read at most.
+
+    Raises:
+        CubinError: The table or the names lie outside, or there are too many sections.
+    """
+    start, count, index = header.section_offset, header.section_count, header.names_index
+    if not start:
+        return SectionTable(data, header.wide)
+    result = SectionTable(data, header.wide, start, max(count, 1))
+    if start + result.count * result.step > len(data):
         raise CubinError("its section table lies outside")
-    first = layout.unpack_from(data, header.section_offset)
+    first = result.row(0)
     # More than 65,279 sections: the real numbers are in section 0.
     count = count or first[3]
     index = first[4] if index == 0xFFFF else index
     if count > most:
         raise CubinError(f"it has more than {most} sections")
-    if header.section_offset + count * step > len(data):
+    if start + count * result.step > len(data):
         raise CubinError("its section table lies outside")
-    rows = list(layout.iter_unpack(data[header.section_offset : header.section_offset + count * step]))
-    if not rows:
-        return [], b""
-    if index >= count or rows[index][2] + rows[index][3] > len(data):
+    if not count:
+        return SectionTable(data, header.wide)
+    if index >= count:
         raise CubinError("its section names lie outside")
-    start, size = rows[index][2], rows[index][3]
-    return rows, data[start : start + size]
+    _, _, names, size, _, _ = result.row(index)
+    if names + size > len(data):
+        raise CubinError("its section names lie outside")
+    return SectionTable(data, header.wide, start, count, names, names + size)
 
 
 def _accelerated(records: bytes) -> bool:

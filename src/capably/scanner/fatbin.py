@@ -28,6 +28,7 @@ from capably.version import PtxVersion
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from capably.scanner.kernels import KernelReader, Pending  # noqa: TC004 - annotations of `Found` are never resolved
     from capably.scanner.layout import Region
     from capably.scanner.limits import Budget
     from capably.scanner.source import Source
@@ -97,6 +98,7 @@ class Found:
         clean: Nothing is wrong with it, so it means the same wherever it lies.
         problems: Findings as pairs of code and message.
         count: How many equal fatbins follow each other back to back, this one included.
+        kernels: For each of these, the kernels of each image, where they were asked for.
     """
 
     start: int
@@ -107,9 +109,19 @@ class Found:
     clean: bool = True
     problems: list[tuple[str, str]] = field(default_factory=list)
     count: int = 1
+    kernels: list[list[Pending]] = field(default_factory=list)
 
 
-def walk(source: Source, start: int, end: int, mode: Mode, budget: Budget, *, origin: int = 0) -> Iterator[Found]:
+def walk(
+    source: Source,
+    start: int,
+    end: int,
+    mode: Mode,
+    budget: Budget,
+    *,
+    origin: int = 0,
+    kernels: KernelReader | None = None,
+) -> Iterator[Found]:
     """Find everything between two offsets.
 
     Args:
@@ -119,12 +131,13 @@ def walk(source: Source, start: int, end: int, mode: Mode, budget: Budget, *, or
         mode: What to look for.
         budget: What may be spent.
         origin: From where the alignment of fatbins in data counts.
+        kernels: Reads the kernels of each image; None where nobody wants to know.
 
     Yields:
         What was found, in the order of the file; equal fatbins that touch as one.
     """
     last: Found | None = None
-    for found in _Walker(source, end, mode, budget, origin).run(start):
+    for found in _Walker(source, end, mode, budget, origin=origin, kernels=kernels).run(start):
         if (
             last is not None
             and last.images is not None
@@ -138,6 +151,7 @@ def walk(source: Source, start: int, end: int, mode: Mode, budget: Budget, *, or
         ):
             last.end = found.end
             last.count += 1
+            last.kernels += found.kernels
             continue
         if last is not None:
             yield last
@@ -254,12 +268,15 @@ def _with_needles(source: Source, near: list[Region], budget: Budget) -> Iterato
 
 
 class _Walker:
-    def __init__(self, source: Source, end: int, mode: Mode, budget: Budget, origin: int) -> None:
+    def __init__(
+        self, source: Source, end: int, mode: Mode, budget: Budget, *, origin: int, kernels: KernelReader | None
+    ) -> None:
         self._source = source
         self._end = end
         self._origin = origin
         self._mode = mode
         self._budget = budget
+        self._kernels = kernels
         self._mark = 0  # nothing before it may be read again
         self._wasted = 0
         self._known: dict[tuple[Image, ...], tuple[Image, ...]] = {}
@@ -310,7 +327,7 @@ class _Walker:
             # Sixteen bytes that look like a header, without an entry: a constant in a reader of fatbins.
             return self._damaged(start, first, "has no entries") if self._mode is Mode.BLIND else None
         self._budget.entries += 1
-        found = Found(start, first + size, strict=strict)
+        found = Found(start, first + size, strict=strict, kernels=[] if self._kernels is None else [[]])
         end = found.end
         if end > self._end:
             end = self._end
@@ -440,6 +457,8 @@ class _Walker:
             except (PayloadError, LimitError) as error:
                 self._problem(found, offset, error)
                 stub = None
+        if self._kernels is not None:
+            found.kernels[0].append(self._kernels.take(kind, payload, stub=stub))
         return Image(
             kind=kind,
             target=None if number in (_INDEX, _CONCATENATED) else _target(kind, arch, flags),
@@ -474,7 +493,10 @@ class _Walker:
         except cubin.CubinError:
             return None
         self._wasted -= size
-        return Found(start, start + len(data), bare=image)
+        return Found(start, start + len(data), bare=image, kernels=self._bare(ImageKind.SASS, data))
+
+    def _bare(self, kind: ImageKind, data: bytes) -> list[list[Pending]]:
+        return [] if self._kernels is None else [[self._kernels.parse(kind, data, self._budget)]]
 
     def _ptx(self, start: int) -> Found | None:
         if not _BARE_PTX.match(self._source.read(start, min(64, self._end - start))):
@@ -491,7 +513,9 @@ class _Walker:
         text = data[:stop] if stop >= 0 else data
         image = ptx_image(text)
         # Without its NUL a text may go on behind the end of what was walked.
-        return Found(start, start + len(text), bare=image, clean=stop >= 0) if image is not None else None
+        if image is None:
+            return None
+        return Found(start, start + len(text), bare=image, clean=stop >= 0, kernels=self._bare(ImageKind.PTX, text))
 
 
 def cubin_image(data: bytes, budget: Budget) -> Image:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from capably.facts import BareImages, Fatbin, FatbinGroup, Image, Library
+from capably.facts import BareImages, Fatbin, FatbinGroup, FatbinKernels, Image, ImageKernels, ImageKind, Library
 from capably.scanner import ar, ptx
 from capably.scanner.content import CachedSource, Content, SliceContent, Stream, in_memory_if_small
 from capably.scanner.cubin import EM_CUDA, CubinError
@@ -19,8 +19,9 @@ from capably.scanner.tally import is_unsafe
 from capably.scanner.tar import is_tar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from capably.scanner.kernels import KernelReader, Pending  # noqa: TC004 - annotations of `_Collected` are never resolved
     from capably.scanner.limits import Budget, Limits
     from capably.scanner.tally import Findings, Job
 
@@ -94,10 +95,20 @@ def classify(head: bytes) -> Form:
 
 @dataclass(slots=True)
 class _Collected:
-    """What was found in one file, aggregated."""
+    """What was found in one file, aggregated.
 
+    Attributes:
+        reader: Reads kernels, where they were asked for.
+        fatbins: How many there are of each kind.
+        bare: Likewise, of images outside any fatbin.
+        kernels: Section and images of each fatbin and each bare image, with the kernels of each of the images.
+        problems: Findings as pairs of code and message.
+    """
+
+    reader: KernelReader | None = None
     fatbins: dict[tuple[str, tuple[Image, ...]], int] = field(default_factory=dict)
     bare: dict[tuple[str, Image], int] = field(default_factory=dict)
+    kernels: list[tuple[str, tuple[Image, ...], list[Pending], bool]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, found: Found, section: str) -> None:
@@ -107,6 +118,9 @@ class _Collected:
         if found.bare is not None:
             other = (section, found.bare)
             self.bare[other] = self.bare.get(other, 0) + 1
+        images = found.images if found.bare is None else (found.bare,)
+        if images is not None:
+            self.kernels += [(section, images, pending, found.bare is not None) for pending in found.kernels]
         if len(self.problems) < _MOST_REJECTS:
             self.problems += found.problems
 
@@ -129,7 +143,7 @@ def read_library(path: str, content: Content, head: bytes, form: Form, job: Job)
     """
     budget, findings = job.budget, job.findings
     budget.entries = 0
-    collected = _Collected()
+    collected = _Collected(job.kernels)
     if form is Form.AR:
         layout = _read_archive(path, content, job, collected, 0)
     else:
@@ -202,7 +216,13 @@ def _library(path: str, size: int, layout: Layout, collected: _Collected, findin
     )
     bare = tuple(BareImages(section, image, count) for (section, image), count in collected.bare.items())
     library = Library(
-        path=path, size_bytes=size, fatbins=groups, bare=bare, machine=layout.machine, needed=layout.needed()
+        path=path,
+        size_bytes=size,
+        fatbins=groups,
+        bare=bare,
+        machine=layout.machine,
+        needed=layout.needed(),
+        kernels=None if collected.reader is None else tuple(_kernels(path, collected, findings)),
     )
     if library.link_input:
         findings.add("link-input", path, "It holds relocatable GPU code only: input for the linker.")
@@ -215,6 +235,27 @@ def _library(path: str, size: int, layout: Layout, collected: _Collected, findin
             f"Cubins or PTX outside any fatbin, in {sections}: {total}. They are listed, not counted.",
         )
     return library
+
+
+def _kernels(path: str, collected: _Collected, findings: Findings) -> Iterator[FatbinKernels]:
+    for section, images, pending, bare in collected.kernels:
+        parts = []
+        for image, one in zip(_in_section(images, section), pending, strict=True):
+            table = one.result()
+            if table.problem is not None:
+                findings.add(table.problem[0], path, table.problem[1])
+            parts.append(
+                ImageKernels(
+                    image,
+                    table.names,
+                    table.registers,
+                    table.shared_bytes,
+                    table.toolkit or image.toolkit,
+                    table.stored_bytes,
+                    table.size_bytes,
+                )
+            )
+        yield FatbinKernels(section, tuple(parts), bare)
 
 
 def _in_section(images: tuple[Image, ...], section: str) -> tuple[Image, ...]:
@@ -242,6 +283,9 @@ def _read_loose(content: Content, form: Form, budget: Budget, collected: _Collec
         collected.problems.append(("damaged-image", f"The cubin cannot be read: {error}."))
     if image is not None:
         collected.fatbins[_FILE, (image,)] = 1
+        if collected.reader is not None:
+            kind = ImageKind.SASS if form is Form.CUBIN else ImageKind.PTX
+            collected.kernels.append((_FILE, (image,), [collected.reader.parse(kind, data, budget)], False))
 
 
 def _read_sections(
@@ -268,7 +312,7 @@ def _read_sections(
             stream.keep(start, end)
         # In an object alignment counts from each section.
         if form is not Form.COFF:
-            blind = _walk_blindly(stream, stated, budget)
+            blind = _walk_blindly(stream, stated, budget, collected.reader)
         content.finish()
         if content.size != stated:
             blind = None
@@ -283,15 +327,17 @@ def _read_sections(
         regions = layout.regions if stream is not None else promising(source, layout.regions, budget)
         for region in regions:
             mode = Mode.FATBINS if region.named else Mode.DATA
-            for found in walk(source, region.start, region.end, mode, budget, origin=region.origin):
+            for found in walk(
+                source, region.start, region.end, mode, budget, origin=region.origin, kernels=collected.reader
+            ):
                 collected.add(found, region.section)
     return layout
 
 
-def _walk_blindly(stream: Stream, size: int, budget: Budget) -> list[Found] | None:
+def _walk_blindly(stream: Stream, size: int, budget: Budget, kernels: KernelReader | None) -> list[Found] | None:
     result = []
     rejects = 0
-    for found in walk(stream, 0, size, Mode.BLIND, budget):
+    for found in walk(stream, 0, size, Mode.BLIND, budget, kernels=kernels):
         result.append(found)
         rejects += not found.clean
         if rejects > _MOST_REJECTS or budget.entries > budget.limits.entries:

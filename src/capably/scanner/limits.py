@@ -48,6 +48,8 @@ class Limits:
             1032:1.
         ratio_from_bytes: What may be decompressed before the ratio matters.
         entries: Fatbins and fatbin entries of one file, together.
+        kernels: Kernels of all images that are read, where they were asked for.
+        name_bytes: Their different names, together.
         sections: Sections of one ELF, PE or COFF file that are read.
         needed: Names of needed libraries that are read from one file.
         nesting: Depth of a directory tree, and of archives within archives.
@@ -67,6 +69,8 @@ class Limits:
     ratio: int = 1_000
     ratio_from_bytes: int = 64 << 20
     entries: int = 250_000
+    kernels: int = 20_000_000
+    name_bytes: int = 512 << 20
     sections: int = 70_000
     needed: int = 1_000
     nesting: int = 64

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.version import PtxVersion
 
-__all__ = ["HEAD_BYTES", "PtxHead", "has_code", "read_head"]
+__all__ = ["HEAD_BYTES", "PtxHead", "entries", "has_code", "read_head"]
 
 # Comments (licences, command lines) may precede the directives; 64 KiB of them were never seen.
 HEAD_BYTES = 64 << 10
@@ -26,6 +26,9 @@ _HEAD = re.compile(
 )
 _CODE = re.compile(rb"\"[^\"\n]*+\"?|//[^\n]*+|/\*.*?(?:\*/|\Z)|\.(entry|func)(?![0-9A-Za-z_$])", re.DOTALL)
 _DIRECTIVE = re.compile(rb"\.(?:entry|func)(?![0-9A-Za-z_$])")
+# What is no code: text in quotes and comments.
+_NOISE = re.compile(rb"\"[^\"\n]*+\"?|//[^\n]*+|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_ENTRY = re.compile(rb"\.entry\s++([A-Za-z_$%][0-9A-Za-z_$]*+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +70,14 @@ def has_code(text: bytes) -> bool:
     if not any(text.find(mark, 0, before) >= 0 for mark in (b"//", b"/*", b'"')):
         return True
     return any(match[1] is not None for match in _CODE.finditer(text))
+
+
+def entries(text: bytes, longest: int) -> list[bytes]:
+    """Names of the kernels that *text* declares, each once, in order; those longer than *longest* are left out.
+
+    >>> entries(b".visible .entry a(.param .u64 p) { ret; } // .entry b", 100)
+    [b'a']
+    """
+    if b"/" in text or b'"' in text:
+        text = _NOISE.sub(b" ", text)
+    return list(dict.fromkeys(name for name in _ENTRY.findall(text) if len(name) <= longest))

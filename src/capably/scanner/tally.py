@@ -16,8 +16,10 @@ from capably.scanner.limits import Budget, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
+    from typing import Self
 
     from capably.facts import Library
+    from capably.scanner.kernels import KernelReader  # noqa: TC004 - annotations of `Job` are never resolved
     from capably.scanner.library import Form
     from capably.scanner.remember import Memory  # noqa: TC004 - annotations of `Job` are never resolved
 
@@ -82,6 +84,7 @@ class Job:
         progress: See `capably.scanner.scan`.
         with_sha256: Whether to hash.
         memory: Results of earlier calls.
+        kernels: Reads kernels, where they were asked for.
         started_ns: When it began.
         budget: What may still be spent.
         findings: Where to say what is wrong.
@@ -91,6 +94,7 @@ class Job:
     progress: Callable[[str, int, int], None] | None
     with_sha256: bool
     memory: Memory | None = None
+    kernels: KernelReader | None = None
     started_ns: int = field(init=False, default_factory=time.time_ns)
     budget: Budget = field(init=False)
     findings: Findings = field(init=False)
@@ -99,9 +103,16 @@ class Job:
         self.budget = Budget(self.limits)
         self.findings = Findings(self.limits.findings)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.kernels is not None:
+            self.kernels.close()
+
     def part(self, progress: Callable[[str, int, int], None] | None) -> Job:
         """The same call, for a file that is read at the same time as others: its findings go to a list of its own."""
-        result = Job(self.limits, progress, self.with_sha256)
+        result = Job(self.limits, progress, self.with_sha256, kernels=self.kernels)
         result.budget = self.budget.part()
         return result
 

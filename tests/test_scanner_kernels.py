@@ -1,0 +1,195 @@
+"""Kernels: names, registers and shared memory, from cubins and PTX, however they are stored."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+import build
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_scanner import both
+
+from capably.facts import Artifact, ImageKernels, Library, from_object, to_object
+from capably.scanner import Limits, scan
+from capably.scanner.cubin import CubinError
+from capably.scanner.kernels import cubin_kernels
+from capably.version import CudaVersion
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+names = st.from_regex(r"[A-Za-z_$][A-Za-z0-9_$]{0,40}", fullmatch=True)
+
+
+def tables(artifact: Artifact) -> list[ImageKernels]:
+    (library,) = artifact.libraries
+    assert library.kernels is not None
+    return [image for fatbin in library.kernels for image in fatbin.images]
+
+
+def read(directory: Path, data: bytes, name: str = "lib.so", **options: Any) -> list[ImageKernels]:
+    """From a file and from a wheel, where the bytes come as a stream: both have to give the same."""
+    path = directory / name
+    path.write_bytes(data)
+    artifact = scan(path, with_kernels=True, **options)
+    archive = directory / "x.zip"
+    build.zip_file(archive, {name: data})
+    assert scan(archive, with_kernels=True, **options).libraries == artifact.libraries
+    plain = scan(path, **options)
+    assert [image.kernels for image in plain.libraries] == [None] * len(plain.libraries)
+    return tables(artifact)
+
+
+@given(
+    kernels=st.lists(names, unique=True, max_size=20),
+    functions=st.lists(names, unique=True, max_size=3),
+    target=st.sampled_from(["sm_75", "sm_90a", "sm_100f"]),
+    toolkit=st.sampled_from([(11, 8), (12, 6), (12, 9), (13, 1)]),
+    registers=st.one_of(st.none(), st.integers(1, 255)),
+    shared=st.sampled_from([0, 16, 48 << 10]),
+)
+def test_kernels_of_a_built_cubin(  # noqa: PLR0917 - hypothesis passes them by name
+    kernels: list[str],
+    functions: list[str],
+    target: str,
+    toolkit: tuple[int, int],
+    registers: int | None,
+    shared: int,
+) -> None:
+    data = build.cubin(
+        target,
+        kernels=tuple(kernels),
+        functions=tuple(f"_{name}" for name in functions),
+        toolkit=toolkit,
+        registers=registers,
+        shared=shared,
+    )
+    found, counts, sizes, made_by = cubin_kernels(data, 70_000)
+    assert found == [name.encode() for name in kernels]
+    assert counts == (registers,) * len(kernels)
+    assert sizes == (shared,) * len(kernels)
+    assert made_by == CudaVersion(*toolkit)
+
+
+@pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])
+def test_kernels_of_a_library(tmp_path: Path, compression: build.Compression) -> None:
+    images = [
+        build.sass("sm_80", kernels=("_Z1av", "_Z1bv"), compression=compression, filler=100_000),
+        build.sass("sm_90a", kernels=("_Z1av",), compression=compression),
+        build.sass("sm_75", kernels=(), compression=compression),
+        build.ptx_entry("compute_90", compression=compression),
+        build.entry("ltoir", "lto_90", b"\x01" * 64),
+    ]
+    found = read(tmp_path, build.library(build.fatbin(images) * 2, build.fatbin([build.concat(images[:2])])))
+    assert [(str(part.image.target), part.names) for part in found] == [
+        *[
+            ("sm_80", ("_Z1av", "_Z1bv")),
+            ("sm_90a", ("_Z1av",)),
+            ("sm_75", ()),
+            ("compute_90", ("k",)),
+            ("lto_90", None),
+        ]
+        * 2,
+        ("sm_80", ("_Z1av", "_Z1bv")),
+        ("sm_90a", ("_Z1av",)),
+    ]
+    assert found[0].registers == (32, 32)
+    assert found[0].names is found[5].names  # equal ones are stored once
+
+
+def test_each_fatbin_is_one_of_the_groups_of_its_library(tmp_path: Path) -> None:
+    data = build.elf(
+        [
+            build.section(".nv_fatbin", build.fatbin([build.sass("sm_80")]) * 3 + build.fatbin([build.sass("sm_90")])),
+            build.section("__nv_relfatbin", build.fatbin([build.sass("sm_80", relocatable=True)])),
+            build.section(".rodata", build.cubin("sm_86", kernels=("bare",))),
+        ]
+    )
+    path = tmp_path / "lib.so"
+    path.write_bytes(data)
+    (library,) = scan(path, with_kernels=True).libraries
+    assert library.kernels is not None
+    counts: dict[object, int] = {}
+    for found in library.kernels:
+        if not found.bare:
+            counts[found.fatbin] = counts.get(found.fatbin, 0) + 1
+    assert counts == {group.fatbin: group.count for group in library.fatbins}
+    assert [found.images[0].names for found in library.kernels if found.bare] == [("bare",)]
+    assert from_object(Library, to_object(library)) == library
+
+
+def test_loose_files(tmp_path: Path) -> None:
+    assert read(tmp_path, build.cubin(kernels=("a", "b")), "a.cubin")[0].names == ("a", "b")
+    text = build.ptx(entries=("c", "d"), comment="// .entry no\n/* .entry no */") + b'.file 1 ".entry no"'
+    assert read(tmp_path, text, "a.ptx")[0].names == ("c", "d")
+
+
+def symbols_of(data: bytes) -> int:
+    """Where the row of ``.symtab`` lies in the section table."""
+    (shoff,) = struct.unpack_from("<Q", data, 40)
+    return int(shoff) + 3 * 64
+
+
+def damaged(data: bytes, offset: int, layout: str, value: int) -> bytes:
+    raw = bytearray(data)
+    struct.pack_into(layout, raw, offset, value)
+    return bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("place", "layout", "value"),
+    [(24, "<Q", 2**40), (32, "<Q", 25), (40, "<I", 999), (24 - 64, "<Q", 2**63), (32 - 64, "<Q", 1)],
+)
+def test_damaged_symbols_are_a_finding(tmp_path: Path, place: int, layout: str, value: int) -> None:
+    whole = build.cubin("sm_90", kernels=("kernel",), filler=100_000)
+    bad = damaged(whole, symbols_of(whole) + place, layout, value)
+    with pytest.raises(CubinError):
+        cubin_kernels(bad, 70_000)
+    for compression in ("none", "lz4"):
+        entry = build.entry("sass", "sm_90", bad, compression=compression)
+        path = tmp_path / "lib.so"
+        path.write_bytes(build.library(build.fatbin([entry, build.sass("sm_80")])))
+        artifact = scan(path, with_kernels=True)
+        assert [part.names for part in tables(artifact)] == [None, ("k",)]
+        assert [finding.code for finding in artifact.findings] == ["damaged-image"]
+
+
+def test_names_that_overlap_are_refused() -> None:
+    """A thousand symbols that all name the whole string table would make a gigabyte of one megabyte."""
+    long = "x" * 60_000
+    data = bytearray(build.cubin("sm_90", kernels=(long, *(f"k{i}" for i in range(100)))))
+    start = struct.unpack_from("<Q", data, symbols_of(bytes(data)) + 24)[0]
+    for index in range(1, 102):
+        struct.pack_into("<I", data, start + 24 * index, 1)
+    with pytest.raises(CubinError, match="overlap"):
+        cubin_kernels(bytes(data), 70_000)
+
+
+def test_bombs_are_a_finding(tmp_path: Path) -> None:
+    zeros = build.cubin("sm_90", kernels=("k",), filler=8 << 20)
+    limits = Limits(image_bytes=1 << 20)
+    for compression in ("lz4", "zstd"):
+        path = tmp_path / "lib.so"
+        path.write_bytes(build.library(build.fatbin([build.entry("sass", "sm_90", zeros, compression=compression)])))
+        artifact = scan(path, limits=limits, with_kernels=True)
+        assert [finding.code for finding in artifact.findings] == ["limit-reached"]
+        assert [part.names for part in tables(artifact)] == [None]
+
+
+@pytest.mark.parametrize("limits", [Limits(kernels=3), Limits(name_bytes=3)])
+def test_too_many_kernels_are_a_finding(tmp_path: Path, limits: Limits) -> None:
+    path = tmp_path / "lib.so"
+    path.write_bytes(build.library(build.fatbin([build.sass("sm_90", kernels=("a", "b", "c", "d"))])))
+    artifact = scan(path, limits=limits, with_kernels=True)
+    assert [finding.code for finding in artifact.findings] == ["limit-reached"]
+    assert [part.names for part in tables(artifact)] == [None]
+
+
+def test_reading_kernels_changes_nothing_else(tmp_path: Path) -> None:
+    data = build.library(build.fatbin([build.sass("sm_90", compression="zstd"), build.ptx_entry()]) * 3)
+    plain = both(tmp_path, data)
+    path = tmp_path / "other.so"
+    path.write_bytes(data)
+    assert scan(path, with_kernels=True).libraries[0].fatbins == plain.libraries[0].fatbins
