@@ -7,6 +7,17 @@ from hypothesis import strategies as st
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.facts import Compression, Device, Driver, Fatbin, FatbinGroup, Image, ImageKind, Library, PtxJit
 from capably.knowledge import tables
+from capably.requirement import (
+    Clause,
+    CodeFor,
+    Comparison,
+    Generation,
+    Limit,
+    NamedFeature,
+    OneOf,
+    Requirement,
+    Version,
+)
 from capably.version import CudaVersion, DriverRelease, PtxVersion
 
 KNOWN = sorted(tables().architectures)
@@ -57,4 +68,31 @@ libraries = st.builds(
     st.lists(
         st.builds(FatbinGroup, fatbins, st.integers(1, 400)), max_size=5, unique_by=lambda group: group.fatbin
     ).map(tuple),
+)
+
+operators = st.sampled_from((">=", ">", "<=", "<", "==", "!="))
+orders = st.sampled_from((">=", ">", "<=", "<"))
+specific = st.sampled_from((Suffix.ARCH_SPECIFIC, Suffix.FAMILY_SPECIFIC))
+members = capabilities | st.builds(Generation, st.integers(1, 99))
+clauses: st.SearchStrategy[Clause] = st.one_of(
+    st.builds(Comparison, orders, capabilities),
+    st.builds(
+        OneOf,
+        st.lists(members, min_size=1, max_size=4, unique=True).map(
+            lambda found: tuple(sorted(found, key=lambda m: (m.major, getattr(m, "minor", -1))))
+        ),
+        st.booleans(),
+    ),
+    st.builds(CodeFor, st.builds(Target, capabilities, specific)),
+    st.builds(NamedFeature, st.sampled_from(sorted(tables().features))),
+    st.builds(Limit, st.sampled_from(("smem", "sms", "memory")), operators, st.integers(0, 1 << 42)),
+    st.builds(Version, st.just("driver"), operators, st.tuples(st.integers(300, 700), st.integers(0, 200))),
+    st.builds(
+        Version, st.sampled_from(("cuda", "toolkit")), operators, st.tuples(st.integers(9, 15), st.integers(0, 12))
+    ),
+    st.builds(Version, st.just("installed:torch"), operators, st.tuples(st.integers(0, 9), st.integers(0, 99))),
+)
+requirements = st.builds(
+    Requirement,
+    st.lists(st.lists(clauses, min_size=1, max_size=3, unique=True).map(tuple), min_size=1, max_size=3).map(tuple),
 )

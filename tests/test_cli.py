@@ -23,8 +23,8 @@ from capably.cli import app, console, main
 from capably.cli.artifacts import read_artifacts
 from capably.cli.check import check as check_command
 from capably.cli.environment import EnvironmentProblem, distributions, find_environment
-from capably.cli.targets import AmbiguousNameError, models, read_driver, read_gpus
-from capably.errors import CapablyError, FetchError, ParseError, ScanError, UnknownNameError
+from capably.cli.targets import models, read_driver, read_gpus
+from capably.errors import AmbiguousNameError, CapablyError, FetchError, ParseError, ScanError, UnknownNameError
 from capably.facts import Device
 from capably.knowledge import tables
 from capably.report.machine import schema
@@ -198,7 +198,7 @@ def test_interruption_is_130(monkeypatch: pytest.MonkeyPatch, capsys: Captured) 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("capably.cli.targets.tables", interrupt)
+    monkeypatch.setattr("capably.naming.tables", interrupt)
     assert main(["gpus"]) == 130
     assert "interrupted" in capsys.readouterr().err
 

@@ -469,7 +469,7 @@ def test_no_code_is_without_a_use_and_every_page_is_whole() -> None:
         )
     )
     # The two codes of a feature in loading.json are put together from its name.
-    made = {f"{name}-{end}" for name in tables().features for end in ("driver-unknown", "needs-newer-driver")}
+    made = {f"{name}-{end}" for name in tables().loading for end in ("driver-unknown", "needs-newer-driver")}
     for code, page in {**REASONS, **FINDINGS}.items():
         assert code == page.code
         assert page.title

@@ -15,9 +15,15 @@ EXAMPLES = {
     errors.CapablyError: ("plain",),
     errors.ParseError: ("target", "sm_9x", 4, 5, "a digit"),
     errors.UnknownNameError: ("GPU", "RTX 5900", ("RTX 5090",)),
+    errors.DialectError: ("torch-python", ("sm_120f",), "its table has no `f` targets"),
+    errors.AmbiguousNameError: ("6000", (("RTX A6000", "8.6"), ("Quadro RTX 6000", "7.5"))),
     errors.TableError: ("drivers", "row", "it cites no source"),
     errors.RecordError: ("$.devices[0].capability", "is missing"),
     errors.FetchError: ("x==1", "no wheel", "try another"),
+    **dict.fromkeys(
+        _all(errors.IncompatibleError),
+        ("FlashInfer", ">=7.5", "the GPU is too old", ("GPU 0, V100 (7.0): no",), "Use another.", None),
+    ),
     errors.ScanError: ("a.whl!/x.so", "is not there", 12),
     errors.TruncatedError: ("a.so", "ends early", None),
     errors.LimitError: ("a.so", "too many entries"),
@@ -41,3 +47,4 @@ def test_control_characters_in_a_name_are_not_printed() -> None:
 def test_old_code_that_catches_builtins_still_works() -> None:
     assert issubclass(errors.ParseError, ValueError)
     assert issubclass(errors.UnknownNameError, LookupError)
+    assert all(issubclass(kind, RuntimeError) for kind in _all(errors.IncompatibleError))

@@ -11,47 +11,95 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from capably.arch import ComputeCapability, Target
     from capably.engine import Coverage, Verdict, judge
-    from capably.errors import CapablyError, ParseError, ScanError
+    from capably.errors import (
+        CapablyError,
+        DeviceTooOldError,
+        DriverError,
+        GpuListError,
+        HiddenDeviceError,
+        IncompatibleError,
+        NoDeviceError,
+        ParseError,
+        ScanError,
+        ToolkitError,
+        UndecidedError,
+        UnknownNameError,
+        UnsupportedDeviceError,
+    )
     from capably.facts import Artifact, Device, Driver
+    from capably.gate import Answer, Policy, require, supports, usable
     from capably.probe import devices
     from capably.reasons import Outcome
+    from capably.requirement import Requirement
     from capably.scanner import scan
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answer",
     "Artifact",
     "CapablyError",
     "ComputeCapability",
     "Coverage",
     "Device",
+    "DeviceTooOldError",
     "Driver",
+    "DriverError",
+    "GpuListError",
+    "HiddenDeviceError",
+    "IncompatibleError",
+    "NoDeviceError",
     "Outcome",
     "ParseError",
+    "Policy",
+    "Requirement",
     "ScanError",
     "Target",
+    "ToolkitError",
+    "UndecidedError",
+    "UnknownNameError",
+    "UnsupportedDeviceError",
     "Verdict",
     "__version__",
     "devices",
     "judge",
+    "require",
     "scan",
+    "supports",
+    "usable",
 ]
 
 _HOME = {
+    "Answer": "gate",
     "Artifact": "facts",
     "CapablyError": "errors",
     "ComputeCapability": "arch",
     "Coverage": "engine",
     "Device": "facts",
+    "DeviceTooOldError": "errors",
     "Driver": "facts",
+    "DriverError": "errors",
+    "GpuListError": "errors",
+    "HiddenDeviceError": "errors",
+    "IncompatibleError": "errors",
+    "NoDeviceError": "errors",
     "Outcome": "reasons",
     "ParseError": "errors",
+    "Policy": "gate",
+    "Requirement": "requirement",
     "ScanError": "errors",
     "Target": "arch",
+    "ToolkitError": "errors",
+    "UndecidedError": "errors",
+    "UnknownNameError": "errors",
+    "UnsupportedDeviceError": "errors",
     "Verdict": "engine",
     "devices": "probe",
     "judge": "engine",
+    "require": "gate",
     "scan": "scanner",
+    "supports": "gate",
+    "usable": "gate",
 }
 
 

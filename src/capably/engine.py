@@ -7,13 +7,18 @@ the coverage of a library follows from the counts of its fatbins.
 
 from __future__ import annotations
 
+import difflib
 import enum
 import functools
+import operator
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
+from capably import facts
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
+from capably.errors import UnknownNameError
 from capably.facts import (
     Artifact,
     Compression,
@@ -26,8 +31,19 @@ from capably.facts import (
     Library,
     PtxJit,
 )
-from capably.knowledge import Alternatives, Standing, Tables, tables
+from capably.knowledge import Alternatives, Feature, Standing, Tables, tables
 from capably.reasons import FINDINGS, REASONS, Grade, Outcome, Reason
+from capably.requirement import (
+    Clause,
+    CodeFor,
+    Comparison,
+    Generation,
+    Limit,
+    NamedFeature,
+    OneOf,
+    Requirement,
+    Version,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -131,19 +147,31 @@ class Verdict:
         raise TypeError("a verdict is neither true nor false; ask for .outcome or .coverage")
 
 
-def judge(what: Image | Fatbin | Library | Artifact, device: Device, driver: Driver | None = None) -> Verdict:
-    """What becomes of *what* on *device*, loaded by *driver*.
+def judge(
+    what: Image | Fatbin | Library | Artifact | Requirement,
+    device: Device | Target,
+    driver: Driver | None = None,
+    *,
+    toolkit: facts.Toolkit | None = None,
+    installed: Iterable[tuple[str, str]] | None = None,
+) -> Verdict:
+    """What becomes of *what* on *device*, loaded by *driver*; or whether *device* meets a requirement.
 
     Args:
-        what: An image, a fatbin, a library or an artifact, as `capably.scan` reads them.
-        device: The device; only its capability matters for GPU code, its hosts for the findings.
+        what: An image, a fatbin, a library or an artifact, as `capably.scan` reads them, or a requirement.
+        device: The device; only its capability matters for GPU code, its hosts for the findings. A requirement
+            can also be held against a target: what code for it may rely on.
         driver: None means that the driver is not known: what depends on it is `unknown`.
+        toolkit: For a requirement: a device meets it only if this compiler makes native code that does.
+        installed: For a requirement: names and versions of the installed distributions; None where nobody looked.
 
     Returns:
-        The verdict. The rules and their sources are those of `capably.reasons.REASONS`.
+        The verdict. The rules and their sources are those of `capably.reasons.REASONS`. Of a requirement that is
+        met the outcome is `runs`.
 
     Raises:
-        TypeError: *what* is none of these.
+        TypeError: *what* is none of these, or code is to be judged on a target.
+        UnknownNameError: A requirement names a feature that the tables do not know.
 
     >>> from capably.facts import Image, ImageKind
     >>> h100 = Device(ComputeCapability.parse("9.0"))
@@ -151,6 +179,10 @@ def judge(what: Image | Fatbin | Library | Artifact, device: Device, driver: Dri
     >>> verdict.outcome, verdict.reasons[0].code
     (<Outcome.FAILS: 'fails'>, 'no-image-for-device')
     """
+    if isinstance(what, Requirement):
+        return _judge_requirement(what, device, driver, toolkit, None if installed is None else tuple(installed))
+    if not isinstance(device, Device):
+        raise TypeError(f"code runs on a device, and {type(device).__name__} is none")
     match what:
         case Image():
             return _judge_image(what, device, driver)
@@ -512,7 +544,7 @@ class _Facts:
 
     def feature(self, name: str) -> Iterator[Reason]:
         """Whether the driver reads images stored in that way, where a table says what it needs."""
-        feature = self.known.features.get(name)
+        feature = self.known.loading.get(name)
         if feature is None:
             return
         number = self._branch_number()
@@ -739,3 +771,352 @@ def _host_findings(library: Library, device: Device, driver: Driver | None) -> I
                 first=runtime.first,
                 driver=f"{driver.release or 'a driver'} (CUDA {known.driver_cuda(driver)})",
             )
+
+
+# ---------------------------------------------------------------------------------------------------------
+# A requirement
+
+_COMPARE = {
+    ">=": operator.ge,
+    ">": operator.gt,
+    "<=": operator.le,
+    "<": operator.lt,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
+@functools.lru_cache(maxsize=4096)
+def _judge_requirement(
+    requirement: Requirement,
+    subject: Device | Target,
+    driver: Driver | None,
+    toolkit: facts.Toolkit | None,
+    installed: tuple[tuple[str, str], ...] | None,
+) -> Verdict:
+    """The best of its alternatives; each is as good as the worst of its conditions."""
+    needs = _Needs(subject, driver, toolkit, installed, tables())
+    for clauses in requirement.alternatives:  # also of those that are not needed for the answer
+        for clause in clauses:
+            if isinstance(clause, NamedFeature):
+                needs.feature(clause.name)
+    judged = [needs.alternative(clauses) for clauses in requirement.alternatives]
+    outcome = min((outcome for outcome, _ in judged), key=_SEVERITY.__getitem__)
+    # The alternative that comes closest first: fewest conditions that stand against it.
+    judged.sort(key=lambda one: (_SEVERITY[one[0]], sum(reason.outcome is not Outcome.RUNS for reason in one[1])))
+    reasons = tuple(dict.fromkeys(reason for _, found in judged for reason in found))
+    return Verdict(str(requirement), needs.device, driver, outcome, reasons=_sorted(reasons, outcome))
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """Conditions on one device, or on code for one target."""
+
+    subject: Device | Target
+    driver: Driver | None
+    toolkit: facts.Toolkit | None
+    installed: tuple[tuple[str, str], ...] | None
+    known: Tables
+
+    @property
+    def device(self) -> Device:
+        return self.subject if isinstance(self.subject, Device) else Device(self.subject.capability, assumed=True)
+
+    @property
+    def here(self) -> ComputeCapability:
+        return self.subject.capability
+
+    def feature(self, name: str) -> Feature:
+        try:
+            return self.known.features[name]
+        except KeyError:
+            close = difflib.get_close_matches(name, self.known.features, n=3, cutoff=0.5)
+            raise UnknownNameError("feature", name, tuple(close)) from None
+
+    def reason(  # noqa: PLR0917 - what every reason has
+        self,
+        code: str,
+        outcome: Outcome,
+        clause: str,
+        found: object = "",
+        sources: tuple[str, ...] = (),
+        grade: Grade = Grade.DOCUMENTED,
+        **params: object,
+    ) -> Reason:
+        texts = {"clause": clause, "capability": self.here, "found": found, "target": self.subject, **params}
+        page = REASONS[code]
+        used = f"{page.message} {page.way_out}"
+        return Reason(
+            code,
+            outcome,
+            clause,
+            tuple(sorted((name, str(value)) for name, value in texts.items() if f"{{{name}}}" in used)),
+            tuple(dict.fromkeys((*page.sources, *sources))),
+            grade,
+        )
+
+    def alternative(self, clauses: tuple[Clause, ...]) -> tuple[Outcome, list[Reason]]:
+        reasons = [self.clause(clause) for clause in clauses]
+        outcome = _outcome(reasons)
+        if outcome is not Outcome.FAILS and self.toolkit is not None and isinstance(self.subject, Device):
+            doubt = self.emitted(clauses, self.toolkit)
+            if doubt is not None:
+                reasons.append(doubt)
+        return _outcome(reasons), reasons
+
+    def clause(self, clause: Clause) -> Reason:
+        match clause:
+            case Comparison():
+                return self.comparison(clause)
+            case OneOf():
+                return self.one_of(clause)
+            case CodeFor():
+                return self.code_for(clause.target, str(clause))
+            case NamedFeature():
+                return self.named(clause)
+            case Limit():
+                return self.limit(clause)
+            case Version():
+                return self.version(clause)
+
+    def met(self, clause: str, found: object = None, sources: tuple[str, ...] = ()) -> Reason:
+        text = f"compute capability {self.here}" if found is None else found
+        return self.reason("requirement-met", Outcome.RUNS, clause, text, sources)
+
+    def beyond(self, clause: str) -> Reason:
+        return self.reason("requirement-beyond-tables", Outcome.UNKNOWN, clause, horizon=self.known.horizon)
+
+    # -- the compute capability
+
+    def comparison(self, clause: Comparison) -> Reason:
+        if _COMPARE[clause.operator](self.here, clause.capability):
+            return self.met(str(clause))
+        code = "device-too-old" if clause.operator.startswith(">") else "device-too-new"
+        return self.reason(code, Outcome.FAILS, str(clause))
+
+    def one_of(self, clause: OneOf) -> Reason:
+        inside = any(
+            self.here.major == member.major if isinstance(member, Generation) else self.here == member
+            for member in clause.members
+        )
+        if inside is not clause.excluded:
+            return self.met(str(clause))
+        if clause.excluded:
+            return self.reason("device-not-listed", Outcome.FAILS, str(clause))
+        plain = [m for m in clause.members if isinstance(m, ComputeCapability)]
+        if any(self.today(member) == self.today(self.here) for member in plain):
+            return self.beyond(str(clause))  # the same hardware, under its other number
+        return self.reason(self._beside(clause.members), Outcome.FAILS, str(clause))
+
+    def _beside(self, members: tuple[ComputeCapability | Generation, ...]) -> str:
+        """Whether the device is older or newer than all of *members*, or in between."""
+        lowest = min((m.major, 0 if isinstance(m, Generation) else m.minor) for m in members)
+        highest = max((m.major, 9 if isinstance(m, Generation) else m.minor) for m in members)
+        here = (self.here.major, self.here.minor)
+        return "device-too-old" if here < lowest else "device-too-new" if here > highest else "device-not-listed"
+
+    def today(self, capability: ComputeCapability) -> ComputeCapability:
+        architecture = self.known.architectures.get(capability)
+        return capability if architecture is None else architecture.renamed or capability
+
+    def code_for(self, target: Target, clause: str) -> Reason:
+        """Whether code for *target*, which has a suffix, is for this device; or such code is what a target makes."""
+        reach = self._reach(target)
+        if reach is None:
+            if self.here < target.capability:
+                return self.reason("device-too-old", Outcome.FAILS, clause)
+            return self.beyond(clause)
+        if self.here not in reach:
+            if self.today(target.capability) == self.today(self.here) or self.here not in self.known.architectures:
+                return self.beyond(clause)
+            return self.reason(self._beside(reach), Outcome.FAILS, clause)
+        if isinstance(self.subject, Target) and not _covers(self.subject.suffix, target.suffix):
+            return self.reason("target-without-feature-code", Outcome.FAILS, clause)
+        return self.met(clause)
+
+    def _reach(self, target: Target) -> tuple[ComputeCapability, ...] | None:
+        """The devices of code with a suffix; None where the tables do not say."""
+        if self.known.emitting_toolkits(target) is None:
+            return None
+        if target.suffix is Suffix.ARCH_SPECIFIC:
+            return (target.capability,)
+        family = self.known.family(target.capability)
+        if family is None or not family.specific:
+            return None
+        return tuple(member for member in family.members if member >= target.capability)
+
+    def named(self, clause: NamedFeature) -> Reason:
+        """A feature stands for the requirement in the tables; the reason is that of the alternative that comes closest."""
+        feature = self.feature(clause.name)
+        text = f"{feature.name} ({feature.title}): {feature.requires}"
+        inner = [
+            _Needs(self.subject, None, None, None, self.known).alternative(c) for c in feature.requires.alternatives
+        ]
+        outcome, _ = min(inner, key=lambda one: _SEVERITY[one[0]])
+        if outcome is Outcome.RUNS:
+            return self.reason(
+                "requirement-met", outcome, text, f"compute capability {self.here}", feature.sources, feature.grade
+            )
+        codes = {reason.code for _, reasons in inner for reason in reasons if reason.outcome is outcome}
+        if "requirement-beyond-tables" in codes:
+            return self.beyond(text)
+        # Older than one alternative and newer than another: it is beside them all.
+        lacking = "target-without-feature-code"
+        code = codes.pop() if len(codes) == 1 else lacking if lacking in codes else "device-not-listed"
+        return self.reason(code, outcome, text, "", feature.sources, feature.grade)
+
+    # -- quantities
+
+    def limit(self, clause: Limit) -> Reason:
+        sources: tuple[str, ...] = ()
+        found: int | None
+        if clause.what == "smem":
+            row = self.known.shared_memory.get(self.here)
+            found, sources = (row.block_bytes, row.sources) if row else (None, ())
+        elif clause.what == "sms":
+            found = self.device.multiprocessors
+        else:
+            found = self.device.memory_bytes
+        if found is None:
+            return self.reason("quantity-unknown", Outcome.UNKNOWN, str(clause))
+        text = clause.shown(found) if clause.what != "memory" else f"{found / (1 << 30):.1f} GiB"
+        if _COMPARE[clause.operator](found, clause.amount):
+            return self.met(str(clause), f"it has {text}", sources)
+        return self.reason("quantity-too-small", Outcome.FAILS, str(clause), text, sources)
+
+    # -- versions
+
+    def version(self, clause: Version) -> Reason:
+        match clause.what:
+            case "driver":
+                return self.driver_release(clause)
+            case "cuda":
+                return self.driver_cuda(clause)
+            case "toolkit":
+                if self.toolkit is None or self.toolkit.cuda is None:
+                    return self.unknown(clause, "no compiler was given")
+                cuda = self.toolkit.cuda
+                return self.compared(clause, (cuda.major, cuda.minor), f"{self.toolkit.kind} {cuda}")
+            case _:
+                return self.distribution(clause)
+
+    def compared(self, clause: Version, numbers: tuple[int, ...], found: str) -> Reason:
+        if _COMPARE[clause.operator](_padded(numbers, len(clause.numbers)), clause.numbers):
+            return self.met(str(clause), f"it is {found}")
+        return self.reason("version-not-met", Outcome.FAILS, str(clause), f"it is {found}")
+
+    def unknown(self, clause: Version, why: str) -> Reason:
+        return self.reason("version-unknown", Outcome.UNKNOWN, str(clause), why)
+
+    def driver_release(self, clause: Version) -> Reason:
+        if self.driver is None:
+            return self.unknown(clause, "the driver is not known")
+        release = self.driver.release
+        if release is not None:
+            return self.compared(clause, (release.branch, release.minor, release.patch), f"driver {release}")
+        # By the CUDA version, the branch is known; which of its releases it is, is not.
+        branch, standing = self.known.branch(self.driver)
+        architecture = self.known.architectures.get(self.here)
+        isolated = architecture is not None and architecture.isolated
+        later = (row.number for row in self.known.branches if row.number > branch.number)
+        within = branch.number <= clause.numbers[0] < next(later, branch.number + 1)  # 551 to 553 are Windows' of R550
+        if standing is not Standing.KNOWN or isolated or within:
+            return self.unknown(clause, f"of the driver only CUDA {self.driver.cuda} is known")
+        return self.compared(clause, (branch.number,), f"a driver of R{branch.number} (CUDA {self.driver.cuda})")
+
+    def driver_cuda(self, clause: Version) -> Reason:
+        if self.driver is None:
+            return self.unknown(clause, "the driver is not known")
+        cuda = self.driver.cuda
+        if cuda is None:
+            branch, standing = self.known.branch(self.driver)
+            if standing is not Standing.KNOWN:
+                return self.unknown(clause, f"what driver {self.driver.release} supports is not in the tables")
+            cuda = branch.cuda
+        return self.compared(clause, (cuda.major, cuda.minor), f"a driver of CUDA {cuda}")
+
+    def distribution(self, clause: Version) -> Reason:
+        name = clause.what.partition(":")[2]
+        if self.installed is None:
+            return self.unknown(clause, "nobody looked at what is installed")
+        version = dict(self.installed).get(name)
+        if version is None:
+            return self.reason("version-not-met", Outcome.FAILS, str(clause), f"{name} is not installed")
+        plain = re.match(r"[0-9]{1,9}(?:\.[0-9]{1,9})*", version)
+        rest = version[plain.end() :] if plain else version
+        numbers = tuple(int(number) for number in plain[0].split(".")) if plain else ()
+        same = _padded(numbers, len(clause.numbers)) == clause.numbers
+        # What comes before a release (4.8rc1) or stands in no order (an epoch) is told by the numbers only if they differ.
+        if not numbers or rest.startswith("!") or (same and re.match(r"[._-]?(?:a|b|c|rc|alpha|beta|pre|dev)", rest)):
+            return self.unknown(clause, f"it is {name} {version}")
+        return self.compared(clause, numbers, f"{name} {version}")
+
+    # -- the compiler
+
+    def emitted(self, clauses: tuple[Clause, ...], toolkit: facts.Toolkit) -> Reason | None:
+        """What stands against native code by *toolkit* that runs here and meets the conditions; None where nothing does."""
+        text = ",".join(map(str, clauses))
+        name = f"{toolkit.kind} {toolkit.cuda or toolkit.version or ''}".rstrip()
+        targets = self._emitted_by(toolkit)
+        if targets is None:
+            return self.reason("toolkit-undecided", Outcome.UNKNOWN, text, name)
+        undecided = False
+        for target in targets:
+            if not self._serves(target, clauses):
+                continue
+            image = Image(ImageKind.SASS, target, toolkit=toolkit.cuda)
+            outcome = _outcome([_Facts(image, self.device, None, self.known).sass(target)])
+            if outcome is Outcome.RUNS:
+                return None
+            undecided = undecided or outcome is Outcome.UNKNOWN
+        if undecided:
+            return self.reason("toolkit-undecided", Outcome.UNKNOWN, text, name)
+        makers = [row for row in self.known.toolkits if self._makes(row.targets, clauses)]
+        needed, wanted = "no known toolkit does", "a GPU or a requirement for which there is one"
+        if makers:
+            last = makers[-1].cuda
+            wanted = (
+                f"CUDA {makers[0].cuda} or newer"
+                if last == self.known.toolkits[-1].cuda
+                else f"CUDA {makers[0].cuda} to {last}"
+            )
+            needed = f"that takes {wanted}"
+        return self.reason("toolkit-cannot-emit", Outcome.FAILS, text, name, needed=needed, wanted=wanted)
+
+    def _emitted_by(self, toolkit: facts.Toolkit) -> tuple[Target, ...] | None:
+        """What *toolkit* emits: by its own list, else by the tables; None beyond them."""
+        if toolkit.targets is not None:
+            return tuple(Target(t.capability, t.suffix) for t in toolkit.targets)
+        rows = [row for row in self.known.toolkits if toolkit.cuda is not None and row.cuda <= toolkit.cuda]
+        if not rows or toolkit.cuda is None or toolkit.cuda > self.known.toolkits[-1].cuda:
+            return None
+        return tuple(map(Target.parse, rows[-1].targets))
+
+    def _serves(self, target: Target, clauses: tuple[Clause, ...]) -> bool:
+        """Whether code for *target* can be what the conditions ask for."""
+        entry = _Needs(target, None, None, None, self.known)
+        for clause in clauses:
+            if isinstance(clause, Limit | Version):
+                continue
+            if isinstance(clause, CodeFor) and clause.target.suffix is not target.suffix:
+                return False  # asked for by its suffix
+            if entry.clause(clause).outcome is Outcome.FAILS:
+                return False
+        return True
+
+    def _makes(self, targets: tuple[str, ...], clauses: tuple[Clause, ...]) -> bool:
+        for target in map(Target.parse, targets):
+            image = Image(ImageKind.SASS, target)
+            runs = _Facts(image, self.device, None, self.known).sass(target).outcome is Outcome.RUNS
+            if runs and self._serves(target, clauses):
+                return True
+        return False
+
+
+def _covers(has: Suffix, needed: Suffix) -> bool:
+    """Whether code with one suffix may use what code with the other may: `a` everything that `f` may."""
+    return has is needed or (has is Suffix.ARCH_SPECIFIC and needed is Suffix.FAMILY_SPECIFIC)
+
+
+def _padded(numbers: tuple[int, ...], length: int) -> tuple[int, ...]:
+    return (*numbers, *(0,) * length)[:length]

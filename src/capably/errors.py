@@ -8,12 +8,23 @@
     ├── DialectError      (ValueError)    a list of targets cannot be said in a tool's own words
     ├── TableError        (ValueError)    a knowledge table breaks its own rules
     ├── RecordError       (ValueError)    a recorded system is not what it should be; names the place
+    ├── AmbiguousNameError                a name that stands for GPUs of several capabilities
     ├── FetchError        (RuntimeError)  a distribution could not be had from the package index
+    ├── IncompatibleError (RuntimeError)  what software needs of the GPUs is not there
+    │   ├── NoDeviceError                 no GPU was found
+    │   ├── HiddenDeviceError             GPUs are there, and CUDA_VISIBLE_DEVICES hides them all
+    │   ├── DriverError                   the driver is missing, broken, or does not answer
+    │   ├── UnsupportedDeviceError        a GPU is there and does not meet the requirement
+    │   │   └── DeviceTooOldError         and that because it is too old, and nothing else
+    │   ├── ToolkitError                  the GPU would do; the compiler makes no code for it
+    │   ├── UndecidedError                the facts do not tell
+    │   └── GpuListError                  the list that should stand in for GPUs cannot be read
     └── ScanError                         an input could not be read at all
         ├── TruncatedError                it ends before its own headers say it should
         └── LimitError                    it asks for more than the limits allow
 
-Incompatible code is never an exception here: that is a `Verdict`. Damage in one member of an archive
+Incompatible code is never an exception: that is a `Verdict`. Only the gate, whose callers want to stop, raises
+`IncompatibleError`. Damage in one member of an archive
 is not one either: that is a `Finding`, and the rest is still read.
 
 Every class hands its fields to ``super().__init__`` in order and builds its text in ``__str__``, so that
@@ -23,16 +34,26 @@ instances survive pickling between processes.
 from __future__ import annotations
 
 __all__ = [
+    "AmbiguousNameError",
     "CapablyError",
+    "DeviceTooOldError",
     "DialectError",
+    "DriverError",
     "FetchError",
+    "GpuListError",
+    "HiddenDeviceError",
+    "IncompatibleError",
     "LimitError",
+    "NoDeviceError",
     "ParseError",
     "RecordError",
     "ScanError",
     "TableError",
+    "ToolkitError",
     "TruncatedError",
+    "UndecidedError",
     "UnknownNameError",
+    "UnsupportedDeviceError",
 ]
 
 
@@ -117,6 +138,24 @@ class DialectError(CapablyError, ValueError):
         return f"{self.dialect} cannot say {', '.join(self.targets) or 'an empty list'}: {self.problem}"
 
 
+class AmbiguousNameError(CapablyError):
+    """A name that stands for GPUs of several capabilities: which one is meant cannot be guessed.
+
+    Attributes:
+        name: As it was given.
+        products: What it may mean, with the capability of each.
+    """
+
+    def __init__(self, name: str, products: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(name, products)
+        self.name = name
+        self.products = products
+
+    def __str__(self) -> str:
+        meant = ", ".join(f"`{name}` ({capability})" for name, capability in self.products)
+        return f"`{self.name}` is more than one GPU: {meant}"
+
+
 class TableError(CapablyError, ValueError):
     """A knowledge table breaks its own rules.
 
@@ -173,6 +212,73 @@ class FetchError(CapablyError, RuntimeError):
 
     def __str__(self) -> str:
         return f"could not fetch `{self.requirement}`: {self.problem}"
+
+
+class IncompatibleError(CapablyError, RuntimeError):
+    """What software needs of the GPUs is not there, or is not known to be.
+
+    Attributes:
+        feature: What needs it, by name; empty where no name was given.
+        requirement: What is needed, as text.
+        problem: What is wrong, in one sentence.
+        lines: Details: one for each GPU, then what decided and what was ignored.
+        way_out: What to do.
+        answer: The whole answer with its verdicts, a `capably.gate.Answer`; None where there is none.
+    """
+
+    def __init__(  # noqa: PLR0917 - in order, so that it pickles
+        self,
+        feature: str,
+        requirement: str,
+        problem: str,
+        lines: tuple[str, ...] = (),
+        way_out: str = "",
+        answer: object = None,
+    ) -> None:
+        super().__init__(feature, requirement, problem, lines, way_out, answer)
+        self.feature = feature
+        self.requirement = requirement
+        self.problem = problem
+        self.lines = lines
+        self.way_out = way_out
+        self.answer = answer
+
+    def __str__(self) -> str:
+        needs = f"{self.feature} needs" if self.feature else "needed is"
+        way_out = (f"What to do: {self.way_out}",) if self.way_out else ()
+        return "\n  ".join((f"{needs} a GPU that meets `{self.requirement}`: {self.problem}", *self.lines, *way_out))
+
+
+class NoDeviceError(IncompatibleError):
+    """No GPU was found. Nothing is said about any being too old."""
+
+
+class HiddenDeviceError(IncompatibleError):
+    """GPUs are there, and CUDA_VISIBLE_DEVICES hides them all from this process."""
+
+
+class DriverError(IncompatibleError):
+    """The driver is missing, broken or does not answer, so that no GPU can be used or judged."""
+
+
+class UnsupportedDeviceError(IncompatibleError):
+    """A GPU is there and does not meet the requirement."""
+
+
+class DeviceTooOldError(UnsupportedDeviceError):
+    """A GPU is there and is too old; nothing else stands against those that fall short."""
+
+
+class ToolkitError(IncompatibleError):
+    """The GPU meets the requirement, and the compiler that would be used makes no native code for it that does."""
+
+
+class UndecidedError(IncompatibleError):
+    """The facts do not tell whether the requirement is met."""
+
+
+class GpuListError(IncompatibleError):
+    """The list that should stand in for GPUs cannot be read, and there is nothing else to judge."""
 
 
 class ScanError(CapablyError):

@@ -20,6 +20,7 @@ from capably.arch import ComputeCapability, Target
 from capably.errors import TableError, UnknownNameError
 from capably.facts import Driver
 from capably.reasons import Grade
+from capably.requirement import Requirement
 from capably.version import CudaVersion, DriverRelease, PtxVersion
 
 if TYPE_CHECKING:
@@ -35,10 +36,12 @@ __all__ = [
     "DriverRange",
     "Family",
     "Feature",
+    "Loading",
     "Message",
     "Package",
     "Product",
     "Runtime",
+    "SharedMemory",
     "Source",
     "Standing",
     "Tables",
@@ -175,6 +178,32 @@ class DriverRange:
 
 @dataclass(frozen=True, slots=True)
 class Feature:
+    """Something that hardware can do, under the name by which requirements ask for it.
+
+    Attributes:
+        title: What it is, in a few words.
+        requires: The devices that can, and the kind of code that it takes.
+    """
+
+    name: str
+    title: str
+    requires: Requirement
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class SharedMemory:
+    """The shared memory that one block can have at most, after asking for more than the default of 48 KiB."""
+
+    capability: ComputeCapability
+    block_bytes: int
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
     """Something that a driver must be new enough to load; *below* is the outcome on an older one."""
 
     name: str
@@ -433,7 +462,9 @@ class Tables:
     ptx: tuple[tuple[CudaVersion, PtxVersion], ...]
     branches: tuple[Branch, ...]
     driver_ranges: dict[ComputeCapability, DriverRange]
+    loading: dict[str, Loading]
     features: dict[str, Feature]
+    shared_memory: dict[ComputeCapability, SharedMemory]
     code_versions: tuple[CodeVersion, ...]
     last_isolating_toolkit: CudaVersion
     runtimes: tuple[Runtime, ...]
@@ -695,11 +726,31 @@ def tables() -> Tables:
             for r in _rows("drivers", keys)
         ),
         driver_ranges=ranges,
+        loading={
+            f.name: f
+            for f in (
+                Loading(r.string("feature"), r.whole("first_branch"), r.string("below"), r.sources(), r.grade())
+                for r in _rows("loading", keys)
+            )
+        },
         features={
             f.name: f
             for f in (
-                Feature(r.string("feature"), r.whole("first_branch"), r.string("below"), r.sources(), r.grade())
-                for r in _rows("loading", keys)
+                Feature(
+                    r.string("feature"),
+                    r.string("title"),
+                    r.parsed("requires", Requirement.parse),
+                    r.sources(),
+                    r.grade(),
+                )
+                for r in _rows("features", keys)
+            )
+        },
+        shared_memory={
+            m.capability: m
+            for m in (
+                SharedMemory(r.capability("capability"), r.whole("block_kib") << 10, r.sources(), r.grade())
+                for r in _rows("shared_memory", keys)
             )
         },
         code_versions=tuple(

@@ -18,8 +18,9 @@ from capably.probe.record import dumps, load, loads, save
 
 if TYPE_CHECKING:
     from capably.facts import Device, Driver, System
+    from capably.probe.fleet import Look
 
-__all__ = ["Machine", "devices", "dumps", "kernel_driver", "load", "loads", "save", "system"]
+__all__ = ["Machine", "devices", "dumps", "kernel_driver", "load", "loads", "look", "save", "system"]
 
 _REPLAY = "CAPABLY_SYSTEM"
 _PATIENCE = "CAPABLY_PROBE_TIMEOUT"
@@ -29,7 +30,7 @@ _ASKED = (_REPLAY, _PATIENCE, "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "LD_L
 # Causes that may be gone at the next call, so nothing is remembered of a look that ended in one.
 _PASSING = frozenset({"probe-timed-out", "probe-crashed", "probe-failed", "driver-failed"})
 
-_known: dict[tuple[object, ...], tuple[Device, ...]] = {}
+_known: dict[tuple[object, ...], Look] = {}
 
 
 def system(machine: Machine | None = None, *, thorough: bool = True, toolkits: bool = True) -> System:
@@ -72,25 +73,44 @@ def devices(*, refresh: bool = False) -> tuple[Device, ...]:
         RecordError: The record that ``CAPABLY_SYSTEM`` names cannot be read.
         ParseError: ``CAPABLY_PROBE_TIMEOUT`` is no number of seconds.
     """
-    from capably.probe import fleet  # noqa: PLC0415 - a replay needs none of it
+    return look(refresh=refresh).devices
+
+
+def look(*, thorough: bool = False, refresh: bool = False) -> Look:
+    """The devices as `devices` gives them, with the driver, what decided, and why there are none.
+
+    Args:
+        thorough: Ask the driver also where there is no doubt about the devices: it tells more of them.
+        refresh: Look again.
+
+    Raises:
+        RecordError: The record that ``CAPABLY_SYSTEM`` names cannot be read.
+        ParseError: ``CAPABLY_PROBE_TIMEOUT`` is no number of seconds.
+    """
+    from capably.probe import fleet  # noqa: PLC0415 - importing the package asks nobody
 
     here = _here(None)
     replayed = here.environ.get(_REPLAY)
     library = None if replayed else fleet.initialised_here(here)
-    key = (library is not None, *(here.environ.get(name) for name in _ASKED))
-    if refresh or key not in _known:
-        if replayed:
-            _known[key] = load(replayed).devices
-        elif library is not None:
-            _known[key] = fleet.ask_in_process(library)
-        elif here.os_name.startswith("linux"):
-            found = fleet.look(here, thorough=False)
-            if found.absence in _PASSING:
-                return found.devices  # a slow or broken driver may answer the next time
-            _known[key] = found.devices
-        else:
-            _known[key] = ()
-    return _known[key]
+    key = (thorough, library is not None, *(here.environ.get(name) for name in _ASKED))
+    found = None if refresh else _known.get(key)
+    if found is None and replayed:
+        recorded = load(replayed)
+        state, seen = recorded.driver_state, recorded.visibility
+        found = fleet.Look(
+            recorded.devices, recorded.fleet, seen, state, recorded.driver, recorded.absence, recorded.findings
+        )
+    if found is None and library is not None:
+        found = fleet.look_in_process(here, library)
+    if found is None and here.os_name.startswith("linux"):
+        found = fleet.look(here, thorough=thorough)
+    if found is None:
+        from capably.probe.assemble import without_driver  # noqa: PLC0415 - for other systems only
+
+        found = without_driver(here)
+    if found.absence not in _PASSING:  # a slow or broken driver may answer the next time
+        _known[key] = found
+    return found
 
 
 def kernel_driver(machine: Machine | None = None) -> Driver | None:

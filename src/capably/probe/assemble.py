@@ -8,16 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capably.facts import Confidence, Driver, Finding, System
+from capably.facts import Finding, System
 from capably.probe.compilers import compiler_findings, find_compilers
-from capably.probe.fleet import Look, ask_in_process, initialised_here, look
-from capably.probe.settings import VARIABLES, jit_setting
+from capably.probe.fleet import Look, initialised_here, look, look_in_process
+from capably.probe.settings import VARIABLES
 from capably.reasons import FINDINGS
 
 if TYPE_CHECKING:
-    from capably.facts import DriverState, PtxJit
     from capably.probe.machine import Machine
-    from capably.version import CudaVersion, DriverRelease
 
 __all__ = ["look_at", "without_driver"]
 
@@ -50,7 +48,7 @@ def look_at(machine: Machine, *, thorough: bool = True, toolkits: bool = True) -
         wsl=machine.wsl,
         container=machine.container,
         jetson=machine.jetson,
-        driver=_driver(found.state, jit_setting(machine.environ)),
+        driver=found.driver,
         driver_state=found.state,
         devices=found.devices,
         fleet=found.fleet,
@@ -71,25 +69,18 @@ def without_driver(machine: Machine) -> Look:
     finding = Finding("platform-not-probed", "driver", message)
     environ = machine.environ
     visibility = Visibility(environ.get("CUDA_VISIBLE_DEVICES"), environ.get("CUDA_DEVICE_ORDER"))
-    return Look((), (), visibility, DriverState(), finding.code, (finding,))
+    return Look((), (), visibility, DriverState(), absence=finding.code, findings=(finding,))
 
 
 def _as_initialised(machine: Machine, found: Look) -> Look:
     """*found* as this process sees it: by its own driver, where that is initialised, which has read the variables then."""
     library = initialised_here(machine)
-    devices = () if library is None else ask_in_process(library)
-    if not devices:
+    own = None if library is None else look_in_process(machine, library)
+    if own is None:
         return found
     findings = tuple(finding for finding in found.findings if finding.code != found.absence)
-    visibility = replace(found.visibility, confidence=Confidence.EXACT, via="cuda")
-    return replace(found, devices=devices, visibility=visibility, absence=None, findings=findings)
-
-
-def _driver(state: DriverState, jit: PtxJit) -> Driver | None:
-    """The kernel module's release decides about devices, the user library's CUDA version about PTX."""
-    release: DriverRelease | None = state.kernel_module or state.nvml or state.user_library
-    cuda: CudaVersion | None = state.cuda
-    return None if release is None and cuda is None else Driver(release, cuda, jit=jit)
+    visibility = replace(found.visibility, confidence=own.visibility.confidence, via=own.visibility.via)
+    return replace(found, devices=own.devices, visibility=visibility, absence=None, findings=findings)
 
 
 def _environment(machine: Machine) -> tuple[tuple[str, str], ...]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from capably.arch import ComputeCapability
 from capably.errors import ParseError
-from capably.facts import Confidence, Device, DriverState, Finding, Visibility
+from capably.facts import Confidence, Device, Driver, DriverState, Finding, Visibility
 from capably.probe import child
 from capably.probe.ask import Answers, ask_drivers
+from capably.probe.settings import jit_setting
 from capably.probe.visible import Seen, alike, by_pci, parse_visible
 from capably.reasons import FINDINGS
 from capably.version import CudaVersion, DriverRelease
@@ -20,9 +21,10 @@ from capably.version import CudaVersion, DriverRelease
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from capably.facts import PtxJit
     from capably.probe.machine import Machine
 
-__all__ = ["Look", "ask_in_process", "initialised_here", "look"]
+__all__ = ["Look", "initialised_here", "look", "look_in_process"]
 
 _NOT_INITIALIZED = 3
 _RELEASE = re.compile(r"\.so\.([0-9]{3,4}\.[0-9]+(?:\.[0-9]+)?)$")
@@ -38,6 +40,7 @@ class Look:
         fleet: All that NVML lists; those that CUDA sees where there is no NVML.
         visibility: What decided between the two.
         state: How the parts of the driver are.
+        driver: What would load code; None where none is installed, or none answers.
         absence: Code of the finding that says why no device is visible; None where one is.
         findings: That one first.
     """
@@ -46,6 +49,7 @@ class Look:
     fleet: tuple[Device, ...]
     visibility: Visibility
     state: DriverState
+    driver: Driver | None = None
     absence: str | None = None
     findings: tuple[Finding, ...] = ()
 
@@ -96,6 +100,7 @@ def look(machine: Machine, *, thorough: bool) -> Look:
         by_pci(fleet),
         Visibility(value, order, seen.confidence, via),
         state,
+        _driver(state, jit_setting(machine.environ)),
         absence,
         tuple(dict.fromkeys(findings)),
     )
@@ -269,6 +274,12 @@ def _state(machine: Machine, answers: Answers) -> DriverState:
     )
 
 
+def _driver(state: DriverState, jit: PtxJit) -> Driver | None:
+    """The kernel module's release decides about devices, the user library's CUDA version about PTX."""
+    release = state.kernel_module or state.nvml or state.user_library
+    return None if release is None and state.cuda is None else Driver(release, state.cuda, jit=jit)
+
+
 def _about_driver(state: DriverState, absence: str | None) -> list[Finding]:
     """What is odd about the driver, beside the cause of an absence."""
     found = []
@@ -372,6 +383,21 @@ def initialised_here(machine: Machine) -> ctypes.CDLL | None:
     return library if code == 0 else None
 
 
-def ask_in_process(library: ctypes.CDLL) -> tuple[Device, ...]:
-    """The devices by a driver that is initialised in this process: what it sees is what counts."""
-    return _from_cuda(child.ask_devices(library)["devices"], ())
+def look_in_process(machine: Machine, library: ctypes.CDLL) -> Look | None:
+    """The devices by a driver that is initialised in this process: what it sees is what counts.
+
+    Returns:
+        None where it sees none; `look` says why.
+    """
+    devices = _from_cuda(child.ask_devices(library)["devices"], ())
+    if not devices:
+        return None
+    version = child.driver_version(library)
+    state = DriverState(
+        kernel_module=_release(machine.kernel_module),
+        cuda=CudaVersion(version // 1000, version % 1000 // 10) if version else None,
+    )
+    order, value = (machine.environ.get(name) for name in ("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES"))
+    fleet = tuple(replace(device, ordinal=None) for device in devices)
+    visibility = Visibility(value, order, Confidence.EXACT, "cuda")
+    return Look(devices, fleet, visibility, state, _driver(state, jit_setting(machine.environ)))

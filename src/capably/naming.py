@@ -1,0 +1,151 @@
+"""GPUs by the names that people and drivers give them, as devices. Pure: names in, devices out."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING
+
+from capably.arch import ComputeCapability
+from capably.errors import AmbiguousNameError, ParseError, UnknownNameError
+from capably.facts import Device
+from capably.knowledge import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from capably.knowledge import Product
+
+__all__ = ["find_gpus", "hosts_of", "named_devices"]
+
+_OLDEST_OF_ALL = ComputeCapability(7, 0)
+_EXPLICIT = re.compile(r"(?i)(?:sm_?|compute_?|cc ?)[0-9]{2,3}[a-z]?|[0-9]{1,2}\.[0-9][a-z]?")
+
+
+def named_devices(values: Iterable[str]) -> tuple[Device, ...]:
+    """The devices that *values* name; each may hold several, with commas between them.
+
+    Raises:
+        UnknownNameError: No GPU is called so.
+        AmbiguousNameError: GPUs of several capabilities are.
+        ParseError: A capability is ill-formed.
+    """
+    devices: dict[Device, None] = {}
+    for value in values:
+        for part in re.split(r"[,;\n]", value):
+            name = part.strip()
+            if not name:
+                continue
+            found = _all() if name.lower() == "all" else (_device(name),)
+            devices.update(dict.fromkeys(found))
+    return tuple(devices)
+
+
+def find_gpus(name: str) -> tuple[tuple[Product, ...], bool]:
+    """The products that *name* may mean, all of them without a name, and whether it is the name of a product.
+
+    Raises:
+        UnknownNameError: No GPU is called so, or none is known with that capability.
+        ParseError: A capability is ill-formed.
+    """
+    if not name.strip() or name.strip().lower() == "all":
+        return tables().products, False
+    if not _EXPLICIT.fullmatch(name.strip()):
+        return _find(name), True
+    products = tuple(_with(_capability(name.strip())))
+    if not products:
+        error = UnknownNameError("GPU", name.strip())
+        error.add_note("no product with that compute capability is known")
+        raise error
+    return products, False
+
+
+# Names that are close to some of NVIDIA's by their letters only.
+_FOREIGN = re.compile(
+    r"(?i).*\b(?:amd|ati|radeon|instinct|rx ?[0-9]{3,4}\w*|mi[0-9]{2,3}[a-z]?|gfx[0-9a-f]+|intel|arc|gaudi ?[0-9]?|apple|"
+    r"m[1-9](?: (?:pro|max|ultra))?|tpu|adreno|mali)\b.*"
+)
+_CLOSE = 0.72
+
+
+def _find(name: str) -> tuple[Product, ...]:
+    try:
+        return tables().find_products(name)
+    except UnknownNameError as error:
+        close = () if _FOREIGN.fullmatch(name) else tuple(s for s in error.suggestions if _likeness(name, s) >= _CLOSE)
+        better = UnknownNameError("GPU", name, close)
+        if not close:
+            better.add_note("only NVIDIA GPUs are known here")
+        raise better from error
+
+
+def _likeness(name: str, product: str) -> float:
+    def bare(text: str) -> str:
+        return re.sub(r"[^a-z0-9]", "", re.sub(r"\b(?:nvidia|geforce|tesla|quadro|jetson)\b", "", text.casefold()))
+
+    return difflib.SequenceMatcher(None, bare(name), bare(product)).ratio()
+
+
+def _hosts(products: Iterable[Product]) -> tuple[str, ...]:
+    """The host processors, where all *products* share them."""
+    hosts = {product.hosts for product in products}
+    return hosts.pop() if len(hosts) == 1 else ()
+
+
+def _with(capability: ComputeCapability) -> list[Product]:
+    return [product for product in tables().products if product.capability == capability]
+
+
+def _all() -> tuple[Device, ...]:
+    """Each capability from 7.0 on that has a product, under the name of a typical one."""
+    capabilities = sorted({p.capability for p in tables().products if p.capability >= _OLDEST_OF_ALL})
+    return tuple(
+        Device(capability, _typical(_with(capability)).name, _hosts(_with(capability)), assumed=True)
+        for capability in capabilities
+    )
+
+
+def _typical(products: list[Product]) -> Product:
+    """The best known of *products*: of the data center, else GeForce, else what there is; the tables begin with it."""
+    order = ("data-center", "geforce", "system", "jetson", "workstation")
+    # A name with the edition in it is one of several variants, not the product that people think of.
+    return min(products, key=lambda product: ("Edition" in product.name, order.index(product.kind)))
+
+
+def _device(name: str) -> Device:
+    if _EXPLICIT.fullmatch(name):
+        return _by_capability(name)
+    try:
+        products = _find(name)
+    except UnknownNameError:
+        # `90` is a capability; `980`, which would be one by its shape, is a card.
+        try:
+            capability = ComputeCapability.parse(name)
+        except ParseError:
+            capability = None
+        if capability is None or capability not in tables().architectures:
+            raise
+        return _by_capability(name)
+    if len({product.capability for product in products}) > 1:
+        error = AmbiguousNameError(name, tuple((p.name, str(p.capability)) for p in products))
+        error.add_note("name the one you mean in full, or its compute capability")
+        raise error
+    return Device(products[0].capability, products[0].name, _hosts(products), assumed=True)
+
+
+def _capability(name: str) -> ComputeCapability:
+    try:
+        return ComputeCapability.parse(name)
+    except ParseError as error:
+        error.add_note("a GPU has no suffix: `9.0`, not `9.0a`, which is what code is compiled for")
+        raise
+
+
+def _by_capability(name: str) -> Device:
+    capability = _capability(name)
+    return Device(capability, None, _hosts(_with(capability)), assumed=True)
+
+
+def hosts_of(capability: ComputeCapability, products: Iterable[Product] = ()) -> tuple[str, ...]:
+    """The host processors that *products*, or all products of that capability, come in, where they share them."""
+    return _hosts(tuple(products) or _with(capability))
