@@ -24,7 +24,19 @@ from capably.version import CudaVersion
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["DIALECTS", "VARIABLES", "ListError", "Note", "NoteKind", "Problem", "Reading", "convert", "read", "write"]
+__all__ = [
+    "DIALECTS",
+    "VARIABLES",
+    "ListError",
+    "Note",
+    "NoteKind",
+    "Problem",
+    "Reading",
+    "applying",
+    "convert",
+    "read",
+    "write",
+]
 
 # Dialect -> where its text comes from.
 VARIABLES = {
@@ -147,13 +159,9 @@ def read(
     >>> read("8.0,9.0", "torch-python", "2.15.0").error.code
     <ListError.UNKNOWN_ARCH: 'unknown-arch'>
     """
-    if dialect not in VARIABLES:
-        raise UnknownNameError("dialect", dialect, tuple(difflib.get_close_matches(dialect, DIALECTS, n=3)))
+    row = applying(dialect, version)
     numbers = _version_numbers(version)
-    known = [row for row in tables().dialects if row.dialect == dialect]
-    row = known[-1] if numbers is None else ([row for row in known if row.since <= numbers] or known)[-1]
-    if numbers is not None and numbers < known[0].since:
-        row = known[0]
+    known = [other for other in tables().dialects if other.dialect == dialect]
     reader = _Reader(
         text,
         row,
@@ -175,6 +183,22 @@ def read(
     return Reading(dialect, version, text, tuple(targets), None, tuple(reader.notes))
 
 
+def applying(dialect: str, version: str | None = None) -> DialectVersion:
+    """How *version* of the tool reads lists: by the row of the newest version that is not newer, else by the oldest.
+
+    Raises:
+        UnknownNameError: There is no such dialect.
+        ParseError: *version* is no version.
+    """
+    if dialect not in VARIABLES:
+        raise UnknownNameError("dialect", dialect, tuple(difflib.get_close_matches(dialect, DIALECTS, n=3)))
+    numbers = _version_numbers(version)
+    known = [row for row in tables().dialects if row.dialect == dialect]
+    if numbers is None:
+        return known[-1]
+    return ([row for row in known if row.since <= numbers] or known[:1])[-1]
+
+
 def write(
     targets: Iterable[Target], dialect: str, version: str | None = None, *, toolkit: CudaVersion | None = None
 ) -> str:
@@ -188,9 +212,9 @@ def write(
     >>> write([Target.parse("sm_90"), Target.parse("compute_90")], "torch-python")
     '9.0+PTX'
     """
-    if dialect not in VARIABLES:
-        raise UnknownNameError("dialect", dialect, tuple(difflib.get_close_matches(dialect, DIALECTS, n=3)))
     wanted = tuple(dict.fromkeys(targets))
+    if "unread" in applying(dialect, version).rules:
+        raise DialectError(dialect, tuple(map(str, wanted)), f"{dialect} {version} does not read {VARIABLES[dialect]}")
     if not wanted:
         raise DialectError(dialect, (), "it names at least one target")
     other = tuple(target for target in wanted if target.kind is TargetKind.LTO)
@@ -1142,6 +1166,14 @@ def _write_numbers(targets: Sequence[Target]) -> str:
     return ";".join(dict.fromkeys(map(_numbered, targets)))
 
 
+def _write_bitsandbytes(targets: Sequence[Target]) -> str:
+    """All but the highest are machine code; that one is what its ending says, or both."""
+    groups = sorted(_grouped(targets).values(), key=lambda group: _natural(_numbered(group[0])))
+    kinds = {target.kind for target in groups[-1]}
+    ending = "" if len(kinds) > 1 else "-virtual" if TargetKind.VIRTUAL in kinds else "-real"
+    return ";".join(_numbered(group[0]) for group in groups) + ending
+
+
 def _write_cupy(targets: Sequence[Target]) -> str:
     return ";".join(f"arch=compute_{_numbered(target)},code={target}" for target in targets)
 
@@ -1170,7 +1202,7 @@ _WRITERS: dict[str, Callable[[Sequence[Target]], str]] = {
     "nvcc-arch": _write_nvcc_arch,
     "nvcc-gencode": _write_gencode,
     "flash-attn": _write_numbers,
-    "bitsandbytes": _write_numbers,
+    "bitsandbytes": _write_bitsandbytes,
     "cupy": _write_cupy,
     "triton": _write_triton,
 }
