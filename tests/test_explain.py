@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -176,4 +177,20 @@ def test_wrong_use(tmp_path: Path, log: Path, capsys: Captured) -> None:
 
 def test_only_the_end_of_an_endless_log_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("capably.messages.MOST_BYTES", 8)
-    assert command._tail(io.BytesIO(b"0123456789abcdef")) == b"89abcdef"
+    for size in (1, 3, 8, 100):
+        monkeypatch.setattr(command, "_BLOCK", size)
+        assert command._tail(io.BytesIO(b"0123456789abcdef")) == (b"89abcdef", True)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="it takes a file without an end")
+def test_a_log_without_an_end_is_read_up_to_a_bound(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_MOST_READ", 5 << 20)
+    assert main(["explain", "--log", "/dev/zero"]) == 3
+    assert "what comes later was not" in capsys.readouterr().err
+    reader, writer = os.pipe()
+    endless = subprocess.Popen(["yes", SM75.strip()], stdout=writer)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(stream))
+        assert as_json(capsys, "-")["explanations"][0]["message"] == "flashinfer-sm75"
+    assert endless.wait(60) != 0  # its pipe was closed

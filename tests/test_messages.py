@@ -31,7 +31,7 @@ from capably.facts import (
 from capably.knowledge import _message, _Row, tables
 from capably.messages import _TESTS, MOST_BYTES, Explanation, State, explain, recognise
 from capably.probe import load
-from capably.version import CudaVersion, DriverRelease
+from capably.version import CudaVersion, DriverRelease, PtxVersion
 
 DATA = Path(__file__).parent / "data"
 RECORDS = [json.loads(line) for line in (DATA / "messages.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -278,6 +278,113 @@ def test_no_kernel_image_is_told_by_what_was_scanned() -> None:
     assert only(text, forced).answer == "switched-off-by-variable"
     driver = System(devices=GOOD.devices, driver=Driver(cuda=CudaVersion(12, 8), jit=PtxJit.DISABLED))
     assert only(text, driver).answer == "switched-off-by-variable"
+
+
+KERNEL = "CUDA error: no kernel image is available for execution on the device"
+FRAME = 'File "/e/lib/python3.12/site-packages/{}/x.py", line 7, in f\n'
+
+
+def test_the_package_that_the_log_names_is_blamed_and_no_other() -> None:
+    torch, kernels, other = artifact("torch", "sm_120"), artifact("kernels", "sm_90"), artifact("other", "sm_120")
+    frames = FRAME.format("kernels") + FRAME.format("torch")
+    found = only(frames + KERNEL, GOOD, (torch, kernels, other))
+    assert found.answer == "build-lacks-device"
+    (cause,) = [one for one in found.causes if one.cause.code == "build-lacks-device"]
+    assert cause.evidence == ("nothing in kernels loads on NVIDIA GeForce RTX 5090 (12.0); the log names it",)
+    # What has no code here and was not running explains nothing.
+    assert only(FRAME.format("other") + KERNEL, GOOD, (torch, kernels, other)).answer is None
+    # torch is in every traceback: it prints the message for the others.
+    assert only(FRAME.format("torch") + KERNEL, GOOD, (torch, kernels)).answer == "build-lacks-device"
+    two = load(DATA / "systems/rtx-3090-4090.json")
+    assert only(FRAME.format("other") + KERNEL, two, (artifact("kernels", "sm_89"), other)).answer is None
+
+
+def test_a_gap_or_one_of_several_prebuilt_packages_is_told_and_decides_nothing() -> None:
+    some = (*artifact("x", "sm_90").libraries, *artifact("x", "sm_120").libraries)
+    partly = Artifact("kernels", ArtifactKind.DISTRIBUTION, some, name="kernels", version="2.1")
+    found = only(FRAME.format("kernels") + KERNEL, GOOD, (partly,))
+    assert found.answer is None
+    told = [text for one in found.causes for text in one.evidence]
+    assert "kernels 2.1 on NVIDIA GeForce RTX 5090 (12.0): 1 of 2 groups of kernels load; the log names it" in told
+    cubins = artifact("flashinfer-cubin", "sm_90")  # what it lacks is compiled
+    assert only(KERNEL, GOOD, (cubins,)).answer is None
+
+
+def test_a_library_whose_ptx_is_too_new_is_named() -> None:
+    ptx = Fatbin((Image(ImageKind.PTX, Target.parse("compute_90"), ptx=PtxVersion(9, 0)),))
+    newer = Artifact("k", ArtifactKind.DISTRIBUTION, (Library("k/_C.so", 1, (FatbinGroup(ptx, 1),)),), name="k")
+    found = only("the provided PTX was compiled with an unsupported toolchain.", GOOD, (newer,))
+    told = [text for one in found.causes for text in one.evidence]
+    assert any(text.startswith("k, k/_C.so: PTX ISA 9.0") for text in told), told
+
+
+SYMBOLS = [
+    # Texts of flash-attention#1644, #919, pytorch#111469, nccl#1180, pytorch#186591 and of a Python without the symbol.
+    (
+        (
+            "/e/site-packages/flash_attn_2_cuda.cpython-310-x86_64-linux-gnu.so: undefined symbol: "
+            "_ZN3c105ErrorC2ENS_14SourceLocationESs"
+        ),
+        "built-for-another-torch",
+        (
+            "asked for by flash-attn 2.7.4.post1",
+            "installed: torch 2.7.0+cu128",
+            "its strings are those of the ABI before",
+        ),
+    ),
+    (
+        "undefined symbol: _ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
+        "built-for-another-torch",
+        ("C++11 ABI",),
+    ),
+    ("undefined symbol: _ZN2at4_ops5zeros4callEN3c108ArrayRefINS2_6SymIntEEE", "built-for-another-torch", ()),
+    (
+        (
+            "/e/dist-packages/torch/lib/../../nvidia/cusparse/lib/libcusparse.so.12: undefined symbol: "
+            "__nvJitLinkAddData_12_1, version libnvJitLink.so.12"
+        ),
+        "cuda-library-of-another-release",
+        (
+            "asked for by nvidia-cusparse-cu12 12.1.0",
+            "installed: nvidia-nvjitlink-cu12 12.4.99",
+            "LD_LIBRARY_PATH=/usr/x",
+        ),
+    ),
+    ("torch/lib/libtorch_cuda.so: undefined symbol: ncclCommRegister", "cuda-library-of-another-release", ()),
+    (
+        "/e/site-packages/torch/lib/libtorch_cuda.so: undefined symbol: ncclCommResume",
+        "cuda-library-of-another-release",
+        ("installed: nvidia-nccl-cu12 2.29.3", "installed: nvidia-nccl-cu13 2.29.7", "asked for by torch 2.7.0+cu128"),
+    ),
+    ("x/_C.so: undefined symbol: _PyUnicode_Ready", "built-for-another-python", ()),
+    ("x/_C.so: undefined symbol: cuTensorMapEncodeTiled", None, ("of the driver's library, libcuda",)),
+    ("x/_C.so: undefined symbol: _ZN5boost6system15system_categoryEv", None, ()),
+    ("ImportError: undefined symbol", None, ()),
+]
+
+
+@pytest.mark.parametrize(("text", "answer", "told"), SYMBOLS, ids=range(len(SYMBOLS)))
+def test_undefined_symbols_are_told_apart_by_whose_they_are(
+    text: str, answer: str | None, told: tuple[str, ...]
+) -> None:
+    versions = {
+        "flash-attn": "2.7.4.post1",
+        "torch": "2.7.0+cu128",
+        "nvidia-cusparse-cu12": "12.1.0",
+        "nvidia-nvjitlink-cu12": "12.4.99",
+        "nvidia-nccl-cu12": "2.29.3",
+        "nvidia-nccl-cu13": "2.29.7",
+    }
+    here = System(distributions=tuple(versions.items()), environment=(("LD_LIBRARY_PATH", "/usr/x"),))
+    found = only(f"ImportError: {text}", here)
+    assert (found.found.message.code, found.answer, found.architecture) == ("undefined-symbol", answer, False)
+    evidence = "\n".join(fact for one in found.causes for fact in one.evidence)
+    assert all(fact in evidence for fact in told), evidence
+
+
+def test_a_system_that_is_older_than_the_build() -> None:
+    found = only("/lib64/libc.so.6: version `GLIBC_2.32' not found (required by /e/flash_attn_2_cuda.so)")
+    assert (found.answer, found.architecture) == ("system-libraries-older", False)
 
 
 def test_a_message_that_proves_a_gpu_is_not_judged_by_a_machine_without_one() -> None:

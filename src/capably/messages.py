@@ -7,13 +7,14 @@ question is found to hold, to be excluded, or to be open, and for an open one th
 from __future__ import annotations
 
 import enum
+import posixpath
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
-from capably.engine import Coverage, judge
+from capably.engine import Coverage, choose, judge
 from capably.errors import ParseError
 from capably.facts import Device, Image, ImageKind, PtxJit, ToolkitKind
 from capably.knowledge import Cause, Message, tables
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from capably.facts import Artifact, Driver, System, Toolkit
 
-__all__ = ["Explanation", "Found", "Judged", "State", "explain", "recognise"]
+__all__ = ["Explanation", "Found", "Judged", "State", "explain", "reads_packages", "recognise"]
 
 MOST_BYTES = 4 << 20
 """How much of a log is read: its end, where the errors are."""
@@ -173,14 +174,26 @@ def explain(
         One for each message that is known, those that explain the others first; empty where there is none.
     """
     all_found = recognise(log)
-    codes = frozenset(one.message.code for one in all_found)
-    return tuple(_explain(one, codes, all_found, system, artifacts) for one in all_found)
+    modules = _modules(log) if all_found else frozenset()
+    return tuple(_explain(one, all_found, modules, system, artifacts) for one in all_found)
+
+
+def reads_packages(found: Iterable[Found]) -> bool:
+    """Whether scans of what is installed could tell anything about the causes of these messages."""
+    return any(code in _BY_PACKAGES for one in found for code in one.message.causes)
+
+
+def _modules(log: str | bytes) -> frozenset[str]:
+    """Top-level names below ``site-packages`` that the log names, as tracebacks do; as distributions are written."""
+    data = log[-MOST_BYTES:].encode("utf-8", "replace") if isinstance(log, str) else log[-MOST_BYTES:]
+    names = set(re.findall(rb"(?:site|dist)-packages[/\\\\]([A-Za-z0-9_]{1,80})", data))
+    return frozenset(name.decode().lower().replace("_", "-") for name in names)
 
 
 def _explain(
     found: Found,
-    codes: frozenset[str],
     all_found: tuple[Found, ...],
+    modules: frozenset[str],
     system: System | None,
     artifacts: Sequence[Artifact],
 ) -> Explanation:
@@ -188,7 +201,7 @@ def _explain(
     if system is not None and found.message.device and not system.devices:
         note = "the message comes from a machine whose GPU worked, and this one shows none: its facts are left out"
         system = None
-    facts = _Facts(found, codes, all_found, system, tuple(artifacts))
+    facts = _Facts(found, all_found, modules, system, tuple(artifacts))
     causes = tuple(_judged(code, facts) for code in found.message.causes)
     answer = None
     for one in causes:
@@ -228,14 +241,15 @@ class _Facts:
     def __init__(
         self,
         found: Found,
-        codes: frozenset[str],
         all_found: tuple[Found, ...],
+        modules: frozenset[str],
         system: System | None,
         artifacts: tuple[Artifact, ...],
     ) -> None:
         self.found = found
         self.code = found.message.code
-        self.codes = codes
+        self.codes = frozenset(one.message.code for one in all_found)
+        self.modules = modules
         self.system = system
         self.artifacts = artifacts
         self.params = dict(found.params)
@@ -489,22 +503,81 @@ def _warning_is_wrong(facts: _Facts) -> _Answer:
 # -- GPU code
 
 
-def _lacking(artifact: Artifact, facts: _Facts) -> list[str]:
-    """On which devices *artifact* has gaps, in words."""
-    gaps = []
-    for device in facts.devices:
-        verdict = judge(artifact, device, _driver(facts))
-        if verdict.coverage in (Coverage.NONE, Coverage.PARTIAL):
-            gaps.append(f"{artifact.name or artifact.path} on {device.capability}: {verdict.coverage}")
-    return gaps
+_USEFULNESS = (None, Coverage.NONE, Coverage.UNKNOWN, Coverage.PARTIAL, Coverage.FULL)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """What one package lacks on one device.
+
+    Attributes:
+        named: The log names the package.
+        decisive: Nothing in it loads there, and it is not one of several that are tried in turn.
+    """
+
+    name: str
+    device: Device
+    coverage: Coverage
+    named: bool
+    decisive: bool
+    text: str
+
+
+def _gaps(facts: _Facts) -> list[_Gap]:
+    """What is lacking anywhere; what the log names first."""
+    found = []
+    for artifact in facts.artifacts:
+        name = artifact.name or artifact.path
+        row = tables().package(name)
+        named = any(_is_of(module, name) for module in facts.modules)
+        for device in {one.capability: one for one in facts.devices}.values():
+            # Of alternatives whose choice is not known, the best tells what the package can do there.
+            verdicts = [judge(one, device, _driver(facts)) for _, one in choose(artifact, device)]
+            verdict = max(verdicts, key=lambda one: _USEFULNESS.index(one.coverage))
+            if verdict.coverage not in (Coverage.NONE, Coverage.PARTIAL):
+                continue
+            title = f"{name} {artifact.version}" if artifact.version else name
+            where = f"{device.name} ({device.capability})" if device.name else str(device.capability)
+            counts = verdict.counts
+            lack = (
+                f"nothing in {title} loads on {where}"
+                if verdict.coverage is Coverage.NONE
+                else f"{title} on {where}: {counts.usable} of {counts.total} groups of kernels load"
+            )
+            decisive = verdict.coverage is Coverage.NONE and (named or row is None or not row.dispatches)
+            said = f"{lack}; the log names it" if named else lack
+            found.append(_Gap(name, device, verdict.coverage, named, decisive, said))
+    return sorted(found, key=lambda one: (not one.named, not one.decisive))
+
+
+def _is_of(module: str, distribution: str) -> bool:
+    """Whether a module (or the name of its file) is of *distribution*, as far as names tell."""
+    if module == distribution or module.startswith((f"{distribution}-", f"{distribution}.")):
+        return True
+    return module.startswith("nvidia-") and distribution.startswith(f"{module}-")  # nvidia/nccl, nvidia-nccl-cu12
+
+
+def _blamed(facts: _Facts) -> list[_Gap]:
+    """The gaps that explain the message: those of packages in the log, where it names any that were scanned."""
+    gaps = _gaps(facts)
+    # torch prints the message for all the others, so that it is in every traceback.
+    others = {one.name or one.path for one in facts.artifacts} - {"torch"}
+    speaks = any(_is_of(module, name) for module in facts.modules for name in others)
+    return [gap for gap in gaps if gap.decisive and (gap.named or not speaks)]
+
+
+_MOST_SHOWN = 6
 
 
 def _build_lacks_device(facts: _Facts) -> _Answer:
     if not facts.artifacts or not facts.devices:
         return _OPEN
-    gaps = [gap for artifact in facts.artifacts for gap in _lacking(artifact, facts)]
+    if blamed := _blamed(facts):
+        return _holds(*(gap.text for gap in blamed[:_MOST_SHOWN]))
+    gaps = _gaps(facts)
     # What was scanned covers the GPUs, and something else may have been running.
-    return _holds(*dict.fromkeys(gaps)) if gaps else (State.OPEN, ("what was scanned covers the GPUs",))
+    said = tuple(gap.text for gap in gaps[:_MOST_SHOWN]) or ("what was scanned covers the GPUs",)
+    return State.OPEN, said
 
 
 def _gpus_differ(facts: _Facts) -> _Answer:
@@ -517,10 +590,11 @@ def _gpus_differ(facts: _Facts) -> _Answer:
     floor = _feature_floor(facts)
     if floor is not None and min(capabilities) < floor <= max(capabilities):
         return _holds(said, f"needed: {floor} or higher")
-    for artifact in facts.artifacts:
-        gaps = set(_lacking(artifact, facts))
-        if 0 < len(gaps) < len(capabilities):
-            return _holds(said, *sorted(gaps))
+    blamed = _blamed(facts)
+    for name in dict.fromkeys(gap.name for gap in blamed):
+        gaps = [gap for gap in blamed if gap.name == name]
+        if len(gaps) < len(capabilities):
+            return _holds(said, *(gap.text for gap in gaps))
     return State.OPEN, (said,)
 
 
@@ -530,7 +604,7 @@ def _prebuilt_before_jit(facts: _Facts) -> _Answer:
         return _OPEN
     if name not in facts.distributions:
         return _excluded(f"{name} is not installed")
-    gaps = [gap for one in facts.artifacts if one.name == name for gap in _lacking(one, facts)]
+    gaps = [gap.text for gap in _gaps(facts) if gap.name == name]
     return _holds(*gaps) if gaps else (State.OPEN, (f"{name} {facts.distributions[name]} is installed",))
 
 
@@ -553,7 +627,22 @@ def _ptx_newer(facts: _Facts) -> _Answer:
         evidence.append(f"PTX {facts.params['ptx']}; accepted: {facts.params['accepted']}")
     if (driver := _driver(facts)) is not None:
         evidence.append(f"the driver is of CUDA {tables().driver_cuda(driver)}")
-    return State.OPEN, tuple(evidence)
+    too_new = _too_new_for_driver(facts)
+    return (State.HOLDS if too_new else State.OPEN), (*evidence, *too_new)
+
+
+def _too_new_for_driver(facts: _Facts) -> tuple[str, ...]:
+    """Libraries with kernels that would load if their PTX were older."""
+    told = {
+        f"{artifact.name or artifact.path}, {library.path}: {reason.message}": None
+        for artifact in facts.artifacts
+        for device in facts.devices
+        for _, chosen in choose(artifact, device)
+        for library, verdict in zip(chosen.libraries, judge(chosen, device, _driver(facts)).parts, strict=True)
+        for reason in verdict.reasons
+        if reason.code == "ptx-newer-than-driver" and reason.outcome is Outcome.FAILS
+    }
+    return tuple(told)[:_MOST_SHOWN]
 
 
 def _feature_floor(facts: _Facts) -> ComputeCapability | None:
@@ -628,6 +717,85 @@ def _compat_library(facts: _Facts) -> _Answer:
     return facts.absence("forward-compat-unsupported")
 
 
+# Who defines a symbol, by its name: namespaces as the Itanium C++ ABI writes them, else the prefixes of C interfaces.
+_OWNERS = {
+    "built-for-another-torch": (
+        "torch's C++ interface",
+        re.compile(r"_Z(?:T[VISTC])?NK?(?:3c10|2at|5torch|6caffe2)|(?:aoti_)?torch_|THP[A-Z]"),
+    ),
+    "cuda-library-of-another-release": (
+        "a library of CUDA",
+        re.compile(
+            r"_{0,2}(?:nvJitLink|nvrtc|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|cupti|nvshmem|cuda[A-Z])"
+        ),
+    ),
+    "built-for-another-python": ("Python's C interface", re.compile(r"_?Py(?:[A-Z][A-Za-z]*)?_")),
+}
+
+
+def _symbol_of(cause: str) -> Callable[[_Facts], _Answer]:
+    def test(facts: _Facts) -> _Answer:
+        if "undefined-symbol" not in facts.codes:
+            return _OPEN
+        symbol = facts.others.get("symbol")
+        owner, pattern = _OWNERS[cause]
+        if symbol is None:
+            return State.OPEN, ("the log says: undefined symbol",)
+        if pattern.match(symbol) is None:
+            return _excluded(f"{symbol} is none of {owner}")
+        return _holds(f"{symbol} is of {owner}", *_about_symbol(symbol), *_about_packages(cause, symbol, facts))
+
+    return test
+
+
+def _other_symbol(facts: _Facts) -> _Answer:
+    symbol = facts.params.get("symbol")
+    if symbol is None:
+        return _OPEN
+    owner = next((whose for whose, pattern in _OWNERS.values() if pattern.match(symbol)), None)
+    if owner is not None:
+        return _excluded(f"{symbol} is of {owner}")
+    return State.OPEN, ((f"{symbol} is of the driver's library, libcuda",) if re.match("cu[A-Z]", symbol) else ())
+
+
+def _about_symbol(symbol: str) -> Iterator[str]:
+    if "__cxx1112basic_string" in symbol:
+        yield "its strings are those of the C++11 ABI"
+    elif re.search(r"(?:E|RK|_)Ss", symbol):
+        yield "its strings are those of the ABI before C++11, which most builds of torch before 2.7 used"
+
+
+def _about_packages(cause: str, symbol: str, facts: _Facts) -> Iterator[str]:
+    """The library that asks for it, and what is installed of those that should define it."""
+    path = re.split(r"(?:site|dist)-packages/", facts.others.get("library", ""))[-1]
+    top = posixpath.normpath(path).split("/")
+    module = "-".join(top[:2] if top[0] == "nvidia" else top[:1]).lower().replace("_", "-")
+    yield from (f"asked for by {name} {version}" for name, version in _installed(facts) if _is_of(module, name))
+    if cause == "built-for-another-torch" and "torch" in facts.distributions:
+        yield f"installed: torch {facts.distributions['torch']}"
+    if cause == "cuda-library-of-another-release":
+        word = re.sub(r"^_*", "", symbol).lower()
+        part = next((name for name in _CUDA_PARTS if word.startswith(name)), None)
+        wheel = f"nvidia-{_CUDA_PARTS[part]}" if part else None
+        yield from (f"installed: {name} {v}" for name, v in _installed(facts) if wheel and name.startswith(wheel))
+        if "LD_LIBRARY_PATH" in facts.environment:
+            yield f"LD_LIBRARY_PATH={facts.environment['LD_LIBRARY_PATH']}"
+
+
+# What a symbol begins with, and the package that brings the library.
+_CUDA_PARTS = {
+    **{name: name for name in ("nvjitlink", "cublas", "cudnn", "cusparse", "cusolver", "cufft", "curand", "nccl")},
+    "nvrtc": "cuda-nvrtc",
+    "cupti": "cuda-cupti",
+    "cuda": "cuda-runtime",
+}
+
+
+def _installed(facts: _Facts) -> list[tuple[str, str]]:
+    found = {one.name: one.version or "" for one in facts.artifacts if one.name}
+    return sorted((facts.distributions | found).items())
+
+
 def _said_in_log(code: str, text: str) -> Callable[[_Facts], _Answer]:
     def test(facts: _Facts) -> _Answer:
         return _holds(f"the log says: {text}") if code in facts.codes and facts.code != code else _OPEN
@@ -653,6 +821,9 @@ _BROKEN = (
 _MISSING = ("no-driver", "driver-library-missing")
 _HIDDEN = ("hidden-by-environment", "container-without-devices", "no-nvidia-device")
 
+
+# Causes that scans of packages may decide.
+_BY_PACKAGES = frozenset({"build-lacks-device", "gpus-differ", "prebuilt-before-jit", "ptx-newer-than-the-driver"})
 
 # Causes that no fact decides have no test: they stay open.
 _TESTS: dict[str, Callable[[_Facts], _Answer]] = {
@@ -682,6 +853,7 @@ _TESTS: dict[str, Callable[[_Facts], _Answer]] = {
     "code-of-a-sibling": _code_of_a_sibling,
     "runtime-newer-than-driver": _runtime_newer,
     "compat-library-not-supported": _compat_library,
-    "built-for-another-torch": _said_in_log("undefined-symbol", "undefined symbol"),
+    **{cause: _symbol_of(cause) for cause in _OWNERS},
+    "linked-with-another-library": _other_symbol,
     "library-not-there": _said_in_log("missing-library", "cannot open shared object file"),
 }

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from capably.cli.cache import open_store
 from capably.cli.check import GpuType, driver_text, exit_code, level
-from capably.cli.console import OutputError, ProgressBar, explain, note, output_options, print_answer, style_of
+from capably.cli.console import OutputError, note, output_options, print_answer, style_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from concurrent.futures import Future
-    from importlib.metadata import Distribution
+    from collections.abc import Callable
 
     from capably.cli.environment import Environment
     from capably.diagnose import Installed
@@ -97,7 +93,8 @@ def doctor(  # noqa: PLR0917 - click passes options by name
     capably doctor --save machine.json
     """  # noqa: D301 - the backspace tells click to keep the lines below it as they are
     from capably import probe  # noqa: PLC0415 - see capably.cli.app
-    from capably.cli.environment import distributions, find_environment  # noqa: PLC0415 - as above
+    from capably.cli.environment import find_environment  # noqa: PLC0415 - as above
+    from capably.cli.installed import looking, read_installed  # noqa: PLC0415 - as above
     from capably.diagnose import diagnose  # noqa: PLC0415 - as above
     from capably.report.answer import Result  # noqa: PLC0415 - as above
 
@@ -106,11 +103,11 @@ def doctor(  # noqa: PLR0917 - click passes options by name
     present: frozenset[str] | None = None
     if record is None or python is not None:
         environment = find_environment(python)
-    with _looking(record, environment) as looking:
+    with looking(record, environment) as system_to_come:
         if environment is not None and save != "-":
-            installed = _read(distributions(environment), no_cache=no_cache, quiet=quiet, color=color)
+            installed = read_installed(environment, no_cache=no_cache, quiet=quiet, color=color)
             present = system_libraries() if record is None else None
-        system = looking.result()
+        system = system_to_come.result()
     if save is not None:
         text = probe.dumps(system if with_uuids else without_uuids(system))
         if save == "-":
@@ -133,27 +130,6 @@ def doctor(  # noqa: PLR0917 - click passes options by name
     if fail_on is None:
         return 0
     return exit_code(fail_on, (level(Result(one.gpu, one.artifact, one.verdict)) for one in examination.judged))
-
-
-@contextmanager
-def _looking(record: str | None, environment: Environment | None) -> Iterator[Future[System]]:
-    """The machine, looked at by a thread of its own: it mostly waits for the driver and for compilers."""
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - see capably.cli.app
-
-    from capably import probe  # noqa: PLC0415 - as above
-
-    paths = environment.paths if environment else ()
-    with ThreadPoolExecutor(1) as pool:
-        if record is not None:
-            yield pool.submit(probe.load, record)
-        else:
-            yield pool.submit(probe.system, probe.Machine(prefix=_prefix(paths), paths=paths))
-
-
-def _prefix(paths: tuple[str, ...]) -> str:
-    """The folder of an environment, from where its packages are."""
-    site = next((Path(path) for path in paths if Path(path).name == "site-packages"), None)
-    return str(site.parents[2]) if site is not None and len(site.parents) > 3 else ""
 
 
 def _write(place: str, text: str) -> None:
@@ -181,40 +157,6 @@ def _columns(
             for model, _ in models(system.devices)
         )
     return tuple((device, taken or tables().newest_driver(device.capability)) for device in devices)
-
-
-def _read(found: dict[str, Distribution], *, no_cache: bool, quiet: bool, color: str) -> list[Installed]:
-    """Every distribution with GPU code, and those that something particular is known about."""
-    from capably.diagnose import Installed  # noqa: PLC0415 - see capably.cli.app
-    from capably.errors import CapablyError  # noqa: PLC0415 - as above
-    from capably.knowledge import tables  # noqa: PLC0415 - as above
-    from capably.scanner import scan_distribution  # noqa: PLC0415 - as above
-
-    store = None if no_cache else open_store()
-    conflicts = {name for row in tables().packages for name in row.conflicts}
-    parts = [row.part for row in tables().packages if row.part is not None]
-    installed = []
-    with ProgressBar(quiet=quiet, color=color) as progress:
-        for name, distribution in found.items():
-            try:
-                artifact = scan_distribution(distribution, progress=progress, store=store)
-            except CapablyError as error:
-                explain(error)
-                continue
-            libraries = _shared_libraries(distribution)
-            known = tables().package(name) is not None or name in conflicts or any(p.fullmatch(name) for p in parts)
-            if artifact.libraries or libraries or known:
-                installed.append(
-                    Installed(artifact, tuple(distribution.metadata.get_all("Requires-Dist") or ()), libraries)
-                )
-    return installed
-
-
-def _shared_libraries(distribution: Distribution) -> frozenset[str]:
-    """Names of the shared libraries that a distribution lists."""
-    record = distribution.read_text("RECORD") or ""
-    paths = (line.partition(",")[0] for line in record.splitlines() if ".so" in line)
-    return frozenset(path.rpartition("/")[2] for path in paths)
 
 
 def system_libraries() -> frozenset[str] | None:

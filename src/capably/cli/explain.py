@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import sys
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +15,19 @@ import click
 from capably.cli.console import WrongUseError, note, output_options, print_answer, style_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import BinaryIO
 
-    from capably.facts import System
+    from capably.facts import Artifact, System
     from capably.knowledge import Cause
+    from capably.messages import Found
     from capably.reasons import Page
 
 __all__ = ["explain"]
+
+_BLOCK = 1 << 20
+# What is read of a log at most. A program may run and print for days, so no time bounds it.
+_MOST_READ = 1 << 30
 
 
 @click.command()
@@ -32,15 +40,29 @@ __all__ = ["explain"]
     envvar=["CAPABLY_EXPLAIN_SYSTEM", "CAPABLY_SYSTEM"],
     help="The recorded machine that the log comes from, instead of this one.",
 )
+@click.option(
+    "--python",
+    metavar="PATH",
+    envvar="CAPABLY_EXPLAIN_PYTHON",
+    help="The interpreter or environment that was running. Default: the active one, else capably's own.",
+)
 @output_options("explain")
 def explain(  # noqa: PLR0917 - click passes options by name
-    code: str | None, log: str | None, record: str | None, format_: str, as_json: bool, color: str, quiet: bool
+    code: str | None,
+    log: str | None,
+    record: str | None,
+    python: str | None,
+    format_: str,
+    as_json: bool,
+    color: str,
+    quiet: bool,
 ) -> int:
     """The page of a code; or what an error message means, and which of its causes holds here.
 
     CODE is that of a reason, a finding or a cause. With a log (--log FILE, or - for a pipe), the messages
-    in it are recognised and their possible causes tested on this machine, or on a recorded one. Exits with
-    3 where no message is recognised. Without anything: the list of codes.
+    in it are recognised and their possible causes tested on this machine and the packages of an
+    environment, or on a recorded machine. Exits with 3 where no message is recognised. Without anything:
+    the list of codes.
 
     \b
     capably explain ptx-newer-than-driver
@@ -59,7 +81,7 @@ def explain(  # noqa: PLR0917 - click passes options by name
 
         print_answer(dumps(codes_document()) + "\n" if json_wanted else codes_text(style_of(color)))
         return 0
-    return _log(log or "-", record, json_wanted=json_wanted, color=color, quiet=quiet)
+    return _log(log or "-", record, python, json_wanted=json_wanted, color=color, quiet=quiet)
 
 
 def _piped() -> bool:
@@ -89,21 +111,17 @@ def _page(code: str, *, json_wanted: bool, color: str) -> int:
     return 0
 
 
-def _log(place: str, record: str | None, *, json_wanted: bool, color: str, quiet: bool) -> int:
-    from capably import probe  # noqa: PLC0415 - see capably.cli.app
-    from capably.messages import explain as explain_log  # noqa: PLC0415 - as above
+def _log(place: str, record: str | None, python: str | None, *, json_wanted: bool, color: str, quiet: bool) -> int:
+    from capably.messages import explain as explain_log  # noqa: PLC0415 - see capably.cli.app
     from capably.messages import recognise  # noqa: PLC0415 - as above
     from capably.report.explain import log_document, log_text  # noqa: PLC0415 - as above
     from capably.report.machine import dumps  # noqa: PLC0415 - as above
 
-    text = _read(place)
+    text = _read(place, quiet=quiet)
     # The machine is looked at only where there is something to explain.
-    system: System | None = None
-    if recognise(text):
-        system = probe.load(record) if record else probe.system()
-        if record is None:
-            note("by the facts of this machine; --system FILE names the one that the log comes from", quiet=quiet)
-    found = explain_log(text, system)
+    recognised = recognise(text)
+    system, artifacts = _facts(recognised, record, python, color=color, quiet=quiet) if recognised else (None, [])
+    found = explain_log(text, system, artifacts)
     machine = "the recorded machine" if record else "this machine"
     if json_wanted:
         print_answer(dumps(log_document(found)) + "\n")
@@ -114,21 +132,54 @@ def _log(place: str, record: str | None, *, json_wanted: bool, color: str, quiet
     return 0 if found else 3
 
 
-def _read(place: str) -> bytes:
-    """The end of a log."""
+def _facts(
+    recognised: Sequence[Found], record: str | None, python: str | None, *, color: str, quiet: bool
+) -> tuple[System, list[Artifact]]:
+    """The machine, and what is installed on it where that could tell something."""
+    from capably.cli.environment import find_environment  # noqa: PLC0415 - see capably.cli.app
+    from capably.cli.installed import looking, read_installed  # noqa: PLC0415 - as above
+    from capably.messages import reads_packages  # noqa: PLC0415 - as above
+
+    # Packages here say nothing about a machine elsewhere, unless they are named.
+    environment = find_environment(python) if record is None or python is not None else None
+    with looking(record, environment) as system_to_come:
+        system = system_to_come.result()
+    if record is None:
+        place = f" and of {environment.place} ({environment.chosen_by})" if environment else ""
+        note(f"by the facts of this machine{place}; --system FILE names the one that the log comes from", quiet=quiet)
+    if environment is None or not system.devices or not reads_packages(recognised):
+        return system, []
+    installed = read_installed(environment, no_cache=False, quiet=quiet, color=color)
+    return system, [one.artifact for one in installed]
+
+
+def _read(place: str, *, quiet: bool) -> bytes:
+    """The end of a log, or of as much of it as is read."""
     try:
         if place == "-":
-            return _tail(sys.stdin.buffer)
-        with Path(place).open("rb") as file:
-            return _tail(file)
+            kept, whole = _tail(sys.stdin.buffer)
+        else:
+            with Path(place).open("rb") as file:
+                kept, whole = _tail(file)
     except OSError as error:
         raise WrongUseError(f"{place}: {error.strerror or type(error).__name__}") from error
+    if not whole:
+        note(f"the log was read up to {_MOST_READ >> 30} GiB; what comes later was not", quiet=quiet)
+    return kept
 
 
-def _tail(file: BinaryIO) -> bytes:
+def _tail(file: BinaryIO) -> tuple[bytes, bool]:
+    """The last bytes of *file*, and whether its end was reached: a pipe need not have one."""
     from capably.messages import MOST_BYTES  # noqa: PLC0415 - see capably.cli.app
 
-    kept = b""
-    while block := file.read(1 << 20):
-        kept = (kept + block)[-MOST_BYTES:]
-    return kept
+    with contextlib.suppress(OSError, ValueError):  # no such thing in a pipe
+        file.seek(-MOST_BYTES, os.SEEK_END)
+    blocks: deque[bytes] = deque()
+    held = read = 0
+    while block := file.read(min(_BLOCK, _MOST_READ - read)):
+        blocks.append(block)
+        read += len(block)
+        held += len(block)
+        while held - len(blocks[0]) >= MOST_BYTES:
+            held -= len(blocks.popleft())
+    return b"".join(blocks)[-MOST_BYTES:], read < _MOST_READ

@@ -1,0 +1,77 @@
+"""The packages of an environment, read while the machine is looked at."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from capably.cli.cache import open_store
+from capably.cli.console import ProgressBar, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+    from importlib.metadata import Distribution
+
+    from capably.cli.environment import Environment
+    from capably.diagnose import Installed
+    from capably.facts import System
+
+__all__ = ["looking", "read_installed"]
+
+
+@contextmanager
+def looking(record: str | None, environment: Environment | None) -> Iterator[Future[System]]:
+    """The machine, looked at by a thread of its own: it mostly waits for the driver and for compilers."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - see capably.cli.app
+
+    from capably import probe  # noqa: PLC0415 - as above
+
+    paths = environment.paths if environment else ()
+    with ThreadPoolExecutor(1) as pool:
+        if record is not None:
+            yield pool.submit(probe.load, record)
+        else:
+            yield pool.submit(probe.system, probe.Machine(prefix=_prefix(paths), paths=paths))
+
+
+def _prefix(paths: tuple[str, ...]) -> str:
+    """The folder of an environment, from where its packages are."""
+    site = next((Path(path) for path in paths if Path(path).name == "site-packages"), None)
+    return str(site.parents[2]) if site is not None and len(site.parents) > 3 else ""
+
+
+def read_installed(environment: Environment, *, no_cache: bool, quiet: bool, color: str) -> list[Installed]:
+    """Every distribution with GPU code, and those that something particular is known about."""
+    from capably.cli.environment import distributions  # noqa: PLC0415 - see capably.cli.app
+    from capably.diagnose import Installed  # noqa: PLC0415 - as above
+    from capably.errors import CapablyError  # noqa: PLC0415 - as above
+    from capably.knowledge import tables  # noqa: PLC0415 - as above
+    from capably.scanner import scan_distribution  # noqa: PLC0415 - as above
+
+    store = None if no_cache else open_store()
+    conflicts = {name for row in tables().packages for name in row.conflicts}
+    parts = [row.part for row in tables().packages if row.part is not None]
+    installed = []
+    with ProgressBar(quiet=quiet, color=color) as progress:
+        for name, distribution in distributions(environment).items():
+            try:
+                artifact = scan_distribution(distribution, progress=progress, store=store)
+            except CapablyError as error:
+                explain(error)
+                continue
+            libraries = _shared_libraries(distribution)
+            known = tables().package(name) is not None or name in conflicts or any(p.fullmatch(name) for p in parts)
+            if artifact.libraries or libraries or known:
+                installed.append(
+                    Installed(artifact, tuple(distribution.metadata.get_all("Requires-Dist") or ()), libraries)
+                )
+    return installed
+
+
+def _shared_libraries(distribution: Distribution) -> frozenset[str]:
+    """Names of the shared libraries that a distribution lists."""
+    record = distribution.read_text("RECORD") or ""
+    paths = (line.partition(",")[0] for line in record.splitlines() if ".so" in line)
+    return frozenset(path.rpartition("/")[2] for path in paths)
