@@ -1,0 +1,237 @@
+"""What to tell a tool that compiles on the machine, so that it compiles for the GPUs there and for nothing else.
+
+Facts in (devices, driver, compiler, versions of the installed distributions), variables out. What each version of a
+tool makes of a list is known to `capably.archlist`, and what serves a GPU is proved by `capably.plan`. A plan for
+several GPUs is the smallest set that covers them; here each gets what the tool would choose for it alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from capably.arch import Target
+from capably.archlist import NoteKind, read
+from capably.engine import judge
+from capably.errors import DialectError, UnknownNameError
+from capably.facts import Device, Driver, Toolkit
+from capably.knowledge import tables
+from capably.plan import Policy, plan, toolkit_named
+from capably.reasons import Outcome
+from capably.requirement import Requirement
+from capably.spelling import deciding, environment, offers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from capably.plan import Entry, Served
+    from capably.version import CudaVersion
+
+__all__ = ["TOOLS", "Steering", "Tool", "Unusable", "steer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool that compiles on the machine where it is used.
+
+    Attributes:
+        title: What it is called in sentences.
+        distributions: Names under which it is installed.
+        requirement: What a GPU must meet by its own check; empty where it has none.
+    """
+
+    title: str
+    distributions: tuple[str, ...]
+    requirement: str = ""
+
+
+TOOLS = {
+    # The floor is that of check_cuda_arch in flashinfer/jit/core.py, the same from 0.2.5 to 0.7.2.
+    "flashinfer": Tool("FlashInfer", ("flashinfer-python", "flashinfer"), "sm75+"),
+    "torch": Tool("torch", ("torch",)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A GPU that the tool cannot serve.
+
+    Attributes:
+        device: The GPU.
+        reasons: Why not, a sentence each.
+        way_out: What to do; may be empty.
+    """
+
+    device: Device
+    reasons: tuple[str, ...]
+    way_out: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """What to set, and for what that is good.
+
+    Attributes:
+        tool: A key of `TOOLS`.
+        version: Of the installed tool; None where none is installed, so that the newest known is taken.
+        variables: Names and values to set. Empty where no GPU can be served.
+        targets: What the tool compiles for with them.
+        served: The GPUs that it then serves.
+        unusable: The others, and why.
+        notes: What had to be assumed, and what else surprises.
+    """
+
+    tool: str
+    version: str | None
+    variables: tuple[tuple[str, str], ...] = ()
+    targets: tuple[Target, ...] = ()
+    served: tuple[Device, ...] = ()
+    unusable: tuple[Unusable, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def steer(
+    tool: str,
+    devices: Iterable[Device],
+    *,
+    driver: Driver | None = None,
+    toolkit: Toolkit | None = None,
+    versions: Mapping[str, str] | None = None,
+) -> Steering:
+    """What makes *tool* compile for exactly those of *devices* that it can serve.
+
+    Args:
+        tool: A key of `TOOLS`.
+        devices: The GPUs, in the order of the process.
+        driver: That would load the code.
+        toolkit: The compiler that the tool would run; None where none is known.
+        versions: Of the installed distributions, by name: that of the tool decides the dialect.
+
+    Raises:
+        UnknownNameError: There is no such tool.
+
+    >>> from capably.arch import ComputeCapability
+    >>> from capably.facts import Device
+    >>> mixed = [Device(ComputeCapability(7, 0)), Device(ComputeCapability(9, 0))]
+    >>> steering = steer("flashinfer", mixed, versions={"flashinfer-python": "0.2.5", "torch": "2.13.0"})
+    >>> steering.variables, [str(one.device.capability) for one in steering.unusable]
+    ((('TORCH_CUDA_ARCH_LIST', '9.0'),), ['7.0'])
+    >>> steer("flashinfer", mixed, versions={"flashinfer-python": "0.7.2.post1"}).variables
+    (('FLASHINFER_CUDA_ARCH_LIST', '9.0a'),)
+    """
+    if tool not in TOOLS:
+        raise UnknownNameError("tool", tool, tuple(TOOLS))
+    known = versions or {}
+    version = next((known[name] for name in TOOLS[tool].distributions if name in known), None)
+    notes = []
+    if version is None:
+        notes.append(f"{TOOLS[tool].distributions[0]} is not installed here: taken as the newest version that is known")
+    dialect, asked_version = _DIALECTS[tool], version
+    if deciding(dialect, version) != dialect:
+        dialect, asked_version = deciding(dialect, version), known.get("torch")
+        notes.append(f"{TOOLS[tool].title} {version} leaves the list to torch")
+    if toolkit is None or toolkit.cuda is None:
+        notes.append("no nvcc was found, so what it would refuse is not known")
+    asking = _Asking(tool, dialect, asked_version, driver, toolkit)
+    targets: dict[Target, None] = {}
+    served, unusable = [], []
+    for device in devices:
+        found = asking.about(device)
+        if isinstance(found, Unusable):
+            unusable.append(found)
+            continue
+        served.append(device)
+        targets.update(dict.fromkeys(found))
+    chosen = tuple(sorted(targets))
+    variables: dict[str, str] = {}
+    if chosen:
+        variables = environment(chosen, dialect, asked_version, toolkit=asking.cuda)
+        reading = read(next(iter(variables.values())), dialect, asked_version, toolkit=asking.cuda)
+        notes += [note.message for note in reading.notes if note.kind is NoteKind.SURPRISE]
+    return Steering(
+        tool, version, tuple(variables.items()), chosen, tuple(served), tuple(unusable), tuple(dict.fromkeys(notes))
+    )
+
+
+_DIALECTS = {"flashinfer": "flashinfer", "torch": "torch-python"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Who is asked, in which words, and what is known of the machine."""
+
+    tool: str
+    dialect: str
+    version: str | None
+    driver: Driver | None
+    toolkit: Toolkit | None
+
+    @property
+    def cuda(self) -> CudaVersion | None:
+        return self.toolkit.cuda if self.toolkit is not None else None
+
+    def about(self, device: Device) -> Entry | Unusable:
+        """The targets for one device, or why there are none."""
+        requirement = TOOLS[self.tool].requirement
+        if requirement:
+            verdict = judge(Requirement.parse(requirement), device, self.driver, toolkit=self.toolkit)
+            if verdict.outcome is Outcome.FAILS:
+                against = [reason for reason in verdict.reasons if reason.outcome is Outcome.FAILS]
+                return _unusable(device, [(reason.message, reason.way_out) for reason in against])
+        return self.own_choice(device) if self.dialect == "flashinfer" else self.planned(device)
+
+    def own_choice(self, device: Device) -> Entry | Unusable:
+        """What FlashInfer chooses by itself for one GPU, which is more than its number; an error is this GPU's alone."""
+        chosen = read(None, self.dialect, self.version, devices=[device.capability], toolkit=self.cuda)
+        if chosen.error is not None or chosen.targets is None:
+            problem = chosen.error
+            return _unusable(device, [(problem.message, problem.way_out)] if problem else [])
+        later = [note.message for note in chosen.notes if note.kind is NoteKind.LATER]
+        if later:
+            span = tables().emitting_toolkits(chosen.targets[0])
+            return _unusable(device, [(message, _takes(span) if span else "") for message in later])
+        return self.proved(device, [chosen.targets], (Policy.NATIVE,)) if self.cuda is not None else chosen.targets
+
+    def planned(self, device: Device) -> Entry | Unusable:
+        """Machine code for one GPU, best of its own number; PTX where the toolkit has none."""
+        emitter = toolkit_named(self.cuda) if self.cuda is not None else None
+        if emitter is not None:
+            offered = offers(self.dialect, self.version, emitter.targets, emitter.cuda)
+            return self.proved(device, offered, (Policy.NATIVE, Policy.SIZE))
+        try:
+            environment([Target(device.capability)], self.dialect, self.version)
+        except DialectError as error:
+            return _unusable(device, [(error.problem, "")])
+        return (Target(device.capability),)
+
+    def proved(self, device: Device, offered: Sequence[Entry], policies: Iterable[Policy]) -> Entry | Unusable:
+        """The first plan that covers *device*, or why none does."""
+        emitter = toolkit_named(self.cuda) if self.cuda is not None else None
+        if emitter is None:  # beyond the tables: nothing can be proved, and nothing is refused
+            return offered[0]
+        gpu = (device, self.driver or tables().newest_driver(device.capability))
+        found = None
+        for policy in policies:
+            found = plan([gpu], emitter, policy=policy, offers=offered)
+            if found.complete:
+                return found.targets
+        return _unusable(device, _against(found.served[0]) if found else [])
+
+
+def _unusable(device: Device, against: Iterable[tuple[str, str]]) -> Unusable:
+    told = dict(against)
+    way_out = next((text for text in told.values() if text), "")
+    return Unusable(device, tuple(told), way_out[:1].upper() + way_out[1:])
+
+
+def _against(served: Served) -> list[tuple[str, str]]:
+    """What stands against a GPU that no plan covers."""
+    blocked = [(finding.message, "") for finding in served.blocked]
+    takes = _takes((served.toolkits[0], served.toolkits[-1])) if served.toolkits else ""
+    failing = [reason for reason in served.verdict.reasons if reason.outcome is served.outcome]
+    return [*blocked, *((reason.message, takes or reason.way_out) for reason in failing)]
+
+
+def _takes(span: tuple[CudaVersion, CudaVersion]) -> str:
+    first, last = span
+    return f"Use CUDA {first} or newer." if last == tables().toolkits[-1].cuda else f"Use CUDA {first} to {last}."

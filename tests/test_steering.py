@@ -1,0 +1,118 @@
+"""What tools that compile on the machine are told: each GPU gets code that runs on it, or a reason why not."""
+
+from __future__ import annotations
+
+import pytest
+
+from capably.arch import ComputeCapability
+from capably.archlist import read
+from capably.engine import judge
+from capably.errors import UnknownNameError
+from capably.facts import Device, Driver, Fatbin, Toolkit, ToolkitKind
+from capably.knowledge import tables
+from capably.plan import compiled
+from capably.reasons import Outcome
+from capably.steering import steer
+from capably.version import CudaVersion, DriverRelease
+
+EVERY = tuple(Device(capability) for capability in sorted({p.capability for p in tables().products}))
+
+
+def devices(*capabilities: str) -> list[Device]:
+    return [Device(ComputeCapability.parse(text), ordinal=place) for place, text in enumerate(capabilities)]
+
+
+def nvcc(version: str | None) -> Toolkit | None:
+    return Toolkit(ToolkitKind.NVCC, "", cuda=CudaVersion.parse(version)) if version else None
+
+
+@pytest.mark.parametrize("toolkit", ["11.5", "11.8", "12.4", "12.8", "12.9", "13.0", "13.5"])
+@pytest.mark.parametrize("version", ["0.2.5", "0.3.1", "0.6.5", "0.6.10", "0.7.2.post1", None])
+@pytest.mark.parametrize("tool", ["flashinfer", "torch"])
+def test_each_gpu_is_served_by_what_the_tool_reads_or_is_named_with_a_reason(
+    tool: str, version: str | None, toolkit: str
+) -> None:
+    versions = {"torch": "2.13.0", **({"flashinfer-python": version} if version else {})}
+    steering = steer(tool, EVERY, toolkit=nvcc(toolkit), versions=versions)
+    assert sorted((*steering.served, *(one.device for one in steering.unusable)), key=EVERY.index) == list(EVERY)
+    assert all(one.reasons for one in steering.unusable)
+    ((variable, text),) = steering.variables
+    own = variable == "FLASHINFER_CUDA_ARCH_LIST"
+    cuda = CudaVersion.parse(toolkit)
+    reading = read(
+        text,
+        "flashinfer" if own else "torch-python",
+        version if own else versions["torch"],
+        toolkit=cuda,
+    )
+    assert reading.error is None
+    assert set(reading.targets or ()) == set(steering.targets)
+    code = Fatbin(tuple(compiled(target, cuda) for target in steering.targets))
+    for device in steering.served:
+        assert judge(code, device, tables().newest_driver(device.capability)).outcome in (
+            Outcome.RUNS,
+            Outcome.COMPILES,
+        )
+
+
+@pytest.mark.parametrize(
+    ("tool", "versions", "toolkit", "gpus", "variables", "unusable"),
+    [
+        # The report: whatever torch was built for, the list names what is here.
+        ("flashinfer", "0.2.5", "12.4", "9.0", {"TORCH_CUDA_ARCH_LIST": "9.0"}, ""),
+        ("flashinfer", "0.2.5", "12.4", "7.0 9.0", {"TORCH_CUDA_ARCH_LIST": "9.0"}, "7.0"),
+        ("flashinfer", "0.7.2.post1", "12.9", "7.0 9.0", {"FLASHINFER_CUDA_ARCH_LIST": "9.0a"}, "7.0"),
+        # FlashInfer 0.4.0 to 0.6.6 take a list as it is written, so that the suffix has to be in it.
+        ("flashinfer", "0.5.0", "12.9", "9.0 12.0", {"FLASHINFER_CUDA_ARCH_LIST": "9.0a 12.0a"}, ""),
+        # With nvcc 12.8 it refuses 12.0 before 0.7.1, and builds 120a since; one GPU does not hide the others.
+        ("flashinfer", "0.6.10", "12.8", "12.0 8.9", {"FLASHINFER_CUDA_ARCH_LIST": "8.9"}, "12.0"),
+        ("flashinfer", "0.7.2.post1", "12.8", "12.0 8.9", {"FLASHINFER_CUDA_ARCH_LIST": "8.9 12.0a"}, ""),
+        ("flashinfer", "0.7.2.post1", None, "12.0", {"FLASHINFER_CUDA_ARCH_LIST": "12.0f"}, ""),
+        ("flashinfer", "0.7.2.post1", "11.5", "9.0", {}, "9.0"),
+        ("flashinfer", "0.7.2.post1", "12.9", "7.0", {}, "7.0"),
+        # Both of two cards of one kind, each by its own number.
+        ("flashinfer", "0.7.2.post1", "12.9", "8.6 8.9 8.6", {"FLASHINFER_CUDA_ARCH_LIST": "8.6 8.9"}, ""),
+        ("torch", None, "12.8", "8.6 8.9", {"TORCH_CUDA_ARCH_LIST": "8.6;8.9"}, ""),
+        # nvcc 12.8 has no sm_103, and sm_100 runs there; nvcc 12.4 has nothing for 12.0 but PTX.
+        ("torch", None, "12.8", "10.3", {"TORCH_CUDA_ARCH_LIST": "10.0"}, ""),
+        ("torch", None, "12.4", "12.0", {"TORCH_CUDA_ARCH_LIST": "9.0+PTX"}, ""),
+        ("torch", None, "13.0", "7.0 9.0", {"TORCH_CUDA_ARCH_LIST": "9.0"}, "7.0"),
+    ],
+)
+def test_known_machines(  # noqa: PLR0917 - one row of the table
+    tool: str, versions: str | None, toolkit: str | None, gpus: str, variables: dict[str, str], unusable: str
+) -> None:
+    installed = {"torch": "2.13.0", **({"flashinfer-python": versions} if versions else {})}
+    steering = steer(tool, devices(*gpus.split()), toolkit=nvcc(toolkit), versions=installed)
+    assert dict(steering.variables) == variables
+    assert [str(one.device.capability) for one in steering.unusable] == unusable.split()
+
+
+def test_a_gpu_that_is_left_out_has_a_way_out() -> None:
+    ((old,), (toolkit,), (dropped,)) = (
+        steer("flashinfer", devices(gpu), toolkit=nvcc(cuda), versions={"flashinfer-python": "0.7.2"}).unusable
+        for gpu, cuda in (("7.0", "12.9"), ("10.3", "12.8"), ("12.1", "12.8"))
+    )
+    assert old.reasons == ("`>=7.5` does not hold: compute capability 7.0 is lower",)
+    assert toolkit.way_out == "Use CUDA 12.9 or newer."
+    assert "12.9 or newer" in dropped.way_out
+    (gone,) = steer("torch", devices("7.0"), toolkit=nvcc("13.0"), versions={"torch": "2.13.0"}).unusable
+    assert gone.way_out == "Use CUDA 10.0 to 12.9."
+
+
+def test_code_that_the_driver_would_not_start_is_no_service() -> None:
+    old = Driver(release=DriverRelease.parse("535.54.03"))
+    steering = steer("torch", devices("9.0"), driver=old, toolkit=nvcc("13.0"), versions={"torch": "2.13.0"})
+    assert not steering.variables
+    assert "535.54.03" in steering.unusable[0].reasons[0]
+
+
+def test_what_is_not_known_is_said() -> None:
+    steering = steer("flashinfer", devices("9.0"))
+    assert "flashinfer-python is not installed here" in steering.notes[0]
+    assert "no nvcc was found" in steering.notes[1]
+    assert steer("torch", devices("9.0"), toolkit=nvcc("14.9"), versions={"torch": "2.13.0"}).variables
+    (unsaid,) = steer("torch", devices("10.7"), versions={"torch": "2.13.0"}).unusable
+    assert "from torch 2.14" in unsaid.reasons[0]
+    with pytest.raises(UnknownNameError, match="flashinfer"):
+        steer("flashinfr", devices("9.0"))
