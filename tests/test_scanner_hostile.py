@@ -318,7 +318,8 @@ def test_a_large_layout_is_streamed_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["lib", "cubin", "fatbin", "object"])
 def test_truncated_anywhere(tmp_path: Path, kind: str) -> None:
-    fatbins = build.fatbin([build.sass("sm_80", compression="lz4"), build.ptx_entry()]) + GOOD
+    first = build.fatbin([build.sass("sm_80", compression="lz4"), build.ptx_entry()])
+    fatbins = first + GOOD
     data = {
         "lib": build.elf([build.section(".nv_fatbin", fatbins)], needed=("libc.so.6",)),
         "object": build.elf([build.section("__nv_relfatbin", fatbins)], object_file=True),
@@ -333,7 +334,8 @@ def test_truncated_anywhere(tmp_path: Path, kind: str) -> None:
         except ScanError:
             continue
         both(tmp_path, data[:size])
-        assert artifact.findings
+        # A loose file that ends before the second magic is whole, padded by less than a magic's four bytes.
+        assert artifact.findings or (kind == "fatbin" and 0 <= size - len(first) < 4)
         found = targets(artifact)
         assert found == whole[: len(found)]
 
