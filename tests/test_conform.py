@@ -14,13 +14,16 @@ from capably.cli.conform import answer, read_image
 from capably.errors import ParseError
 
 DATA = Path(__file__).parent / "data"
-FILES = ("verdicts.jsonl", "multi.jsonl", "archlists.jsonl")
+FILES = ("verdicts.jsonl", "multi.jsonl", "archlists.jsonl", "gates.jsonl")
 CASES = [
     pytest.param(case := json.loads(line), id=case.get("id") or f"{case['dialect']}-{number}")
     for name in FILES
     for number, line in enumerate((DATA / name).read_text(encoding="utf-8").splitlines(), 1)
 ]
-EXPECTED = ("outcome", "per_device", "why", "evidence", "note", "targets", "error", "ordered")
+EXPECTED = (
+    *("outcome", "per_device", "why", "evidence", "note", "targets", "error", "ordered"),
+    *("expect", "judged", "list_error", "naive_flashinfer_025", "naive_reason", "torch_free"),
+)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fakes import RTX3090, RTX4090, T4, Host, needs_compiler
 
+from capably.arch import ComputeCapability
+from capably.errors import UnknownNameError
+from capably.facts import Device, DriverState, Visibility
+from capably.gate import Answer, Policy, decide
+from capably.probe.fleet import Look
+from capably.requirement import Requirement
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-pytestmark = needs_compiler
 
 ASK = """
 import capably
@@ -27,6 +32,7 @@ def asked(host: Host, requirement: str, options: str = "", **variables: str) -> 
     return host.run(f"{ASK}\nsay(ask({requirement!r}, {options}))", **variables)
 
 
+@needs_compiler
 def test_a_mixed_server_is_judged_device_by_device_in_the_order_of_the_process(tmp_path: Path) -> None:
     host = Host(tmp_path, (RTX3090, RTX4090))
     code = """
@@ -59,6 +65,7 @@ say([
     assert f"CUDA_VISIBLE_DEVICES={uuid}" in text
 
 
+@needs_compiler
 def test_what_is_not_there_is_never_called_too_old(tmp_path: Path) -> None:
     none = Host(tmp_path / "none", (), nvml=False, cuda=False)
     hidden = Host(tmp_path / "hidden", (T4,), environ={"CUDA_VISIBLE_DEVICES": ""})
@@ -70,6 +77,7 @@ def test_what_is_not_there_is_never_called_too_old(tmp_path: Path) -> None:
         assert "What to do: " in text
 
 
+@needs_compiler
 @pytest.mark.parametrize(
     ("named", "requirement", "expected"),
     [
@@ -87,6 +95,7 @@ def test_without_a_gpu_the_override_decides(tmp_path: Path, named: str, requirem
     assert expected != "GpuListError" or "did you mean" in text
 
 
+@needs_compiler
 def test_the_override_stands_back_where_a_gpu_is_here(tmp_path: Path) -> None:
     host = Host(tmp_path, (T4,))
     kind, text = asked(host, "sm80+", CAPABLY_GPUS="sm_90", TORCH_CUDA_ARCH_LIST="9.0")
@@ -94,3 +103,109 @@ def test_the_override_stands_back_where_a_gpu_is_here(tmp_path: Path) -> None:
     assert "Ignored: CAPABLY_GPUS=sm_90" in text
     assert "Ignored: TORCH_CUDA_ARCH_LIST=9.0" in text
     assert asked(host, "sm80+", "policy='override'", CAPABLY_GPUS="sm_90") == ["passes", [None]]
+
+
+def decided(requirement: str, policy: str, *devices: str, dialect: str | None = None, **environ: str) -> Answer:
+    """What is decided on a machine with *devices*, which are facts here."""
+    found = tuple(Device(ComputeCapability.parse(text), ordinal=number) for number, text in enumerate(devices))
+    seen = Look(found, found, Visibility(None, None), DriverState())
+    return decide(Requirement.parse(requirement), Policy(policy), seen, environ, dialect=dialect)
+
+
+@pytest.mark.parametrize(
+    ("policy", "devices", "dialect", "environ", "by", "served", "ignored"),
+    [
+        # The device at run time decides, whatever the lists say (flashinfer-ai/flashinfer#1115).
+        ("device", ["9.0"], None, {"TORCH_CUDA_ARCH_LIST": "7.0;9.0"}, "the GPUs of this process", [True], 1),
+        ("device", ["7.0"], None, {"TORCH_CUDA_ARCH_LIST": "9.0"}, "the GPUs of this process", [False], 1),
+        ("device", ["7.0"], None, {"CAPABLY_GPUS": "H100"}, "the GPUs of this process", [False], 1),
+        ("device", [], None, {"TORCH_CUDA_ARCH_LIST": "9.0"}, "nothing", [], 1),
+        ("device", [], None, {"CAPABLY_GPUS": "H100", "TORCH_CUDA_ARCH_LIST": "7.0"}, "CAPABLY_GPUS", [True], 1),
+        # The list of what is to be built, also where another GPU is.
+        ("build-list", [], None, {"TORCH_CUDA_ARCH_LIST": "7.0;9.0"}, "TORCH_CUDA_ARCH_LIST", [False, True], 0),
+        ("build-list", ["7.0"], None, {"TORCH_CUDA_ARCH_LIST": "9.0"}, "TORCH_CUDA_ARCH_LIST", [True], 1),
+        ("build-list", ["9.0"], None, {}, "nothing", [], 1),
+        ("build-list", [], None, {"CAPABLY_GPUS": "H100"}, "nothing", [], 1),
+        # A tool's own list goes before torch's, and is read as the tool reads it.
+        (
+            "build-list",
+            [],
+            "flashinfer==0.7.2",
+            {"FLASHINFER_CUDA_ARCH_LIST": "7.0 9.0a", "TORCH_CUDA_ARCH_LIST": "9.0"},
+            "FLASHINFER_CUDA_ARCH_LIST",
+            [False, True],
+            1,
+        ),
+        ("build-list", [], "flashinfer", {"TORCH_CUDA_ARCH_LIST": "9.0"}, "TORCH_CUDA_ARCH_LIST", [True], 0),
+        (
+            "build-list",
+            [],
+            "cmake",
+            {"CMAKE_CUDA_ARCHITECTURES": "75-real;70"},
+            "CMAKE_CUDA_ARCHITECTURES",
+            [True, False],
+            0,
+        ),
+        # What somebody names goes before everything, where that is asked for.
+        ("override", ["7.0"], None, {"CAPABLY_GPUS": "9.0,7.0"}, "CAPABLY_GPUS", [True, False], 1),
+        (
+            "override",
+            ["7.0"],
+            "flashinfer",
+            {"FLASHINFER_CUDA_ARCH_LIST": "9.0a"},
+            "FLASHINFER_CUDA_ARCH_LIST",
+            [True],
+            1,
+        ),
+        ("override", ["7.0"], None, {"TORCH_CUDA_ARCH_LIST": "9.0"}, "the GPUs of this process", [False], 1),
+        ("override", ["7.0"], None, {}, "the GPUs of this process", [False], 0),
+        ("override", [], None, {}, "nothing", [], 0),
+    ],
+)
+def test_who_decides_and_what_is_ignored(  # noqa: PLR0917 - a row of the table
+    policy: str,
+    devices: list[str],
+    dialect: str | None,
+    environ: dict[str, str],
+    by: str,
+    served: list[bool],
+    ignored: int,
+) -> None:
+    answer = decided(">=7.5", policy, *devices, dialect=dialect, **environ)
+    assert answer.decided_by == by
+    assert [str(verdict.outcome) == "runs" for verdict in answer.verdicts] == served
+    assert len(answer.ignored) == ignored
+    assert answer.lines[len(served)] == f"Decided by: {by}."
+    assert answer.list_error is None
+    assert answer.unread is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "dialect", "environ", "problem"),
+    [
+        ("build-list", None, {"TORCH_CUDA_ARCH_LIST": "9.0;"}, "an entry on each side"),
+        ("build-list", None, {"TORCH_CUDA_ARCH_LIST": "9.0+ptx"}, "in capitals"),
+        ("build-list", None, {"TORCH_CUDA_ARCH_LIST": "90"}, "such as `9.0`"),
+        ("build-list", None, {"TORCH_CUDA_ARCH_LIST": "8.0,9.0"}, "with `;` or a space"),
+        ("build-list", "torch-python", {"TORCH_CUDA_ARCH_LIST": "10.0f"}, "no targets with `f`"),
+        ("override", "flashinfer==0.7.2", {"FLASHINFER_CUDA_ARCH_LIST": "7.0;9.0"}, "list of flashinfer"),
+        ("override", None, {"CAPABLY_GPUS": "RTX 4900"}, "did you mean"),
+    ],
+)
+def test_a_list_that_cannot_be_read_decides_nothing(
+    policy: str, dialect: str | None, environ: dict[str, str], problem: str
+) -> None:
+    answer = decided(">=7.5", policy, dialect=dialect, **environ)
+    assert not answer.verdicts
+    assert problem in (answer.unread or "")
+
+
+def test_a_faulty_list_is_told_of_and_changes_nothing_where_a_gpu_is() -> None:
+    answer = decided(">=7.5", "device", "9.0", TORCH_CUDA_ARCH_LIST="9.0+PTX+PTX")
+    assert len(answer) == 1
+    assert "TORCH_CUDA_ARCH_LIST: not a list" in (answer.list_error or "")
+
+
+def test_a_tool_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean `flashinfer`"):
+        decided(">=7.5", "build-list", dialect="flashinfr")

@@ -34,6 +34,7 @@ __all__ = [
     "Reading",
     "applying",
     "convert",
+    "entries",
     "read",
     "write",
 ]
@@ -259,6 +260,44 @@ def convert(
         start, end = (problem.start, problem.end) if problem else (0, len(text))
         raise ParseError(f"list of {source}", text, start, end, problem.message if problem else "targets")
     return write(reading.targets, dialect, version, toolkit=toolkit)
+
+
+def entries(text: str) -> tuple[Target, ...]:
+    """The targets that a list names in torch's notation, one for each entry: no tool's reading of it.
+
+    What some version of a tool does not know is none of its business; for what a tool makes of a list, `read`.
+    A name stands for its members, by the newest torch that knows it. ``+PTX`` adds no entry.
+
+    Raises:
+        ParseError: It is not a list: an empty entry, or one that is neither a number nor a name.
+
+    >>> [str(target) for target in entries("7.0;9.0a+PTX Turing")]
+    ['sm_70', 'sm_90a', 'sm_75']
+    """
+    names = {name: members for row in tables().dialects if row.dialect == "torch-python" for name, members in row.names}
+    found: list[Target] = []
+    for piece in _split(text, "; \t\n"):
+        entry = piece.text.removesuffix("+PTX")
+        match = re.fullmatch(r"([0-9]{1,2})\.([0-9])([af]?)", entry, re.ASCII)
+        if match is not None and int(match[1]):
+            found.append(Target(ComputeCapability(int(match[1]), int(match[2])), Suffix(match[3])))
+        elif entry in names:
+            found += entries(names[entry])
+        else:
+            raise ParseError("list of architectures", text, piece.start, max(piece.end, piece.start + 1), _entry(entry))
+    return tuple(dict.fromkeys(found))
+
+
+def _entry(text: str) -> str:
+    """What should stand in place of an entry that is none."""
+    if not text:
+        return "an entry on each side of a separator, and none at an end"
+    if text.upper().endswith("+PTX"):
+        return "`+PTX` once, in capitals"
+    target = _lenient(text)
+    if target is not None:
+        return f"a number with a dot, such as `{_dotted(target)}`"
+    return "numbers such as `9.0`, `9.0a` or `9.0+PTX`, with `;` or a space between them"
 
 
 # ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ the coverage of a library follows from the counts of its fatbins.
 
 from __future__ import annotations
 
-import difflib
 import enum
 import functools
 import operator
@@ -795,7 +794,7 @@ def _judge_requirement(
     installed: tuple[tuple[str, str], ...] | None,
 ) -> Verdict:
     """The best of its alternatives; each is as good as the worst of its conditions."""
-    needs = _Needs(subject, driver, toolkit, installed, tables())
+    needs = _Needs(subject, driver, toolkit, installed)
     for clauses in requirement.alternatives:  # also of those that are not needed for the answer
         for clause in clauses:
             if isinstance(clause, NamedFeature):
@@ -816,7 +815,11 @@ class _Needs:
     driver: Driver | None
     toolkit: facts.Toolkit | None
     installed: tuple[tuple[str, str], ...] | None
-    known: Tables
+
+    @property
+    def known(self) -> Tables:
+        """Read on first use: to compare two numbers takes none of them."""
+        return tables()
 
     @property
     def device(self) -> Device:
@@ -830,6 +833,8 @@ class _Needs:
         try:
             return self.known.features[name]
         except KeyError:
+            import difflib  # noqa: PLC0415 - only for the error
+
             close = difflib.get_close_matches(name, self.known.features, n=3, cutoff=0.5)
             raise UnknownNameError("feature", name, tuple(close)) from None
 
@@ -858,7 +863,7 @@ class _Needs:
     def alternative(self, clauses: tuple[Clause, ...]) -> tuple[Outcome, list[Reason]]:
         reasons = [self.clause(clause) for clause in clauses]
         outcome = _outcome(reasons)
-        if outcome is not Outcome.FAILS and self.toolkit is not None and isinstance(self.subject, Device):
+        if outcome is not Outcome.FAILS and self.toolkit is not None:
             doubt = self.emitted(clauses, self.toolkit)
             if doubt is not None:
                 reasons.append(doubt)
@@ -949,9 +954,7 @@ class _Needs:
         """A feature stands for the requirement in the tables; the reason is that of the alternative that comes closest."""
         feature = self.feature(clause.name)
         text = f"{feature.name} ({feature.title}): {feature.requires}"
-        inner = [
-            _Needs(self.subject, None, None, None, self.known).alternative(c) for c in feature.requires.alternatives
-        ]
+        inner = [_Needs(self.subject, None, None, None).alternative(c) for c in feature.requires.alternatives]
         outcome, _ = min(inner, key=lambda one: _SEVERITY[one[0]])
         if outcome is Outcome.RUNS:
             return self.reason(
@@ -1060,18 +1063,16 @@ class _Needs:
         targets = self._emitted_by(toolkit)
         if targets is None:
             return self.reason("toolkit-undecided", Outcome.UNKNOWN, text, name)
-        undecided = False
-        for target in targets:
-            if not self._serves(target, clauses):
-                continue
-            image = Image(ImageKind.SASS, target, toolkit=toolkit.cuda)
-            outcome = _outcome([_Facts(image, self.device, None, self.known).sass(target)])
-            if outcome is Outcome.RUNS:
-                return None
-            undecided = undecided or outcome is Outcome.UNKNOWN
-        if undecided:
+        outcomes = {self._made(target, toolkit.cuda, clauses) for target in targets}
+        if Outcome.RUNS in outcomes:
+            return None
+        if Outcome.UNKNOWN in outcomes:
             return self.reason("toolkit-undecided", Outcome.UNKNOWN, text, name)
-        makers = [row for row in self.known.toolkits if self._makes(row.targets, clauses)]
+        makers = [
+            row
+            for row in self.known.toolkits
+            if any(self._made(Target.parse(emitted), row.cuda, clauses) is Outcome.RUNS for emitted in row.targets)
+        ]
         needed, wanted = "no known toolkit does", "a GPU or a requirement for which there is one"
         if makers:
             last = makers[-1].cuda
@@ -1094,7 +1095,7 @@ class _Needs:
 
     def _serves(self, target: Target, clauses: tuple[Clause, ...]) -> bool:
         """Whether code for *target* can be what the conditions ask for."""
-        entry = _Needs(target, None, None, None, self.known)
+        entry = _Needs(target, None, None, None)
         for clause in clauses:
             if isinstance(clause, Limit | Version):
                 continue
@@ -1104,13 +1105,14 @@ class _Needs:
                 return False
         return True
 
-    def _makes(self, targets: tuple[str, ...], clauses: tuple[Clause, ...]) -> bool:
-        for target in map(Target.parse, targets):
-            image = Image(ImageKind.SASS, target)
-            runs = _Facts(image, self.device, None, self.known).sass(target).outcome is Outcome.RUNS
-            if runs and self._serves(target, clauses):
-                return True
-        return False
+    def _made(self, target: Target, cuda: CudaVersion | None, clauses: tuple[Clause, ...]) -> Outcome:
+        """What becomes here of code for *target*, made by CUDA *cuda*, if it can be what the conditions ask for."""
+        if isinstance(self.subject, Target):  # which meets them itself, or would not be asked about
+            return Outcome.RUNS if target == self.subject else Outcome.FAILS
+        if not self._serves(target, clauses):
+            return Outcome.FAILS
+        image = Image(ImageKind.SASS, target, toolkit=cuda)
+        return _outcome([_Facts(image, self.device, None, self.known).sass(target)])
 
 
 def _covers(has: Suffix, needed: Suffix) -> bool:

@@ -18,7 +18,7 @@
     │   │   └── DeviceTooOldError         and that because it is too old, and nothing else
     │   ├── ToolkitError                  the GPU would do; the compiler makes no code for it
     │   ├── UndecidedError                the facts do not tell
-    │   └── GpuListError                  the list that should stand in for GPUs cannot be read
+    │   └── GpuListError                  the list that stands in for GPUs is faulty, or names none that will do
     └── ScanError                         an input could not be read at all
         ├── TruncatedError                it ends before its own headers say it should
         └── LimitError                    it asks for more than the limits allow
@@ -278,7 +278,7 @@ class UndecidedError(IncompatibleError):
 
 
 class GpuListError(IncompatibleError):
-    """The list that should stand in for GPUs cannot be read, and there is nothing else to judge."""
+    """The list that should stand in for GPUs cannot be read, is missing, or names nothing that will do."""
 
 
 class ScanError(CapablyError):

@@ -1,8 +1,9 @@
 """The gate: what a framework calls instead of a check of its own.
 
 `require` raises where the GPUs do not do, `supports` answers for one of them, `usable` tells those that do. The
-device at run time decides; lists in the environment say what somebody wants to be compiled, and never make a
-device too old or new enough. An answer holds what decided and what was ignored.
+device at run time decides, unless another `Policy` is asked for; lists in the environment say what somebody
+wants to be compiled, and never make a device too old or new enough. An answer holds what decided and what was
+ignored.
 
 Nothing here initialises CUDA in the calling process. Answers are plain data: they hold after a fork, in
 threads, and until a variable changes that decides which devices a process sees.
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
 from capably import probe
+from capably.arch import Target
 from capably.engine import Verdict, judge
 from capably.errors import (
     CapablyError,
@@ -27,6 +29,7 @@ from capably.errors import (
     HiddenDeviceError,
     IncompatibleError,
     NoDeviceError,
+    ParseError,
     ToolkitError,
     UndecidedError,
     UnsupportedDeviceError,
@@ -37,22 +40,25 @@ from capably.requirement import Requirement
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from capably.probe.fleet import Look
 
-__all__ = ["Answer", "Policy", "require", "supports", "usable"]
+__all__ = ["Answer", "Policy", "decide", "require", "supports", "usable"]
 
 _OVERRIDE = "CAPABLY_GPUS"
+_TORCH = "TORCH_CUDA_ARCH_LIST"
 # Lists of what somebody wants to be compiled; named where they were not asked.
-_WISHES = ("TORCH_CUDA_ARCH_LIST",)
+_WISHES = (_TORCH, "FLASHINFER_CUDA_ARCH_LIST")
+_HERE = "the GPUs of this process"
 
 
 class Policy(enum.StrEnum):
     """Who decides."""
 
     DEVICE = "device"  # the devices that this process sees; where there are none, those that CAPABLY_GPUS names
-    OVERRIDE = "override"  # those that CAPABLY_GPUS names, also where there are devices
+    BUILD_LIST = "build-list"  # the list of what is to be compiled, leniently: one entry that will do is enough
+    OVERRIDE = "override"  # what CAPABLY_GPUS names, or else the tool's own list, also where there are devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +69,13 @@ class Answer(Sequence[Device]):
         requirement: What was asked.
         policy: Who was to decide.
         decided_by: Who decided: ``the GPUs of this process``, the name of a variable, or ``nothing``.
-        verdicts: Of every device that was judged, in order.
+        verdicts: Of every device that was judged, in order; of a list, of every entry.
+        entries: Where a list decided: its entries, beside the verdicts.
+        only_compiler: Beside the verdicts: the device would do, and nothing but the compiler stands against it.
         absence: Why no device is visible, where that is so.
         ignored: What was not asked, and why, a sentence each.
+        unread: Why what should decide cannot be read, where that is so.
+        lists: The variables with lists that are set: name, text, and the dialect to read it in, if one was named.
         visible_devices: ``CUDA_VISIBLE_DEVICES``, as it was.
     """
 
@@ -73,8 +83,12 @@ class Answer(Sequence[Device]):
     policy: Policy
     decided_by: str
     verdicts: tuple[Verdict, ...] = ()
+    entries: tuple[str, ...] = ()
+    only_compiler: tuple[bool, ...] = ()
     absence: Finding | None = None
     ignored: tuple[str, ...] = ()
+    unread: str | None = None
+    lists: tuple[tuple[str, str, str | None], ...] = ()
     visible_devices: str | None = None
 
     @property
@@ -91,6 +105,35 @@ class Answer(Sequence[Device]):
     def undecided(self) -> tuple[Verdict, ...]:
         """The verdicts of those of which it is not known."""
         return tuple(verdict for verdict in self.verdicts if verdict.outcome is Outcome.UNKNOWN)
+
+    @property
+    def list_error(self) -> str | None:
+        """What is wrong with a list that is set, whether it decided or not; None where nothing is."""
+        for variable, text, dialect in self.lists:
+            try:
+                _listed(text, dialect)
+            except CapablyError as error:
+                return f"{variable}: {str(error).splitlines()[0]}"
+        return None
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A line for each that was judged, what decided, and what was ignored."""
+        return (
+            *(self._line(number) for number in range(len(self.verdicts))),
+            f"Decided by: {self.decided_by}.",
+            *(f"Ignored: {text}." for text in self.ignored),
+        )
+
+    def _line(self, number: int) -> str:
+        verdict = self.verdicts[number]
+        device = verdict.device
+        name = f"{device.name} ({device.capability})" if device.name else f"compute capability {device.capability}"
+        what = f"entry `{self.entries[number]}`" if self.entries else f"GPU {number}, {name}"
+        if verdict.outcome is Outcome.RUNS:
+            return f"{what}: does"
+        reasons = [reason.message for reason in verdict.reasons if reason.outcome is verdict.outcome]
+        return f"{what}: {'; '.join(dict.fromkeys(reasons))}"
 
     @overload
     def __getitem__(self, index: int) -> Device: ...
@@ -123,19 +166,25 @@ class Answer(Sequence[Device]):
 
 
 def usable(
-    requirement: str | Requirement, *, policy: Policy | str = Policy.DEVICE, toolkit: str | None = None
+    requirement: str | Requirement,
+    *,
+    policy: Policy | str = Policy.DEVICE,
+    dialect: str | None = None,
+    toolkit: str | None = None,
 ) -> Answer:
     """The devices that meet *requirement*, and the verdicts of the others.
 
     Args:
         requirement: In the grammar of `capably.requirement`.
-        policy: Who decides: ``device`` or ``override``.
+        policy: Who decides: ``device``, ``build-list`` or ``override``.
+        dialect: Whose list counts where a list decides, as `capably.archlist` names it, with the version of the tool
+            where that matters: ``flashinfer==0.7.2``. Its variable is read as the tool reads it, and goes before
+            ``TORCH_CUDA_ARCH_LIST``, which without it is read as it is meant, whatever the version of torch.
         toolkit: CUDA version of the compiler that is to make native code for them; None where none is needed.
 
     Raises:
-        ParseError: *requirement* or *toolkit* is not in its grammar.
-        UnknownNameError: *requirement* names a feature that does not exist.
-        GpuListError: ``CAPABLY_GPUS`` decides and cannot be read.
+        ParseError: *requirement*, *toolkit* or the version in *dialect* is not in its grammar.
+        UnknownNameError: *requirement* names a feature, or *dialect* a tool, that is not known.
         RecordError: The record that ``CAPABLY_SYSTEM`` names cannot be read.
 
     >>> import capably
@@ -143,15 +192,18 @@ def usable(
     Requirement(alternatives=((Comparison(operator='>=', capability=ComputeCapability(major=7, minor=5)),),))
     """
     needed = requirement if isinstance(requirement, Requirement) else Requirement.parse(requirement)
-    return _answer(needed, Policy(policy), toolkit)
+    seen = probe.look(thorough=needed.mentions("sms"))
+    compiler, installed = _compiler(needed, toolkit), _installed(needed)
+    return decide(needed, Policy(policy), seen, os.environ, dialect=dialect, toolkit=compiler, installed=installed)
 
 
 def require(
     requirement: str | Requirement,
     *,
     feature: str | None = None,
-    devices: str | Iterable[int] = "all",
+    devices: str | Iterable[int] | None = None,
     policy: Policy | str = Policy.DEVICE,
+    dialect: str | None = None,
     toolkit: str | None = None,
 ) -> Answer:
     """Return where the devices meet *requirement*, and raise where they do not.
@@ -159,9 +211,11 @@ def require(
     Args:
         requirement: In the grammar of `capably.requirement`.
         feature: Who needs it, for the text of the error: ``"FlashInfer"``.
-        devices: Which must: ``all`` that this process sees, ``any`` of them, the ``current`` one (torch's, where
-            torch has initialised CUDA in this process, else the first), or some by their numbers.
+        devices: Which must: ``all`` that this process sees (the default), ``any`` of them (the default for the entries
+            of a list), the ``current`` one (torch's, where torch has initialised CUDA in this process, else the
+            first), or some by their numbers.
         policy: As for `usable`.
+        dialect: As for `usable`.
         toolkit: As for `usable`.
 
     Returns:
@@ -175,14 +229,16 @@ def require(
         UnsupportedDeviceError: A device falls short for another reason.
         ToolkitError: The device would do, and the compiler does not.
         UndecidedError: The facts do not tell.
+        GpuListError: A list decides, and cannot be read or names nothing that will do.
         ValueError: *devices* or *policy* is none of the above.
     """
-    answer = usable(requirement, policy=policy, toolkit=toolkit)
-    chosen = _chosen(answer, devices if isinstance(devices, str) else tuple(devices))
-    good = [verdict for verdict in chosen if verdict.outcome is Outcome.RUNS]
-    if good and (devices == "any" or len(good) == len(chosen)):
+    answer = usable(requirement, policy=policy, dialect=dialect, toolkit=toolkit)
+    which = ("any" if answer.entries else "all") if devices is None else devices
+    chosen = _chosen(answer, which if isinstance(which, str) else tuple(which))
+    good = [number for number in chosen if answer.verdicts[number].outcome is Outcome.RUNS]
+    if good and (which == "any" or len(good) == len(chosen)):
         return answer
-    raise _error(answer, chosen, feature or "", devices == "any")
+    raise _error(answer, chosen, feature or "", any_will_do=which == "any")
 
 
 def supports(requirement: str | Requirement, device: int | Device = 0) -> bool:
@@ -197,10 +253,12 @@ def supports(requirement: str | Requirement, device: int | Device = 0) -> bool:
         UnknownNameError: *requirement* names a feature that does not exist.
         RecordError: The record that ``CAPABLY_SYSTEM`` names cannot be read.
     """
-    needed = requirement if isinstance(requirement, Requirement) else Requirement.parse(requirement)
     if isinstance(device, Device):
-        return judge(needed, device, probe.look().driver).outcome is Outcome.RUNS
-    verdicts = _answer(needed, Policy.DEVICE, None).verdicts
+        needed = requirement if isinstance(requirement, Requirement) else Requirement.parse(requirement)
+        driver = probe.look().driver if needed.mentions("driver", "cuda") else None
+        verdict = judge(needed, device, driver, toolkit=_compiler(needed, None), installed=_installed(needed))
+        return verdict.outcome is Outcome.RUNS
+    verdicts = usable(requirement).verdicts
     return 0 <= device < len(verdicts) and verdicts[device].outcome is Outcome.RUNS
 
 
@@ -208,50 +266,127 @@ def supports(requirement: str | Requirement, device: int | Device = 0) -> bool:
 # Who decides
 
 
-def _answer(needed: Requirement, policy: Policy, toolkit: str | None) -> Answer:
-    seen = probe.look(thorough=needed.mentions("sms"))
-    compiler = _compiler(needed, toolkit)
-    installed = _installed(needed)
-    named = os.environ.get(_OVERRIDE)
-    ignored = [
-        f"{name}={os.environ[name]}: it says what to compile, not what is here"
-        for name in _WISHES
-        if os.environ.get(name)
-    ]
-    if named and (policy is Policy.OVERRIDE or not seen.devices):
-        devices, driver, decided_by = _named(needed, named), seen.driver, _OVERRIDE
-        if seen.devices:
-            ignored.insert(0, f"the {len(seen.devices)} GPUs of this process: the policy is `{policy}`")
-    else:
-        devices, driver = seen.devices, seen.driver
-        decided_by = "the GPUs of this process" if devices else "nothing"
-        if named:
-            ignored.insert(0, f"{_OVERRIDE}={named}: GPUs are here, and the policy is `{policy}`")
+def decide(
+    needed: Requirement,
+    policy: Policy,
+    seen: Look,
+    environ: Mapping[str, str],
+    *,
+    dialect: str | None = None,
+    toolkit: Toolkit | None = None,
+    installed: tuple[tuple[str, str], ...] | None = None,
+) -> Answer:
+    """The answer for given facts: what `usable` does once it has looked.
+
+    Args:
+        needed: What is asked.
+        policy: Who is to decide.
+        seen: The devices and the driver.
+        environ: The variables.
+        dialect: As for `usable`.
+        toolkit: The compiler, where one is to be judged.
+        installed: Names and versions of distributions; None where nobody looked.
+
+    Raises:
+        UnknownNameError: *needed* names a feature, or *dialect* a tool, that is not known.
+    """
+    named = environ.get(_OVERRIDE)
+    own, lists = _lists(environ, dialect)
+    by = _HERE if seen.devices else "nothing"
+    if named and (policy is Policy.OVERRIDE or (policy is Policy.DEVICE and not seen.devices)):
+        by = _OVERRIDE
+    elif lists and (policy is Policy.BUILD_LIST or (policy is Policy.OVERRIDE and lists[0][0] == own)):
+        by = lists[0][0]
+    elif policy is Policy.BUILD_LIST:
+        by = "nothing"
+    subjects: tuple[Device | Target, ...] = ()
+    entries: tuple[str, ...] = ()
+    unread = None
+    try:
+        if by == _OVERRIDE:
+            subjects = _named(named or "")
+        elif by == _HERE:
+            subjects = seen.devices
+        elif by != "nothing":
+            targets = _listed(lists[0][1], lists[0][2])
+            subjects, entries = targets, tuple(f"{target.capability}{target.suffix}" for target in targets)
+    except CapablyError as error:
+        unread = str(error).splitlines()[0]
+    driver = seen.driver
+    verdicts = tuple(judge(needed, one, driver, toolkit=toolkit, installed=installed) for one in subjects)
     return Answer(
         needed,
         policy,
-        decided_by,
-        tuple(judge(needed, device, driver, toolkit=compiler, installed=installed) for device in devices),
-        _absence(seen),
-        tuple(ignored),
+        by,
+        verdicts,
+        entries,
+        tuple(
+            verdict.outcome is Outcome.FAILS
+            and toolkit is not None
+            and judge(needed, one, driver, installed=installed).outcome is not Outcome.FAILS
+            for one, verdict in zip(subjects, verdicts, strict=True)
+        ),
+        next((finding for finding in seen.findings if finding.code == seen.absence), None),
+        _ignored(by, policy, named, lists, len(seen.devices)),
+        unread,
+        lists,
         seen.visibility.visible_devices,
     )
 
 
-def _absence(seen: Look) -> Finding | None:
-    return next((finding for finding in seen.findings if finding.code == seen.absence), None)
+def _lists(
+    environ: Mapping[str, str], dialect: str | None
+) -> tuple[str | None, tuple[tuple[str, str, str | None], ...]]:
+    """The variable of *dialect*, and the lists that are set, that one first. An empty one counts as not set."""
+    own = None
+    if dialect is not None:
+        from capably.archlist import VARIABLES, read  # noqa: PLC0415 - rarely needed
+
+        name, _, version = dialect.partition("==")
+        read("", name, version or None)  # raises where there is no such dialect
+        own = VARIABLES[name]
+    names = dict.fromkeys((own or _TORCH, *_WISHES))
+    return own, tuple((name, text, dialect if name == own else None) for name in names if (text := environ.get(name)))
 
 
-def _named(needed: Requirement, text: str) -> tuple[Device, ...]:
+def _listed(text: str, dialect: str | None) -> tuple[Target, ...]:
+    """What a list asks for, machine code and PTX for the same target once."""
+    from capably.archlist import entries, read  # noqa: PLC0415 - rarely needed
+
+    if dialect is None:
+        return entries(text)
+    name, _, version = dialect.partition("==")
+    reading = read(text, name, version or None)
+    if reading.error is not None:
+        problem = reading.error
+        raise ParseError(f"list of {name}", text, problem.start, problem.end, f"something else: {problem.message}")
+    return tuple(dict.fromkeys(Target(target.capability, target.suffix) for target in reading.targets or ()))
+
+
+def _ignored(
+    by: str, policy: Policy, named: str | None, lists: tuple[tuple[str, str, str | None], ...], devices: int
+) -> tuple[str, ...]:
+    found = []
+    if by != _HERE and devices:
+        found.append(f"the {devices} GPUs of this process: the policy is `{policy}`")
+    if named and by != _OVERRIDE:
+        why = "GPUs are here" if by == _HERE else "a list decides"
+        found.append(f"{_OVERRIDE}={_shown(named)}: {why}, and the policy is `{policy}`")
+    for name, text, _ in lists:
+        if name != by:
+            found.append(f"{name}={_shown(text)}: it says what to compile, not what is here")
+    return tuple(found)
+
+
+def _shown(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _named(text: str) -> tuple[Device, ...]:
     """The devices that ``CAPABLY_GPUS`` names."""
     from capably.naming import named_devices  # noqa: PLC0415 - rarely needed
 
-    try:
-        return named_devices([text])
-    except CapablyError as error:
-        problem = f"{_OVERRIDE} cannot be read: {str(error).splitlines()[0]}"
-        way_out = f'Name GPUs or their compute capabilities, such as {_OVERRIDE}="sm_90,RTX 4090".'
-        raise GpuListError("", str(needed), problem, (), way_out) from error
+    return named_devices([text])
 
 
 def _compiler(needed: Requirement, toolkit: str | None) -> Toolkit | None:
@@ -281,20 +416,19 @@ def _installed(needed: Requirement) -> tuple[tuple[str, str], ...] | None:
 # Which devices are meant, and what is wrong with them
 
 
-def _chosen(answer: Answer, devices: str | tuple[int, ...]) -> tuple[Verdict, ...]:
-    verdicts = answer.verdicts
+def _chosen(answer: Answer, devices: str | tuple[int, ...]) -> tuple[int, ...]:
+    """Numbers of the verdicts that count."""
+    count = len(answer.verdicts)
     if devices in ("all", "any"):
-        return verdicts
+        return tuple(range(count))
     if devices == "current":
-        return verdicts[(current := _current()) : current + 1]
-    if isinstance(devices, str):
-        raise ValueError(  # noqa: TRY004 - a text is the right type
-            f"devices is {devices!r}: `all`, `any`, `current` or numbers are meant"
-        )
-    missing = [number for number in devices if not 0 <= number < len(verdicts)]
-    if verdicts and missing:
-        raise ValueError(f"there is no GPU {missing[0]}: this process sees {len(verdicts)}")
-    return tuple(verdicts[number] for number in devices) if verdicts else ()
+        return tuple(range(count)[(current := _current()) : current + 1])
+    if isinstance(devices, str) or not devices:
+        raise ValueError(f"devices is {devices!r}: `all`, `any`, `current` or numbers are meant")
+    missing = [number for number in devices if not 0 <= number < count]
+    if count and missing:
+        raise ValueError(f"there is no GPU {missing[0]}: this process sees {count}")
+    return tuple(devices) if count else ()
 
 
 def _current() -> int:
@@ -315,68 +449,71 @@ _OF_DRIVER = frozenset(
         "probe-failed",
     }
 )
-_OF_TOOLKIT = frozenset({"toolkit-cannot-emit", "toolkit-undecided"})
+_TO_BUILD = f'To build where no GPU is, name those that it is for: {_OVERRIDE}="sm_90,RTX 4090".'
 
 
-def _error(answer: Answer, chosen: tuple[Verdict, ...], feature: str, any_would_do: bool) -> IncompatibleError:
+def _error(answer: Answer, chosen: tuple[int, ...], feature: str, *, any_will_do: bool) -> IncompatibleError:
     needed = str(answer.requirement)
-    notes = (f"Decided by: {answer.decided_by}.", *(f"Ignored: {text}." for text in answer.ignored))
+    if answer.unread is not None:
+        problem = f"{answer.decided_by} cannot be read: {answer.unread}"
+        example = "sm_90,RTX 4090" if answer.decided_by == _OVERRIDE else "8.0 9.0a"
+        way_out = f'Write it so: {answer.decided_by}="{example}".'
+        return GpuListError(feature, needed, problem, answer.lines, way_out, answer)
     if not chosen:
-        return _absent(answer, feature, needed, notes)
-    lines = tuple(_line(number, verdict) for number, verdict in enumerate(answer.verdicts) if verdict in chosen)
-    failed = [verdict for verdict in chosen if verdict.outcome is not Outcome.RUNS]
-    refused = [verdict for verdict in failed if verdict.outcome is Outcome.FAILS]
-    which = "GPU" if answer.decided_by == "the GPUs of this process" else "GPU that it names"
-    number = (
-        f"none of the {len(chosen)} {which}s"
-        if any_would_do or len(failed) == len(chosen)
-        else f"{len(failed)} of {len(chosen)} {which}s"
-    )
+        return _absent(answer, feature, needed)
+    lines = tuple(line for n, line in enumerate(answer.lines) if n in chosen or n >= len(answer.verdicts))
+    failed = [number for number in chosen if answer.verdicts[number].outcome is not Outcome.RUNS]
+    refused = [number for number in failed if answer.verdicts[number].outcome is Outcome.FAILS]
+    way_out = _way_out(failed, answer)
     if not refused:
-        way_out = _way_out(failed, answer)
-        return UndecidedError(feature, needed, "whether that holds is not known", (*lines, *notes), way_out, answer)
-    verb = "does" if number.startswith("none") else "do not" if len(failed) > 1 else "does not"
-    problem = f"{number} {verb}" if len(chosen) > 1 else "the GPU does not"
-    kind: type[IncompatibleError] = UnsupportedDeviceError
-    decisive = [reason.code for verdict in refused for reason in verdict.reasons if reason.outcome is Outcome.FAILS]
-    if all(code == "device-too-old" for code in decisive):
-        kind, problem = DeviceTooOldError, problem.replace("the GPU does not", "the GPU is too old")
-    elif all(code in _OF_TOOLKIT for code in decisive):
-        text = "the GPUs would do" if len(chosen) > 1 else "the GPU would do"
-        return ToolkitError(
-            feature, needed, f"{text}, the compiler does not", (*lines, *notes), _way_out(failed, answer), answer
-        )
-    return kind(feature, needed, problem, (*lines, *notes), _way_out(failed, answer), answer)
+        return UndecidedError(feature, needed, "whether that holds is not known", lines, way_out, answer)
+    several = len(chosen) > 1
+    if all(answer.only_compiler[number] for number in refused):
+        problem = f"the {'GPUs' if several else 'GPU'} would do, the compiler does not"
+        return ToolkitError(feature, needed, problem, lines, way_out, answer)
+    if answer.entries:
+        problem = f"{_counted(len(failed), len(chosen), f'entries of {answer.decided_by}', any_will_do=any_will_do)}"
+        return GpuListError(feature, needed, problem, lines, way_out, answer)
+    reasons = [reason for number in refused for reason in answer.verdicts[number].reasons]
+    too_old = all(reason.code == "device-too-old" for reason in reasons if reason.outcome is Outcome.FAILS)
+    kind = DeviceTooOldError if too_old else UnsupportedDeviceError
+    problem = f"the GPU {'is too old' if too_old else 'does not'}"
+    if several:
+        which = "GPUs" if answer.decided_by == _HERE else f"GPUs that {answer.decided_by} names"
+        problem = _counted(len(failed), len(chosen), which, any_will_do=any_will_do)
+    return kind(feature, needed, problem, lines, way_out, answer)
 
 
-def _absent(answer: Answer, feature: str, needed: str, notes: tuple[str, ...]) -> IncompatibleError:
+def _counted(failed: int, all_of_them: int, what: str, *, any_will_do: bool) -> str:
+    if any_will_do or failed == all_of_them:
+        return f"none of the {all_of_them} {what} does"
+    return f"{failed} of {all_of_them} {what} {'do' if failed > 1 else 'does'} not"
+
+
+def _absent(answer: Answer, feature: str, needed: str) -> IncompatibleError:
+    if answer.policy is Policy.BUILD_LIST:
+        problem = "no list names what to build for"
+        way_out = f'Set one: {answer.lists[0][0] if answer.lists else _TORCH}="8.0 9.0a".'
+        return GpuListError(feature, needed, problem, answer.lines, way_out, answer)
     if answer.absence is None:
-        return NoDeviceError(feature, needed, "no GPU was found", notes, "", answer)
-    page = FINDINGS[answer.absence.code]
-    code = answer.absence.code
+        return NoDeviceError(feature, needed, "no GPU was found", answer.lines, _TO_BUILD, answer)
+    code, message = answer.absence.code, answer.absence.message
+    way_out = FINDINGS[code].way_out
     kind: type[IncompatibleError]
     if code == "hidden-by-environment":
-        kind, problem = HiddenDeviceError, f"no GPU is visible: {answer.absence.message}"
+        kind, problem = HiddenDeviceError, f"no GPU is visible: {message}"
     elif code in _OF_DRIVER:
-        kind, problem = DriverError, f"the driver cannot be used: {answer.absence.message}"
+        kind, problem = DriverError, f"the driver cannot be used: {message}"
     elif code == "platform-not-probed":
-        kind, problem = UndecidedError, answer.absence.message
+        kind, problem = UndecidedError, message
     else:
-        kind, problem = NoDeviceError, f"no GPU was found: {answer.absence.message}"
-    return kind(feature, needed, problem, notes, page.way_out, answer)
+        kind, problem, way_out = NoDeviceError, f"no GPU was found: {message}", f"{way_out} {_TO_BUILD}"
+    return kind(feature, needed, problem, answer.lines, way_out, answer)
 
 
-def _line(number: int, verdict: Verdict) -> str:
-    device = verdict.device
-    name = f"{device.name} ({device.capability})" if device.name else f"compute capability {device.capability}"
-    if verdict.outcome is Outcome.RUNS:
-        return f"GPU {number}, {name}: does"
-    reasons = [reason.message for reason in verdict.reasons if reason.outcome is verdict.outcome]
-    return f"GPU {number}, {name}: {'; '.join(dict.fromkeys(reasons))}"
-
-
-def _way_out(failed: list[Verdict], answer: Answer) -> str:
+def _way_out(failed: list[int], answer: Answer) -> str:
     if answer.devices and not any(device.assumed for device in answer.devices):
         return f"Leave the GPUs that do: CUDA_VISIBLE_DEVICES={answer.as_visible_devices()}"
-    texts = (reason.way_out for verdict in failed for reason in verdict.reasons if reason.outcome is verdict.outcome)
+    verdicts = [answer.verdicts[number] for number in failed]
+    texts = (reason.way_out for verdict in verdicts for reason in verdict.reasons if reason.outcome is verdict.outcome)
     return next((text for text in texts if text), "")

@@ -18,8 +18,25 @@ from capably.archlist import read
 from capably.cli.console import print_answer
 from capably.engine import judge
 from capably.errors import CapablyError, ParseError
-from capably.facts import Device, Driver, Fatbin, FatbinGroup, Image, ImageKind, Library
+from capably.facts import (
+    Confidence,
+    Device,
+    Driver,
+    DriverState,
+    Fatbin,
+    FatbinGroup,
+    Image,
+    ImageKind,
+    Library,
+    Toolkit,
+    ToolkitKind,
+    Visibility,
+)
+from capably.gate import Policy, decide
+from capably.probe.fleet import Look
+from capably.reasons import Outcome
 from capably.report.machine import reason_object
+from capably.requirement import Requirement
 from capably.version import CudaVersion, PtxVersion
 
 if TYPE_CHECKING:
@@ -129,6 +146,48 @@ def _answer_list(case: dict[str, Any]) -> dict[str, Any]:
     return {**result, "targets": [str(target) for target in reading.targets or ()]}
 
 
+_OF_OUTCOMES = {Outcome.RUNS: "ok", Outcome.FAILS: "refused", Outcome.UNKNOWN: "unknown"}
+
+
+def _answer_gate(case: dict[str, Any]) -> dict[str, Any]:
+    """The device decides; on a machine without one, the list of what is to be built."""
+    devices = tuple(
+        Device(_parsed(text, ComputeCapability.parse), ordinal=number) for number, text in enumerate(case["devices"])
+    )
+    environ = {name: _parsed(text, str) for name, text in (case.get("env") or {}).items()}
+    if not devices and environ.get("FLASHINFER_CUDA_ARCH_LIST"):
+        environ.pop(
+            "TORCH_CUDA_ARCH_LIST", None
+        )  # the cases are FlashInfer's, and its own list is the one that it builds
+    cuda = case.get("toolkit")
+    answer = decide(
+        _parsed(case["requirement"], Requirement.parse),
+        Policy.DEVICE if devices else Policy.BUILD_LIST,
+        Look(devices, devices, Visibility(None, None, Confidence.EXACT, "given"), DriverState()),
+        environ,
+        toolkit=Toolkit(ToolkitKind.NVCC, "", cuda=_parsed(cuda, CudaVersion.parse)) if cuda is not None else None,
+    )
+    names = answer.entries or tuple(str(verdict.device.capability) for verdict in answer.verdicts)
+    answers = {
+        name: "toolkit" if only_compiler else _OF_OUTCOMES[verdict.outcome or Outcome.UNKNOWN]
+        for name, verdict, only_compiler in zip(names, answer.verdicts, answer.only_compiler, strict=True)
+    }
+    return {
+        "id": case["id"],
+        "answers": answers or {"*": "bad-list" if answer.unread else "no-device"},
+        "list_error": answer.list_error,
+        "reasons": [
+            reason_object(reason)
+            for reason in dict.fromkeys(reason for verdict in answer.verdicts for reason in verdict.reasons)
+        ],
+    }
+
+
+def _same_answers(result: dict[str, Any], case: dict[str, Any], field: str) -> bool:
+    """The same answers, and a list that is faulty where the case says so and nowhere else; the words are ours."""
+    return bool(result["answers"] == case[field] and bool(result["list_error"]) == bool(case.get("list_error")))
+
+
 def _same(result: dict[str, Any], case: dict[str, Any], field: str) -> bool:
     return bool(result[field] == case[field])
 
@@ -146,9 +205,27 @@ _KINDS = (
     (frozenset({"id", "device", "images"}), _answer_verdict, "outcome", _same),
     (frozenset({"id", "devices", "fatbins"}), _answer_multi, "per_device", _same),
     (frozenset({"dialect", "version", "input"}), _answer_list, "targets", _same_list),
+    (frozenset({"id", "requirement", "devices"}), _answer_gate, "expect", _same_answers),
 )
 # What a case expects, and remarks: taken away before it is answered.
-_EXPECTED = frozenset({"outcome", "per_device", "why", "note", "evidence", "targets", "error", "ordered"})
+_EXPECTED = frozenset(
+    {
+        "outcome",
+        "per_device",
+        "why",
+        "note",
+        "evidence",
+        "targets",
+        "error",
+        "ordered",
+        "expect",
+        "judged",
+        "list_error",
+        "naive_flashinfer_025",
+        "naive_reason",
+        "torch_free",
+    }
+)
 
 
 def answer(case: dict[str, Any]) -> dict[str, Any]:
@@ -165,7 +242,7 @@ def answer(case: dict[str, Any]) -> dict[str, Any]:
             if case.get(compared) is not None or case.get("error") is not None:
                 result["ok"] = same(result, case, compared)
             return result
-    raise ValueError("none of the kinds of case that capably answers (verdicts, multi, archlists)")
+    raise ValueError("none of the kinds of case that capably answers (verdicts, multi, archlists, gates)")
 
 
 def _cases(stream: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
