@@ -403,13 +403,13 @@ def _split(text: str, separators: str) -> Iterator[_Piece]:
     yield _Piece(text[start:], start, len(text))
 
 
-_NUMBER = re.compile(r"([0-9]{1,2})([0-9])([af]?)", re.ASCII)
+_NUMBER = re.compile(r"([1-9][0-9]?)([0-9])([af]?)", re.ASCII)
 
 
 def _target(kind: TargetKind, number: str) -> Target | None:
     """``90a`` as a target; None where it is none."""
     match = _NUMBER.fullmatch(number)
-    if match is None or int(match[1]) == 0:
+    if match is None:
         return None
     return Target(ComputeCapability(int(match[1]), int(match[2])), Suffix(match[3]), kind)
 
@@ -449,9 +449,11 @@ def _shown(text: str) -> str:
 def _read_torch_python(reader: _Reader) -> list[Target]:
     text = reader.text
     if not text or (text == "native" and "native" in reader.row.rules):
-        return _detect_torch_python(reader)
+        pieces = _detect_torch_python(reader)
+    else:
+        pieces = list(_expanded(text, reader.row.names))
     targets: list[Target] = []
-    for piece in _expanded(text, reader.row.names):
+    for piece in pieces:
         number, plus, rest = piece.text.partition("+")
         if number not in reader.row.numbers or plus + rest not in ("", "+PTX"):
             _stop_torch_python(reader, piece)
@@ -459,11 +461,7 @@ def _read_torch_python(reader: _Reader) -> list[Target]:
         assert target is not None  # noqa: S101 - a number of the table
         targets += _both(target) if plus else [target]
     reader.later(targets)
-    return _sorted_flags(targets)
-
-
-def _sorted_flags(targets: Iterable[Target]) -> list[Target]:
-    """In the order of torch: that of the texts of its flags."""
+    # In the order of the texts of torch's flags.
     return sorted(set(targets), key=lambda target: (f"compute_{_numbered(target)},code=", str(target)))
 
 
@@ -542,7 +540,7 @@ def _lenient(text: str) -> Target | None:
         return None
 
 
-def _detect_torch_python(reader: _Reader) -> list[Target]:
+def _detect_torch_python(reader: _Reader) -> list[_Piece]:
     devices = reader.seen()
     if not devices:
         reader.stop(
@@ -555,7 +553,15 @@ def _detect_torch_python(reader: _Reader) -> list[Target]:
         reader.note(NoteKind.ASSUMED, "torch's own build list was not given; it is taken to reach the newest GPU here")
         found = list(dict.fromkeys(devices))
     else:
-        built = [_digits(entry.split("_")[1]) for entry in reader.build_list if "sm_" in entry]
+        names = [entry.split("_")[1] for entry in reader.build_list if "sm_" in entry]
+        suffixed = next((name for name in names if not name.isdigit()), None)
+        if suffixed and "plain-build-list" in reader.row.rules:
+            reader.stop(
+                ListError.NO_USABLE_BUILD_LIST,
+                f"this torch was built for sm_{suffixed}, which it cannot read: `ValueError: invalid literal for int()`",
+                way_out="set TORCH_CUDA_ARCH_LIST",
+            )
+        built = [_digits(name) for name in names]
         if not built:
             reader.stop(
                 ListError.NO_USABLE_BUILD_LIST,
@@ -576,9 +582,8 @@ def _detect_torch_python(reader: _Reader) -> list[Target]:
         reader.note(
             NoteKind.SURPRISE, f"PTX goes to {ordered[-1]}, not to {max(found)}: the numbers are sorted as texts"
         )
-    targets = [Target(capability) for capability in ordered]
-    reader.later(targets)
-    return _sorted_flags([*targets, _both(targets[-1])[1]])
+    whole = len(reader.text or "")
+    return [_Piece(f"{device}{'+PTX' * (device == ordered[-1])}", 0, whole) for device in ordered]
 
 
 def _digits(text: str) -> ComputeCapability:
@@ -590,16 +595,17 @@ def _digits(text: str) -> ComputeCapability:
 
 
 def _read_torch_cmake(reader: _Reader) -> list[Target]:
-    text = reader.text or ""
+    text = (reader.text or "").strip(";")  # CMake drops what is empty at the ends before it compares with words
     one = r"[0-9]" if "one-digit-major" in reader.row.rules else r"[0-9]+"
     suffix = "[af]?" if "family" in reader.row.rules else "a?"
     numbers = re.compile(rf"({one}\.[0-9]{suffix})(?:\(({one}\.[0-9])\))?", re.ASCII)
-    pieces = [piece for piece in _split(text, "; \t") if piece.text]
+    whole = _Piece(reader.text or "", 0, len(reader.text or ""))
+    pieces = [piece for piece in _split(whole.text, "; \t") if piece.text]
     if not text or text == "Auto":
-        pieces = [_Piece(entry, 0, len(text)) for entry in _detect_torch_cmake(reader)]
+        pieces = [_Piece(entry, 0, whole.end) for entry in _detect_torch_cmake(reader)]
     elif text in ("All", "Common"):
         cuda = reader.nvcc().cuda
-        pieces = [_Piece(entry, 0, len(text)) for entry in reader.listed(text, cuda)]
+        pieces = [_Piece(entry, 0, whole.end) for entry in reader.listed(text, cuda)]
     names = dict(reader.row.names)
     real: list[str] = []
     virtual: list[str] = []
@@ -620,8 +626,11 @@ def _read_torch_cmake(reader: _Reader) -> list[Target]:
         real += [name.replace(".", "") for name in made]
         if piece.text.endswith("+PTX"):
             virtual += [name.replace(".", "") for name in ptx]
-    whole = _Piece(text, 0, len(text))
-    targets = [_passed_on(reader, TargetKind.REAL, name, whole) for name in dict.fromkeys(real)]
+    for name in real:  # `8.6a(8.0)` falls into two names, of which the second is none
+        if re.search(r"[af]\(", name):
+            _passed_on(reader, TargetKind.REAL, name[name.index("(") :], whole)
+    real = [name.partition("(")[0] for name in dict.fromkeys(real)]
+    targets = [_passed_on(reader, TargetKind.REAL, name, whole) for name in real]
     targets += [_passed_on(reader, TargetKind.VIRTUAL, name, whole) for name in dict.fromkeys(virtual)]
     if not targets:
         reader.note(NoteKind.SURPRISE, "nothing is asked for: nvcc builds for its own default")
@@ -639,9 +648,8 @@ def _first_of_each(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
 
 def _passed_on(reader: _Reader, kind: TargetKind, name: str, piece: _Piece) -> Target:
     """The target that a flag names; stops where it names none, which only the compiler finds out."""
-    number = name.partition("(")[0]
-    target = _target(kind, number)
-    if target is None or (number != name and number[-1:] in "af"):
+    target = _target(kind, name)
+    if target is None:
         reader.stop(
             ListError.INVALID_TARGET_PASSED_ON,
             f"it is passed on as {kind}_{_shown(name)}, which is no target: nvcc refuses it",
@@ -910,7 +918,7 @@ def _read_nvcc_arch(reader: _Reader) -> list[Target]:
         return _native(reader)
     target = _nvcc_name(reader, _Piece(text, 0, len(text)), text)
     real, virtual = _both(target)
-    targets = [virtual] if target.kind is TargetKind.VIRTUAL else [real, virtual]
+    targets = [real, virtual] if target.kind is TargetKind.REAL else [target]
     if target.suffix and "plain-too" in reader.row.rules:
         plain = Target(target.capability, Suffix.NONE, TargetKind.VIRTUAL)
         reader.note(NoteKind.SURPRISE, f"{plain} comes with it")
@@ -1013,14 +1021,28 @@ def _gencode(reader: _Reader, piece: _Piece) -> list[Target]:
 
 
 def _pair(reader: _Reader, source: Target, target: Target, piece: _Piece) -> None:
-    """What nvcc refuses as incompatible: PTX becomes machine code of its own number or a higher one."""
-    virtual = target.kind is TargetKind.VIRTUAL
-    if target.capability < source.capability or (virtual and target != source):
+    """What nvcc refuses as incompatible, and what it takes although its assembler refuses it later."""
+    family = tables().family(source.capability)
+    inside = family is not None and target.capability in family.members
+    exact = target.suffix is Suffix.ARCH_SPECIFIC
+    if target.kind is TargetKind.VIRTUAL:
+        fits = target == source
+    elif source.suffix is Suffix.ARCH_SPECIFIC:
+        fits = exact
+    elif "own-family" in reader.row.rules:
+        fits = inside or exact or Suffix.FAMILY_SPECIFIC not in (source.suffix, target.suffix)
+    else:
+        fits = inside or source.suffix is not Suffix.FAMILY_SPECIFIC
+    if not fits or target.capability < source.capability:
         reader.stop(
             ListError.COMPILER_REJECTS,
             f"nvcc stops: Incompatible code generation requested: arch='{source}', code='{target}'",
             piece,
         )
+    if source.suffix and not (
+        inside if source.suffix is Suffix.FAMILY_SPECIFIC else target.capability == source.capability
+    ):
+        reader.note(NoteKind.LATER, f"nvcc takes it, and ptxas refuses {source} for {target} later", piece)
 
 
 def _family_of(reader: _Reader, source: Target, target: Target, piece: _Piece) -> Target:
