@@ -19,6 +19,7 @@ EXAMPLES = {
     errors.AmbiguousNameError: ("6000", (("RTX A6000", "8.6"), ("Quadro RTX 6000", "7.5"))),
     errors.TableError: ("drivers", "row", "it cites no source"),
     errors.RecordError: ("$.devices[0].capability", "is missing"),
+    errors.PolicyError: ("pyproject.toml", "allow[0].library", "is missing"),
     errors.FetchError: ("x==1", "no wheel", "try another"),
     **dict.fromkeys(
         _all(errors.IncompatibleError),

@@ -8,6 +8,7 @@
     ├── DialectError      (ValueError)    a list of targets cannot be said in a tool's own words
     ├── TableError        (ValueError)    a knowledge table breaks its own rules
     ├── RecordError       (ValueError)    a recorded system is not what it should be; names the place
+    ├── PolicyError       (ValueError)    a release policy is not what it should be; names file and key
     ├── AmbiguousNameError                a name that stands for GPUs of several capabilities
     ├── FetchError        (RuntimeError)  a distribution could not be had from the package index
     ├── IncompatibleError (RuntimeError)  what software needs of the GPUs is not there
@@ -46,6 +47,7 @@ __all__ = [
     "LimitError",
     "NoDeviceError",
     "ParseError",
+    "PolicyError",
     "RecordError",
     "ScanError",
     "TableError",
@@ -193,6 +195,28 @@ class RecordError(CapablyError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.place}: {self.problem}"
+
+
+class PolicyError(CapablyError, ValueError):
+    """A release policy is not what it should be.
+
+    Attributes:
+        file: Where it stands.
+        key: What is wrong in it: ``allow[0].library``; empty for the file as a whole.
+        problem: What is wrong there, and what is allowed, in a sentence.
+
+    >>> print(PolicyError("pyproject.toml", "ptx", "`maybe` is neither `required` nor `forbidden`"))
+    pyproject.toml: [tool.capably] ptx: `maybe` is neither `required` nor `forbidden`
+    """
+
+    def __init__(self, file: str, key: str, problem: str) -> None:
+        super().__init__(file, key, problem)
+        self.file = file
+        self.key = key
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.file}: {f'[tool.capably] {self.key}: ' if self.key else ''}{self.problem}"
 
 
 class FetchError(CapablyError, RuntimeError):

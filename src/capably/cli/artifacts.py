@@ -62,6 +62,7 @@ def read_artifacts(
     report: Callable[[str, CapablyError], None],
     store: Store | None = None,
     with_sha256: bool = False,
+    with_kernels: bool = False,
 ) -> Iterator[tuple[str, Artifact]]:
     """Each artifact under the name by which it was asked for.
 
@@ -73,6 +74,7 @@ def read_artifacts(
         report: Is told about one that cannot be read, under its name; the others are still read.
         store: See `capably.scanner.scan`.
         with_sha256: Whether to hash files.
+        with_kernels: Whether to read the kernels of each image.
 
     Raises:
         WrongUseError: A name and a version are apart.
@@ -93,9 +95,17 @@ def read_artifacts(
         try:
             found = _find(text, installed, fetch_pinned)
             if isinstance(found, Path):
-                yield text, scan(found, progress=progress, with_sha256=with_sha256, store=store)
+                yield (
+                    text,
+                    scan(found, progress=progress, with_sha256=with_sha256, with_kernels=with_kernels, store=store),
+                )
             else:
-                yield text, scan_distribution(found, progress=progress, with_sha256=with_sha256, store=store)
+                yield (
+                    text,
+                    scan_distribution(
+                        found, progress=progress, with_sha256=with_sha256, with_kernels=with_kernels, store=store
+                    ),
+                )
         except CapablyError as error:
             report(text, error)
 

@@ -18,7 +18,7 @@ from capably.report.layout import Style
 from capably.report.safe import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -69,8 +69,8 @@ def shown_path(place: str | os.PathLike[str]) -> str:
     return re.sub(r"^((?:[A-Za-z]:)?[/\\](?:home|Users)[/\\])[^/\\]+", r"\1...", os.fspath(place))
 
 
-def output_options(command: str) -> Callable[[_Command], _Command]:
-    """The options that every command has: the format, the colour, and quiet."""
+def output_options(command: str, formats: Sequence[str] = ("text", "json")) -> Callable[[_Command], _Command]:
+    """The options that every command has: the format, one of *formats*, the colour, and quiet."""
 
     def add(function: _Command) -> _Command:
         prefix = f"CAPABLY_{command.upper()}"
@@ -79,7 +79,7 @@ def output_options(command: str) -> Callable[[_Command], _Command]:
                 click.option(
                     "--format",
                     "format_",
-                    type=click.Choice(["text", "json"]),
+                    type=click.Choice(formats),
                     default="text",
                     show_default=True,
                     envvar=[f"{prefix}_FORMAT", "CAPABLY_FORMAT"],

@@ -56,6 +56,7 @@ class Reader:
         asked: Sequence[str],
         *,
         with_sha256: bool = False,
+        with_kernels: bool = False,
         advice: Callable[[str], str] = lambda _: "",
     ) -> list[tuple[str, Artifact]]:
         """The artifacts, each under the name by which it was asked for; those of the environment without any.
@@ -63,6 +64,7 @@ class Reader:
         Args:
             asked: Paths, names of installed distributions, or ``name==version``.
             with_sha256: Whether to hash files.
+            with_kernels: Whether to read the kernels of each image.
             advice: What else to say about a name that nothing is called.
         """
         from capably.cli.artifacts import NoArtifactError, read_artifacts, read_environment  # noqa: PLC0415 - slow
@@ -92,6 +94,7 @@ class Reader:
                     report=report,
                     store=store,
                     with_sha256=with_sha256,
+                    with_kernels=with_kernels,
                 )
             )
 

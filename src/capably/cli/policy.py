@@ -1,0 +1,253 @@
+"""What a project promises of its wheels, as written in ``[tool.capably]`` or behind options of ``capably audit``.
+
+The reader is strict: what it does not know is an error that names the file, the key and what is allowed there. A
+policy that is misread promises something else than its author thinks.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from capably.arch import Target, TargetKind
+from capably.audit import ALLOWABLE, Allowance, Policy, Ptx
+from capably.cli.console import WrongUseError, shown_path
+from capably.cli.plan import read_toolkit
+from capably.cli.targets import read_driver
+from capably.errors import CapablyError, PolicyError
+from capably.naming import named_devices
+from capably.report.safe import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from capably.facts import Device, Driver
+    from capably.version import CudaVersion
+
+__all__ = ["nearest_policy", "policy_of", "read_policy", "read_size"]
+
+_T = TypeVar("_T")
+
+_LONGEST = 1 << 20
+"""Bytes of a policy file that are read at most."""
+_KEYS = {
+    "require": "GPUs that everything has to run on",
+    "native": "GPUs that there has to be machine code for",
+    "targets": "targets that are built for",
+    "ptx": "required or forbidden",
+    "driver": "the oldest driver that is promised to do",
+    "toolkit": "the CUDA version of the compiler",
+    "max-size": "of the wheel",
+    "max-library-size": "of a library",
+    "allow": "what is known and shipped all the same",
+}
+_ALLOW_KEYS = {
+    "reason": "why",
+    "library": "a pattern for paths",
+    "kernel": "a pattern for mangled names",
+    "gpu": "for which GPUs",
+    "finding": "which findings",
+}
+_SIZE = re.compile(r"(?i)([0-9]{1,12}(?:\.[0-9]{1,3})?) ?(bytes|b|kb|kib|mb|mib|gb|gib)?")
+_UNITS = {"kb": 10**3, "kib": 1 << 10, "mb": 10**6, "mib": 1 << 20, "gb": 10**9, "gib": 1 << 30}
+
+
+def nearest_policy(start: Path) -> Path | None:
+    """The ``pyproject.toml`` that holds for *start*: in this folder or the nearest above; None where there is none.
+
+    One without ``[tool.capably]`` ends the search too: it is that of the project.
+    """
+    for folder in (start, *start.parents):
+        path = folder / "pyproject.toml"
+        if path.is_file():
+            return path
+    return None
+
+
+def read_policy(path: Path, *, required: bool) -> Policy | None:
+    """The policy in a file.
+
+    Args:
+        path: A TOML file with the table ``[tool.capably]``.
+        required: Whether it is an error that there is none.
+
+    Raises:
+        PolicyError: It cannot be read, or it is not what it should be.
+    """
+    name = shown_path(path) if path.is_absolute() else str(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LONGEST + 1)
+        if len(data) > _LONGEST:
+            raise PolicyError(name, "", f"it is larger than {_LONGEST} bytes, so it is no policy")
+        document = tomllib.loads(data.decode("utf-8"))
+    except OSError as error:
+        raise PolicyError(name, "", f"it cannot be read: {error.strerror or type(error).__name__}") from error
+    except UnicodeDecodeError as error:
+        raise PolicyError(name, "", f"it is not UTF-8 (byte {error.start})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyError(name, "", f"it is not TOML: {printable(str(error))}") from error
+    except RecursionError as error:
+        raise PolicyError(name, "", "its values are nested too deep") from error
+    tool = document.get("tool", {})
+    found = tool.get("capably") if isinstance(tool, dict) else None
+    if found is None:
+        if required:
+            raise PolicyError(name, "", "it has no table [tool.capably]")
+        return None
+    return policy_of(found, name)
+
+
+def policy_of(table: object, file: str) -> Policy:
+    """The policy that a table says.
+
+    Raises:
+        PolicyError: It is not what it should be.
+    """
+    reader = _Reader(file, "", table, _KEYS)
+    return Policy(
+        require=reader.parsed("require", _gpus) or (),
+        native=reader.parsed("native", _gpus) or (),
+        targets=reader.parsed("targets", _targets) or (),
+        ptx=reader.parsed("ptx", _ptx),
+        driver=reader.parsed("driver", _driver),
+        toolkits=reader.parsed("toolkit", _toolkits) or (),
+        artifact_bytes=reader.parsed("max-size", _size),
+        library_bytes=reader.parsed("max-library-size", _size),
+        allow=tuple(_allowance(item, file, f"allow[{index}]") for index, item in enumerate(reader.tables("allow"))),
+    )
+
+
+def _allowance(item: object, file: str, place: str) -> Allowance:
+    reader = _Reader(file, place, item, _ALLOW_KEYS)
+    reason = reader.parsed("reason", _text)
+    if not reason:
+        raise PolicyError(file, f"{place}.reason", "is missing: whoever reads the answer wants to know why")
+    library = reader.parsed("library", _text)
+    kernel = reader.parsed("kernel", _text)
+    gpus = reader.parsed("gpu", _gpus) or ()
+    codes = reader.parsed("finding", _codes)
+    if not (library or kernel or gpus or codes):
+        raise PolicyError(file, place, "it allows everything; say at least one of library, kernel, gpu and finding")
+    if kernel is not None and codes is not None and not set(codes) <= set(Allowance("").codes):
+        raise PolicyError(file, f"{place}.kernel", f"kernels are looked at for {', '.join(Allowance('').codes)} only")
+    return Allowance(reason, codes or Allowance("").codes, library or "*", kernel, gpus, place)
+
+
+class _Reader:
+    """One table, whose keys are known."""
+
+    def __init__(self, file: str, place: str, table: object, keys: Mapping[str, str]) -> None:
+        self.file = file
+        self.place = place
+        if not isinstance(table, dict):
+            raise PolicyError(file, place or "", f"a table was expected, with the keys {', '.join(keys)}")
+        self.table: dict[str, Any] = table
+        for key in table:
+            if key not in keys:
+                close = difflib.get_close_matches(key, keys, n=1)
+                meant = f"did you mean `{close[0]}`?" if close else f"the keys are {', '.join(keys)}"
+                raise PolicyError(file, self.key(printable(key)), f"is not known; {meant}")
+
+    def key(self, name: str) -> str:
+        return f"{self.place}.{name}" if self.place else name
+
+    def parsed(self, name: str, parse: Callable[[object], _T]) -> _T | None:
+        if name not in self.table:
+            return None
+        try:
+            return parse(self.table[name])
+        except (CapablyError, ValueError) as error:
+            notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+            text = " ".join(str(error).split("\n", 1)[0].split())
+            raise PolicyError(self.file, self.key(name), f"{text}{notes}") from error
+
+    def tables(self, name: str) -> list[object]:
+        value = self.table.get(name, [])
+        if not isinstance(value, list):
+            raise PolicyError(self.file, self.key(name), f"tables were expected: [[tool.capably.{name}]]")
+        return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise WrongUseError("a text was expected")
+    return value.strip()
+
+
+def _texts(value: object) -> list[str]:
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not all(isinstance(text, str) and text.strip() for text in values):
+        raise WrongUseError("a text or a list of texts was expected")
+    return values
+
+
+def _gpus(value: object) -> tuple[Device, ...]:
+    devices = named_devices(_texts(value))
+    if not devices:
+        raise WrongUseError("it names no GPU: a product (`T4`) or a compute capability (`7.5`) was expected")
+    return devices
+
+
+def _targets(value: object) -> tuple[Target, ...]:
+    """Targets as everybody writes them; with ``+PTX`` a number stands for two."""
+    found: dict[Target, None] = {}
+    for text in _texts(value):
+        for part in re.split(r"[\s,;]+", text.strip()):
+            plain, plus, _ = part.partition("+PTX")
+            target = Target.parse(plain)
+            found[target] = None
+            if plus:
+                found[Target(target.capability, target.suffix, TargetKind.VIRTUAL)] = None
+    return tuple(found)
+
+
+def _ptx(value: object) -> Ptx:
+    if value not in list(Ptx):
+        raise WrongUseError(f"`{printable(str(value))}` is neither `required` nor `forbidden`")
+    return Ptx(str(value))
+
+
+def _driver(value: object) -> Driver:
+    return read_driver(_text(value))
+
+
+def _toolkits(value: object) -> tuple[CudaVersion, ...]:
+    return tuple(read_toolkit(part) for text in _texts(value) for part in text.split(",") if part.strip())
+
+
+def _codes(value: object) -> tuple[str, ...]:
+    codes = _texts(value)
+    for code in codes:
+        if code not in ALLOWABLE:
+            close = difflib.get_close_matches(code, ALLOWABLE, n=1)
+            meant = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(ALLOWABLE)}"
+            raise WrongUseError(f"no finding is called `{printable(code)}`; {meant}")
+    return tuple(codes)
+
+
+def _size(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    return read_size(_text(value))
+
+
+def read_size(text: str) -> int:
+    """A size in bytes: ``300 MB``, ``1.5 GiB``, ``1000000``.
+
+    Raises:
+        WrongUseError: It is no size.
+
+    >>> read_size("1.5 kB"), read_size("2MiB")
+    (1500, 2097152)
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise WrongUseError(f"`{printable(text)}` is no size, such as `300 MB` or `1.5 GiB`")
+    size = int(float(match[1]) * _UNITS.get((match[2] or "").lower(), 1))
+    if not size:
+        raise WrongUseError(f"`{printable(text)}`: a size above 0 was expected")
+    return size
