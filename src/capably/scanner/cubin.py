@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from capably.arch import ComputeCapability, Suffix, Target
 from capably.version import CudaVersion
@@ -48,8 +48,7 @@ class CubinError(Exception):
     """A cubin cannot be read. The text is a sentence part: "its section table lies outside"."""
 
 
-@dataclass(frozen=True, slots=True)
-class CubinHeader:
+class CubinHeader(NamedTuple):
     """The header of a cubin.
 
     Attributes:
@@ -97,8 +96,7 @@ class CubinHeader:
         return _toolkit(self.version) if self.abi == 7 and self.version < 130 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Cubin:
+class Cubin(NamedTuple):
     """What a whole cubin tells.
 
     Attributes:
@@ -202,15 +200,14 @@ def noted_toolkit(data: bytes, header: CubinHeader, table: SectionTable, rows: I
     return toolkit
 
 
-@dataclass(frozen=True, slots=True)
-class SectionTable:
+class SectionTable(NamedTuple):
     """Where a cubin has its section table and the names of the sections.
 
     Attributes:
         data: The cubin.
         wide: As in its header.
         start: Offset of the table; 0 where there is none.
-        count: Of sections.
+        sections: How many rows it has.
         names: Offset of the names.
         names_end: Where these end.
     """
@@ -218,7 +215,7 @@ class SectionTable:
     data: bytes
     wide: bool
     start: int = 0
-    count: int = 0
+    sections: int = 0
     names: int = 0
     names_end: int = 0
 
@@ -230,7 +227,7 @@ class SectionTable:
     def rows(self) -> Iterator[Row]:
         """Name (an offset in the names), type, offset, size, link and info of each section."""
         layout = _WIDE if self.wide else _NARROW
-        return layout.iter_unpack(self.data[self.start : self.start + self.count * self.step])
+        return layout.iter_unpack(self.data[self.start : self.start + self.sections * self.step])
 
     def row(self, index: int) -> Row:
         """Those of one."""
@@ -258,7 +255,7 @@ def section_table(data: bytes, header: CubinHeader, most: int) -> SectionTable:
     if not start:
         return SectionTable(data, header.wide)
     result = SectionTable(data, header.wide, start, max(count, 1))
-    if start + result.count * result.step > len(data):
+    if start + result.sections * result.step > len(data):
         raise CubinError("its section table lies outside")
     first = result.row(0)
     # More than 65,279 sections: the real numbers are in section 0.
@@ -292,6 +289,7 @@ def _accelerated(records: bytes) -> bool:
     return False
 
 
+@lru_cache(maxsize=64)
 def _toolkit(number: int) -> CudaVersion | None:
     """126 is CUDA 12.6; None for numbers that no toolkit has."""
     return CudaVersion(*divmod(number, 10)) if 60 <= number < 1000 else None

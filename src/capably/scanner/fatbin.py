@@ -22,7 +22,7 @@ from capably.errors import LimitError
 from capably.facts import Compression, Image, ImageKind
 from capably.scanner import cubin, ptx
 from capably.scanner.payload import Payload, PayloadError
-from capably.scanner.source import BytesSource
+from capably.scanner.source import BytesSource, NearSource
 from capably.version import PtxVersion
 
 if TYPE_CHECKING:
@@ -160,10 +160,12 @@ def walk(
         yield last
 
 
-# The byte of a needle to look for first, and how often in vain. The C library looks for one byte five to ten times
-# as fast as Python for several, which pays off where that byte is rarer than one in 600.
+# The byte of a needle to look for first. The C library looks for one byte five to ten times as fast as Python for
+# several, which pays off where that byte is rarer than one in 600; for so many it may be more frequent before
+# that is given up.
 _RAREST = {MAGIC: 3}
-_MOST_TRIES = 400
+_RARE = 600
+_TRIES = 64
 # What is searched together: regions of so many bytes, so many bytes apart, where there are so many of them.
 _SMALL_REGION = 64 << 10
 _NEAR = 4 << 10
@@ -175,13 +177,15 @@ def _find(data: bytes, needle: bytes, start: int, stop: int) -> int:
     at = _RAREST.get(needle, 0)
     byte = needle[at]
     position, last = start + at, max(stop - len(needle) + at + 1, 0)
-    for _ in range(_MOST_TRIES):
+    due = position - _TRIES * _RARE
+    while position >= due:
         position = data.find(byte, position, last)
         if position < 0:
             return -1
         if data.startswith(needle, position - at):
             return position - at
         position += 1
+        due += _RARE
     return data.find(needle, position - at, stop)
 
 
@@ -271,7 +275,7 @@ class _Walker:
     def __init__(
         self, source: Source, end: int, mode: Mode, budget: Budget, *, origin: int, kernels: KernelReader | None
     ) -> None:
-        self._source = source
+        self._source = NearSource(source)
         self._end = end
         self._origin = origin
         self._mode = mode
@@ -279,14 +283,16 @@ class _Walker:
         self._kernels = kernels
         self._mark = 0  # nothing before it may be read again
         self._wasted = 0
-        self._known: dict[tuple[Image, ...], tuple[Image, ...]] = {}
+        # Each image and each row of images once: equal ones are the same, so that nobody has to compare fields.
+        self._image_of: dict[tuple[object, ...], Image] = {}
+        self._images_of: dict[tuple[int, ...], tuple[Image, ...]] = {}
 
     def run(self, start: int) -> Iterator[Found]:
         needles = (MAGIC,) if self._mode is Mode.FATBINS else _NEEDLES
         search = _Search(self._source, self._end, needles, self._budget)
         position = start
         settled = True  # what lies before *position* was understood
-        while (hit := search.find(position)) is not None:
+        while (hit := self._at(position) or search.find(position)) is not None:
             offset, which = hit
             if settled and self._mode is Mode.FATBINS and offset - position > LARGEST_GAP:
                 yield self._damaged(position, position, f"is no fatbin for {offset - position} bytes")
@@ -301,8 +307,18 @@ class _Walker:
                 problem = ("limit-reached", f"It has more than {self._budget.limits.entries} fatbin entries.")
                 yield Found(position, position, clean=False, problems=[problem])
                 return
-        if settled and self._mode is Mode.FATBINS and self._end - position > LARGEST_GAP:
-            yield self._damaged(position, position, f"is no fatbin for {self._end - position} bytes")
+        left = self._end - position
+        if settled and self._mode is Mode.FATBINS and left > LARGEST_GAP:
+            yield self._damaged(position, position, f"is no fatbin for {left} bytes")
+        elif self._mode is Mode.FATBINS and 0 < left < len(MAGIC) and MAGIC.startswith(self._read(position, left)):
+            # Too few bytes for the search, which finds longer beginnings.
+            yield self._damaged(position, self._end, "ends in its header")
+
+    def _at(self, position: int) -> tuple[int, int] | None:
+        """What `_Search.find` gives where a fatbin begins at *position*, as it mostly does behind another."""
+        if position + len(MAGIC) <= self._end and self._source.read(position, len(MAGIC)) == MAGIC:
+            return position, 0
+        return None
 
     def _read(self, offset: int, size: int) -> bytes:
         self._mark = max(self._mark, offset)
@@ -353,9 +369,11 @@ class _Walker:
             if self._budget.entries > self._budget.limits.entries:
                 break
         found.end = end
-        key = tuple(images)
         # A damaged fatbin without a readable image is a finding and nothing else.
-        found.images = self._known.setdefault(key, key) if images or found.clean else None
+        if images or found.clean:
+            key = tuple(map(id, images))
+            known = self._images_of.get(key)
+            found.images = self._images_of.setdefault(key, tuple(images)) if known is None else known
         return found
 
     def _plausible(self, offset: int) -> bool:
@@ -459,16 +477,21 @@ class _Walker:
                 stub = None
         if self._kernels is not None:
             found.kernels[0].append(self._kernels.take(kind, payload, stub=stub))
-        return Image(
-            kind=kind,
-            target=None if number in (_INDEX, _CONCATENATED) else _target(kind, arch, flags),
-            relocatable=relocatable,
-            stub=stub,
-            compression=compression,
-            ptx=PtxVersion(major, minor) if kind in (ImageKind.PTX, ImageKind.RELPTX) else None,
-            code_version=(major, minor),
-            toolkit=toolkit,
-        )
+        # What is in a container has the compression of the whole, whatever its own flags say; else these tell.
+        key = (number, arch, flags, major, minor, relocatable, stub, compression is Compression.NONE, toolkit)
+        image = self._image_of.get(key)
+        if image is None:
+            image = self._image_of[key] = Image(
+                kind=kind,
+                target=None if number in (_INDEX, _CONCATENATED) else _target(kind, arch, flags),
+                relocatable=relocatable,
+                stub=stub,
+                compression=compression,
+                ptx=PtxVersion(major, minor) if kind in (ImageKind.PTX, ImageKind.RELPTX) else None,
+                code_version=(major, minor),
+                toolkit=toolkit,
+            )
+        return image
 
     def _problem(self, found: Found, offset: int, error: PayloadError | LimitError) -> None:
         if isinstance(error, LimitError):

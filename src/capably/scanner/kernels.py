@@ -221,7 +221,7 @@ def cubin_kernels(
     indices = [index for index in compress(range(len(other)), other) if info[index] & 15 == _FUNCTION]
     if not indices:
         return [], (), (), toolkit
-    _, _, first, length, _, _ = table.row(link) if link < table.count else (0, 0, len(data), 1, 0, 0)
+    _, _, first, length, _, _ = table.row(link) if link < table.sections else (0, 0, len(data), 1, 0, 0)
     if first + length > len(data):
         raise CubinError("its symbol names lie outside")
     place = _PLACE[header.wide].unpack_from
@@ -244,13 +244,13 @@ def cubin_kernels(
 def _interesting(table: SectionTable) -> Iterator[Row]:
     """The sections that are looked at: few among tens of thousands, so whole columns are sifted first."""
     data, step = table.data, table.step
-    end = table.start + table.count * step
+    end = table.start + table.sections * step
     at = 4
     kinds = data[table.start + at : end : step].translate(_IS_KIND)
     at = 44 if table.wide else 28
     about = data[table.start + at : end : step].translate(_IS_ZERO)
     wanted = int.from_bytes(kinds, "little") | int.from_bytes(about, "little")
-    for index in compress(range(table.count), wanted.to_bytes(table.count, "little")):
+    for index in compress(range(table.sections), wanted.to_bytes(table.sections, "little")):
         row = table.row(index)
         if row[1] in _KINDS and (row[1] != _NV_INFO or not row[5]):
             yield row

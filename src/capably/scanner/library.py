@@ -99,22 +99,37 @@ class _Collected:
 
     Attributes:
         reader: Reads kernels, where they were asked for.
-        fatbins: How many there are of each kind.
-        bare: Likewise, of images outside any fatbin.
+        bare: How many there are of each kind of image outside any fatbin.
         kernels: Section and images of each fatbin and each bare image, with the kernels of each of the images.
         problems: Findings as pairs of code and message.
     """
 
     reader: KernelReader | None = None
-    fatbins: dict[tuple[str, tuple[Image, ...]], int] = field(default_factory=dict)
     bare: dict[tuple[str, Image], int] = field(default_factory=dict)
     kernels: list[tuple[str, tuple[Image, ...], list[Pending], bool]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
+    # A walk gives equal fatbins the same images, and hashing these by their fields takes longer than reading them.
+    _counts: dict[tuple[str, int], int] = field(default_factory=dict)
+    _images: dict[int, tuple[Image, ...]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self._counts or self.bare)
+
+    def fatbins(self) -> dict[tuple[str, tuple[Image, ...]], int]:
+        """How many there are of each kind."""
+        result: dict[tuple[str, tuple[Image, ...]], int] = {}
+        for (section, which), count in self._counts.items():
+            key = (section, self._images[which])
+            result[key] = result.get(key, 0) + count
+        return result
+
+    def count(self, section: str, images: tuple[Image, ...], count: int = 1) -> None:
+        self._images[id(images)] = images
+        self._counts[section, id(images)] = self._counts.get((section, id(images)), 0) + count
 
     def add(self, found: Found, section: str) -> None:
         if found.images is not None:
-            key = (section, found.images)
-            self.fatbins[key] = self.fatbins.get(key, 0) + found.count
+            self.count(section, found.images, found.count)
         if found.bare is not None:
             other = (section, found.bare)
             self.bare[other] = self.bare.get(other, 0) + 1
@@ -150,7 +165,7 @@ def read_library(path: str, content: Content, head: bytes, form: Form, job: Job)
         layout = _read_form(content, head, form, budget, collected)
     for code, message in layout.problems + collected.problems:
         findings.add(code, path, message)
-    if not collected.fatbins and not collected.bare:
+    if not collected:
         return None
     return _library(path, content.size, layout, collected, findings)
 
@@ -212,7 +227,7 @@ def _read_archive(path: str, content: Content, job: Job, collected: _Collected, 
 def _library(path: str, size: int, layout: Layout, collected: _Collected, findings: Findings) -> Library:
     groups = tuple(
         FatbinGroup(Fatbin(_in_section(images, section), section), count)
-        for (section, images), count in collected.fatbins.items()
+        for (section, images), count in collected.fatbins().items()
     )
     bare = tuple(BareImages(section, image, count) for (section, image), count in collected.bare.items())
     library = Library(
@@ -282,7 +297,7 @@ def _read_loose(content: Content, form: Form, budget: Budget, collected: _Collec
     except CubinError as error:
         collected.problems.append(("damaged-image", f"The cubin cannot be read: {error}."))
     if image is not None:
-        collected.fatbins[_FILE, (image,)] = 1
+        collected.count(_FILE, (image,))
         if collected.reader is not None:
             kind = ImageKind.SASS if form is Form.CUBIN else ImageKind.PTX
             collected.kernels.append((_FILE, (image,), [collected.reader.parse(kind, data, budget)], False))
@@ -370,6 +385,7 @@ def _attribute(items: list[Found], regions: list[Region]) -> list[tuple[Found, s
             elif found.strict or not inside:
                 return None
             index += 1
-        if region.named and region.end - position > LARGEST_GAP:
+        left = region.end - position
+        if region.named and (left > LARGEST_GAP or 0 < left < len(MAGIC)):
             return None
     return result

@@ -7,18 +7,19 @@ against cuobjdump 13.5). Sizes in headers are never believed: output is capped b
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from capably.errors import LimitError
 from capably.facts import Compression
-from capably.scanner.limits import Budget
-from capably.scanner.source import Source
+
+if TYPE_CHECKING:
+    from capably.scanner.limits import Budget
+    from capably.scanner.source import Source
 
 __all__ = ["Payload", "PayloadError", "lz4_prefix"]
 
-# 4 KiB of input give at least 1 KiB of output in both formats, except for a zstd block, which has to be
-# there as a whole (128 KiB at most).
-_PREFIX_INPUT = 4 << 10
+# A row of LZ4 has at least as many bytes when decompressed as it has in the block, less one for each 255.
+_PREFIX_INPUT = 512
 _ZSTD_STEP = 32 << 10
 _ZSTD_WINDOW = 1 << 27  # what `zstd --long` needs; larger windows only serve to claim memory
 
@@ -29,8 +30,7 @@ class PayloadError(Exception):
     """A payload cannot be decompressed. The text is a sentence part: "its LZ4 data is damaged"."""
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(NamedTuple):
     """A stored payload.
 
     Attributes:
@@ -139,9 +139,9 @@ def lz4_prefix(data: bytes, limit: int) -> bytes:
         PayloadError: A match lies before the start.
     """
     out = bytearray()
-    position = 0
+    have = position = 0
     end = len(data)
-    while position < end and len(out) < limit:
+    while position < end and have < limit:
         token = data[position]
         position += 1
         length = token >> 4
@@ -152,13 +152,14 @@ def lz4_prefix(data: bytes, limit: int) -> bytes:
                 length += more
                 if more != 255:
                     break
-        out += data[position : position + min(length, limit - len(out))]
-        position += length
-        if position + 2 > end or len(out) >= limit:
+        stop = position + length
+        out += data[position:stop]
+        have += length
+        if stop + 2 > end or have >= limit:
             break
-        distance = data[position] | data[position + 1] << 8
-        position += 2
-        if not 0 < distance <= len(out):
+        distance = data[stop] | data[stop + 1] << 8
+        position = stop + 2
+        if not 0 < distance <= have:
             raise PayloadError("its LZ4 data is damaged")
         length = token & 15
         if length == 15:
@@ -168,7 +169,11 @@ def lz4_prefix(data: bytes, limit: int) -> bytes:
                 length += more
                 if more != 255:
                     break
-        length = min(length + 4, limit - len(out))
-        unit = out[-distance:][:length]
-        out += unit * (length // len(unit)) + unit[: length % len(unit)]
-    return bytes(out)
+        length = min(length + 4, limit)
+        start = have - distance
+        if length <= distance:
+            out += out[start : start + length]
+        else:  # it goes on with what it has just written
+            out += (out[start:] * (length // distance + 1))[:length]
+        have += length
+    return bytes(out[:limit])
