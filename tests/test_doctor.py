@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import sys
 import zipfile
@@ -15,6 +16,8 @@ import pytest
 
 from capably.cli.app import run
 from capably.cli.doctor import system_libraries, without_uuids
+from capably.cli.environment import headers
+from capably.cli.installed import shared_libraries
 from capably.probe import load, loads, save
 from capably.report.machine import schema
 
@@ -184,6 +187,41 @@ def test_uuids_in_variables_are_replaced_too() -> None:
     assert blank.environment == (("CUDA_VISIBLE_DEVICES", made_up), ("CUDA_HOME", "/usr/local/cuda"))
     assert blank.findings[0].message == f"{made_up!r} hides"
     assert blank.devices[2].uuid is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Metadata-Version: 2.4\nName: Some.Package\nRequires-Dist: torch>=2\nRequires-Dist: numpy\n\nName: other\n",
+        "Metadata-Version: 2.1\r\nname: crlf\r\nREQUIRES-DIST: torch\r\n\r\nRequires-Dist: none\r\n",
+        "Name: folded\nDescription: a\n        Name: b\nRequires-Dist: torch;\n  python_version > '3'\n",
+        "Name: none\n",
+        "Metadata-Version: 2.1\n",
+    ],
+    ids=range(5),
+)
+def test_fields_of_metadata_are_those_that_the_library_reads(text: str, tmp_path: Path) -> None:
+    folder = tmp_path / "x-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_bytes(text.encode())
+    distribution = importlib.metadata.PathDistribution(folder)
+    for name in ("Name", "Requires-Dist"):
+        read = (" ".join(value.split()) for value in distribution.metadata.get_all(name) or ())
+        assert headers(distribution, name) == tuple(read)
+
+
+def test_the_libraries_of_a_distribution_are_those_of_its_record(tmp_path: Path) -> None:
+    folder = tmp_path / "x-1.dist-info"
+    folder.mkdir()
+    record = (
+        "x/a.py,sha256=.so,3\nx/libx.so.1,,\n../../lib/liby.so,sha256=a,1\nx/a.source/b.txt,,\nx/_C.cpython-312.so,,"
+    )
+    (folder / "RECORD").write_text(record)
+    assert shared_libraries(importlib.metadata.PathDistribution(folder)) == {
+        "libx.so.1",
+        "liby.so",
+        "_C.cpython-312.so",
+    }
 
 
 def test_the_libraries_of_the_system_are_those_of_the_linker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -470,11 +470,25 @@ class Tables:
     runtimes: tuple[Runtime, ...]
     products: tuple[Product, ...]
     alternatives: tuple[Alternatives, ...]
-    messages: tuple[Message, ...]
-    causes: dict[str, Cause]
     packages: tuple[Package, ...]
-    dialects: tuple[DialectVersion, ...]
     horizon: ComputeCapability
+
+    # Large tables that most commands need nothing of are read when they are asked for.
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """Error messages."""
+        return _messages()
+
+    @property
+    def causes(self) -> dict[str, Cause]:
+        """What may be behind them, by code."""
+        return _causes()
+
+    @property
+    def dialects(self) -> tuple[DialectVersion, ...]:
+        """How tools read lists of architectures, by version."""
+        return _dialects()
 
     def package(self, distribution: str) -> Package | None:
         """What is particular to a distribution; None where it is not one of those that are known."""
@@ -686,21 +700,6 @@ def tables() -> Tables:
             for r in _rows("driver_devices", keys)
         )
     }
-    causes = {
-        c.code: c
-        for c in (
-            Cause(
-                r.string("code"),
-                r.string("title"),
-                r.string("cause"),
-                r.string("way_out"),
-                r.string("next"),
-                r.sources(),
-                r.grade(),
-            )
-            for r in _rows("causes", keys)
-        )
-    }
     return Tables(
         sources=sources,
         architectures=architectures,
@@ -798,8 +797,6 @@ def tables() -> Tables:
             )
             for r in _rows("alternatives", keys)
         ),
-        messages=tuple(_message(r, frozenset(causes)) for r in _rows("messages", keys)),
-        causes=causes,
         packages=tuple(
             Package(
                 r.string("title"),
@@ -816,21 +813,49 @@ def tables() -> Tables:
             )
             for r in _rows("packages", keys)
         ),
-        dialects=tuple(
-            DialectVersion(
-                r.string("dialect"),
-                r.parsed("since", lambda text: tuple(int(part) for part in text.split("."))),
-                tuple(r.string("read").split()),
-                tuple(r.string("numbers").split()),
-                r.pairs("names"),
-                r.pairs("lists"),
-                frozenset(r.string("rules").split()),
-                r.sources(),
-                r.grade(),
-            )
-            for r in _rows("dialects", keys)
-        ),
         horizon=max(family.members[-1] for family in families),
+    )
+
+
+@functools.cache
+def _causes() -> dict[str, Cause]:
+    rows = _rows("causes", frozenset(tables().sources))
+    causes = (
+        Cause(
+            r.string("code"),
+            r.string("title"),
+            r.string("cause"),
+            r.string("way_out"),
+            r.string("next"),
+            r.sources(),
+            r.grade(),
+        )
+        for r in rows
+    )
+    return {cause.code: cause for cause in causes}
+
+
+@functools.cache
+def _messages() -> tuple[Message, ...]:
+    causes = frozenset(_causes())
+    return tuple(_message(row, causes) for row in _rows("messages", frozenset(tables().sources)))
+
+
+@functools.cache
+def _dialects() -> tuple[DialectVersion, ...]:
+    return tuple(
+        DialectVersion(
+            r.string("dialect"),
+            r.parsed("since", lambda text: tuple(int(part) for part in text.split("."))),
+            tuple(r.string("read").split()),
+            tuple(r.string("numbers").split()),
+            r.pairs("names"),
+            r.pairs("lists"),
+            frozenset(r.string("rules").split()),
+            r.sources(),
+            r.grade(),
+        )
+        for r in _rows("dialects", frozenset(tables().sources))
     )
 
 

@@ -15,7 +15,6 @@ from capably.cli.console import OutputError, note, output_options, print_answer,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from capably.cli.environment import Environment
     from capably.diagnose import Installed
     from capably.facts import Device, Driver, System
 
@@ -93,17 +92,13 @@ def doctor(  # noqa: PLR0917 - click passes options by name
     capably doctor --save machine.json
     """  # noqa: D301 - the backspace tells click to keep the lines below it as they are
     from capably import probe  # noqa: PLC0415 - see capably.cli.app
-    from capably.cli.environment import find_environment  # noqa: PLC0415 - as above
     from capably.cli.installed import looking, read_installed  # noqa: PLC0415 - as above
     from capably.diagnose import diagnose  # noqa: PLC0415 - as above
     from capably.report.answer import Result  # noqa: PLC0415 - as above
 
-    environment: Environment | None = None
     installed: list[Installed] = []
     present: frozenset[str] | None = None
-    if record is None or python is not None:
-        environment = find_environment(python)
-    with looking(record, environment) as system_to_come:
+    with looking(record, python) as (environment, system_to_come):
         if environment is not None and save != "-":
             installed = read_installed(environment, no_cache=no_cache, quiet=quiet, color=color)
             present = system_libraries() if record is None else None

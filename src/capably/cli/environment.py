@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -114,7 +115,16 @@ def distributions(environment: Environment) -> dict[str, Distribution]:
     """The installed distributions by normalised name; the first on the path wins, as for imports."""
     found: dict[str, Distribution] = {}
     for distribution in importlib.metadata.distributions(path=list(environment.paths)):
-        name = distribution.metadata["Name"]
-        if name:
+        for name in headers(distribution, "Name")[:1]:
             found.setdefault(canonicalize_name(name), distribution)
     return dict(sorted(found.items()))
+
+
+def headers(distribution: Distribution, name: str) -> tuple[str, ...]:
+    """The values of a field of the metadata; `Distribution.metadata` parses long descriptions for each."""
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO")
+    if text is None:  # kept in one file, as eggs have it
+        return tuple(distribution.metadata.get_all(name) or ())
+    fields = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
+    found = re.findall(rf"(?im)^{re.escape(name)}:[ \t]*(.*(?:\n[ \t].*)*)", fields)
+    return tuple(" ".join(value.split()) for value in found)

@@ -136,13 +136,10 @@ def _facts(
     recognised: Sequence[Found], record: str | None, python: str | None, *, color: str, quiet: bool
 ) -> tuple[System, list[Artifact]]:
     """The machine, and what is installed on it where that could tell something."""
-    from capably.cli.environment import find_environment  # noqa: PLC0415 - see capably.cli.app
-    from capably.cli.installed import looking, read_installed  # noqa: PLC0415 - as above
+    from capably.cli.installed import looking, read_installed  # noqa: PLC0415 - see capably.cli.app
     from capably.messages import reads_packages  # noqa: PLC0415 - as above
 
-    # Packages here say nothing about a machine elsewhere, unless they are named.
-    environment = find_environment(python) if record is None or python is not None else None
-    with looking(record, environment) as system_to_come:
+    with looking(record, python) as (environment, system_to_come):
         system = system_to_come.result()
     if record is None:
         place = f" and of {environment.place} ({environment.chosen_by})" if environment else ""

@@ -18,22 +18,37 @@ if TYPE_CHECKING:
     from capably.diagnose import Installed
     from capably.facts import System
 
-__all__ = ["looking", "read_installed"]
+__all__ = ["looking", "read_installed", "shared_libraries"]
 
 
 @contextmanager
-def looking(record: str | None, environment: Environment | None) -> Iterator[Future[System]]:
-    """The machine, looked at by a thread of its own: it mostly waits for the driver and for compilers."""
+def looking(record: str | None, python: str | None) -> Iterator[tuple[Environment | None, Future[System]]]:
+    """The environment, and the machine, which a thread of its own looks at: it mostly waits for others.
+
+    Args:
+        record: A recorded machine, instead of this one.
+        python: See `capably.cli.environment.find_environment`. Packages here say nothing about a recorded
+            machine, unless they are named.
+
+    Raises:
+        EnvironmentProblem: See `capably.cli.environment.find_environment`.
+    """
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - see capably.cli.app
 
-    from capably import probe  # noqa: PLC0415 - as above
+    from capably.cli.environment import find_environment  # noqa: PLC0415 - as above
 
-    paths = environment.paths if environment else ()
     with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(find_environment, python) if record is None or python is not None else None
+        from capably import probe  # noqa: PLC0415 - while the interpreter there starts
+        from capably.knowledge import tables  # noqa: PLC0415 - as above
+
+        tables()
+        environment = asked.result() if asked else None
+        paths = environment.paths if environment else ()
         if record is not None:
-            yield pool.submit(probe.load, record)
+            yield environment, pool.submit(probe.load, record)
         else:
-            yield pool.submit(probe.system, probe.Machine(prefix=_prefix(paths), paths=paths))
+            yield environment, pool.submit(probe.system, probe.Machine(prefix=_prefix(paths), paths=paths))
 
 
 def _prefix(paths: tuple[str, ...]) -> str:
@@ -44,7 +59,7 @@ def _prefix(paths: tuple[str, ...]) -> str:
 
 def read_installed(environment: Environment, *, no_cache: bool, quiet: bool, color: str) -> list[Installed]:
     """Every distribution with GPU code, and those that something particular is known about."""
-    from capably.cli.environment import distributions  # noqa: PLC0415 - see capably.cli.app
+    from capably.cli.environment import distributions, headers  # noqa: PLC0415 - see capably.cli.app
     from capably.diagnose import Installed  # noqa: PLC0415 - as above
     from capably.errors import CapablyError  # noqa: PLC0415 - as above
     from capably.knowledge import tables  # noqa: PLC0415 - as above
@@ -61,17 +76,23 @@ def read_installed(environment: Environment, *, no_cache: bool, quiet: bool, col
             except CapablyError as error:
                 explain(error)
                 continue
-            libraries = _shared_libraries(distribution)
+            libraries = shared_libraries(distribution)
             known = tables().package(name) is not None or name in conflicts or any(p.fullmatch(name) for p in parts)
             if artifact.libraries or libraries or known:
-                installed.append(
-                    Installed(artifact, tuple(distribution.metadata.get_all("Requires-Dist") or ()), libraries)
-                )
+                installed.append(Installed(artifact, headers(distribution, "Requires-Dist"), libraries))
     return installed
 
 
-def _shared_libraries(distribution: Distribution) -> frozenset[str]:
+def shared_libraries(distribution: Distribution) -> frozenset[str]:
     """Names of the shared libraries that a distribution lists."""
     record = distribution.read_text("RECORD") or ""
-    paths = (line.partition(",")[0] for line in record.splitlines() if ".so" in line)
-    return frozenset(path.rpartition("/")[2] for path in paths)
+    names = set()
+    found = record.find(".so")
+    while found >= 0:  # few of tens of thousands of lines
+        start, end = record.rfind("\n", 0, found) + 1, record.find("\n", found)
+        path = record[start : end if end >= 0 else None].partition(",")[0]
+        name = path.rpartition("/")[2]
+        if ".so" in name:
+            names.add(name)
+        found = record.find(".so", end) if end >= 0 else -1
+    return frozenset(names)

@@ -72,18 +72,24 @@ _LIBRARIES = (".so", ".pyd", ".dll", ".cubin", ".fatbin", ".ptx", ".a", ".lib")
 
 def _files(
     dist: importlib.metadata.Distribution, name: str, root: str, findings: Findings, watch: Watch | None
-) -> Iterator[tuple[str, str | None, bool]]:
-    """The path as recorded, the path on disk if it is to be opened, and whether that is no link.
+) -> Iterator[tuple[str, str, bool] | int]:
+    """The path as recorded, the path on disk, and whether that is no link; or a number of sources.
 
     A source, by its name, has to be there and is not opened.
     """
     for directory, names in _by_directory(_recorded(dist, name, findings), findings).items():
         # Others put files into the first two as well, which changes their stamps.
         one_by_one = not directory or directory.startswith("..") or len(names) < _WORTH_LISTING
-        if watch is not None and not one_by_one and any(map(is_source, names)):
+        sources = set(filter(is_source, names))
+        if watch is not None and not one_by_one and sources:
             watch.directory(directory)
         listed = frozenset() if one_by_one else _listed(f"{root}/{directory}")
+        there = sources & listed
+        if there:
+            yield len(there)
         for base in names:
+            if base in there:
+                continue
             path = f"{directory}/{base}" if directory else base
             place = f"{root}/{path}"
             plain = base in listed or _is_plain(place)
@@ -92,10 +98,10 @@ def _files(
                     watch.file(path, None, plain=True)
                 code = "missing-library" if path.endswith(_LIBRARIES) else "missing-file"
                 findings.add(code, path, "It is in RECORD but not on disk.")
-            elif plain and is_source(base):
+            elif plain and base in sources:
                 if watch is not None and one_by_one:
                     watch.entry(path)
-                yield path, None, True
+                yield 1
             else:
                 yield path, place, plain
 

@@ -21,6 +21,7 @@ _FOREIGN = {
     ".hip_fatbin": "code for GPUs by AMD",
     ".llvm.offloading": "offloading images of LLVM",
 }
+_DECISIVE = tuple(name.encode() + b"\0" for name in (*FATBIN_SECTIONS, *_FOREIGN))
 _MACHINES = {21: "ppc64le", 62: "x86_64", 183: "aarch64", 243: "riscv"}
 _SECTION = struct.Struct("<IIQQQQII16x")
 _STRTAB, _DYNAMIC, _NOBITS = 3, 6, 8
@@ -110,8 +111,7 @@ def read_elf(read: Callable[[int, int], bytes], size: int, limits: Limits) -> La
         layout.regions = whole
         return layout
     sections = list(_SECTION.iter_unpack(table))
-    names = _names(read, size, sections, names_index, layout)
-    _collect_regions(sections, names, size, layout)
+    _collect_regions(sections, _names(read, size, sections, names_index, layout), size, layout)
     layout.needed = lambda: _needed(read, sections, size, limits)
     return layout
 
@@ -119,30 +119,33 @@ def read_elf(read: Callable[[int, int], bytes], size: int, limits: Limits) -> La
 _Row = tuple[int, int, int, int, int, int, int, int]
 
 
-def _names(read: Callable[[int, int], bytes], size: int, sections: list[_Row], index: int, layout: Layout) -> list[str]:
+def _names(
+    read: Callable[[int, int], bytes], size: int, sections: list[_Row], index: int, layout: Layout
+) -> bytes | None:
+    """The table of names; None where it cannot be read."""
     if index >= len(sections) or sections[index][1] == _NOBITS or sections[index][4] + sections[index][5] > size:
         layout.problems.append(("damaged-elf", "The names of its sections cannot be read."))
-        return [UNKNOWN_SECTION] * len(sections)
+        return None
     # Names of 70,000 sections were never longer than this; what lies behind stays without a name.
-    strings = read(sections[index][4], min(sections[index][5], 16 << 20))
-    return [text_at(strings, row[0], 512) for row in sections]
+    return read(sections[index][4], min(sections[index][5], 16 << 20))
 
 
-def _collect_regions(sections: list[_Row], names: list[str], size: int, layout: Layout) -> None:
+def _collect_regions(sections: list[_Row], strings: bytes | None, size: int, layout: Layout) -> None:
     found: list[Region] = []
     outside = False
-    for row, name in zip(sections, names, strict=True):
-        _, kind, flags, _, offset, length, _, _ = row
+    for start, kind, flags, _, offset, length, _, _ in sections:
         if kind in (0, _NOBITS) or not length:
             continue
+        named = strings is not None and strings.startswith(_DECISIVE, start)
+        if not named and (not flags & _ALLOC or flags & _EXEC):
+            continue  # most of the 70,000 sections of an object: their names are not read
+        name = UNKNOWN_SECTION if strings is None else text_at(strings, start, 512)
         if name in _FOREIGN:
             layout.problems.append(
                 ("foreign-gpu-code", f"Its section {name} holds {_FOREIGN[name]}, which is not looked into.")
             )
             continue
         named = name in FATBIN_SECTIONS
-        if not named and (not flags & _ALLOC or flags & _EXEC):
-            continue
         end = offset + length
         if end > size:
             outside = True

@@ -146,12 +146,13 @@ def _scan_zip(path: str, name: str, file: FileIO, before: os.stat_result, job: J
     return artifact
 
 
-def scan_tree(root: str, names: Iterable[tuple[str, str | None, bool]], job: Job, watch: Watch | None = None) -> Tally:
+def scan_tree(root: str, names: Iterable[tuple[str, str, bool] | int], job: Job, watch: Watch | None = None) -> Tally:
     """Scan many files.
 
     Args:
         root: What to name in a finding about all of them.
-        names: The path to report, with ``/``; the path to open, None for a source; whether that is no link.
+        names: The path to report, with ``/``; the path to open; whether that is no link. Or how many sources
+            are counted and not opened.
         job: The call.
         watch: Is told about each file.
     """
@@ -159,13 +160,14 @@ def scan_tree(root: str, names: Iterable[tuple[str, str | None, bool]], job: Job
     # By size: only files with GPU code of equal size may be copies, and only these have to be hashed.
     by_size: dict[int, list[tuple[str, str]]] = {}
     libraries = []
-    for name, path, plain in names:
+    for item in names:
         if tally.stop(root) or tally.full(root):
             break
-        if path is None:
-            tally.look()
-            tally.count(Form.SOURCE)
+        if isinstance(item, int):
+            tally.look(item)
+            tally.count(Form.SOURCE, item)
             continue
+        name, path, plain = item
         try:
             with _opened(path, name) as (file, before):
                 tally.look()

@@ -153,10 +153,10 @@ class Budget:
         """Files that were looked at."""
         return self._account.files
 
-    def count_file(self) -> None:
-        """Count one more."""
+    def count_files(self, number: int) -> None:
+        """Count so many more."""
         with self._account.lock:
-            self._account.files += 1
+            self._account.files += number
 
     @contextmanager
     def hold(self, read: Callable[[int], bytes]) -> Iterator[bytes | None]:

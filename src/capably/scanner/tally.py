@@ -155,14 +155,14 @@ class Tally:
         for finding in part.job.findings.take():
             self.job.findings.add(finding.code, finding.path, finding.message)
 
-    def look(self) -> None:
-        """Note that a file is looked at."""
-        self.files += 1
-        self.job.budget.count_file()
+    def look(self, number: int = 1) -> None:
+        """Note that so many files are looked at."""
+        self.files += number
+        self.job.budget.count_files(number)
 
-    def count(self, form: Form) -> None:
-        """Note what a file is."""
-        self._forms[form.value] += 1
+    def count(self, form: Form, number: int = 1) -> None:
+        """Note what a file, or so many of them, is."""
+        self._forms[form.value] += number
 
     def add(self, library: Library, *, identity: Hashable | None, sha256: str | None) -> None:
         """Note a library; *identity* is equal for libraries with the same bytes, None if it is the only one."""
