@@ -23,13 +23,14 @@ FORMATS = ("text", "json", "github", "sarif", "junit")
 
 
 @click.command(context_settings={"auto_envvar_prefix": "CAPABLY_AUDIT"})
-@click.argument("artifacts", nargs=-1, required=True, metavar="WHEEL...")
+@click.argument("artifacts", nargs=-1, metavar="WHEEL...")
 @click.option(
     "--policy",
     "policy_file",
     metavar="FILE",
     help="A TOML file with the table [tool.capably]. Default: the nearest pyproject.toml, in this folder or above.",
 )
+@click.option("--check-policy", is_flag=True, help="Only read the policy, and say whether it is well formed.")
 @click.option("--no-policy", is_flag=True, help="Read no file: what the options say is the policy.")
 @click.option(
     "--require",
@@ -82,6 +83,7 @@ FORMATS = ("text", "json", "github", "sarif", "junit")
 def audit(  # noqa: PLR0917 - click passes options by name
     artifacts: tuple[str, ...],
     policy_file: str | None,
+    check_policy: bool,
     no_policy: bool,
     require: tuple[str, ...],
     native: tuple[str, ...],
@@ -122,6 +124,11 @@ def audit(  # noqa: PLR0917 - click passes options by name
     }  # fmt: skip
     policy, file = (core.Policy(), None) if write_policy else _policy(policy_file, no_policy=no_policy)
     policy = _overridden(policy, {key: value for key, value in options.items() if value})
+    if check_policy:
+        note(f"well formed: {file}" if file is not None else "there is no policy", quiet=quiet)
+        return 0
+    if not artifacts:
+        raise WrongUseError("name a wheel to audit; --check-policy reads the policy alone")
     if policy == core.Policy() and not write_policy:
         note("there is no policy: this says what is odd about any wheel; see --require and --write-policy", quiet=quiet)
     elif file is not None:
