@@ -25,6 +25,9 @@ def test_what_is_offered_is_what_the_tool_makes_of_it(dialect: str, toolkit: obj
     offered = offers(dialect, None, emitter.targets, emitter.cuda)
     for entry in offered:
         found = spell(entry, dialect, toolkit=emitter.cuda)
+        if dialect == "triton":
+            assert found.problem
+            continue
         assert found.text is not None
         reading = read(found.text, dialect, toolkit=emitter.cuda)
         assert set(reading.targets or ()) == set(entry)
@@ -45,7 +48,6 @@ def test_what_is_offered_is_what_the_tool_makes_of_it(dialect: str, toolkit: obj
         ("sm_90a", "nvcc-gencode", None, {"NVCC_APPEND_FLAGS": "-gencode arch=compute_90a,code=sm_90a"}),
         ("sm_80 sm_90", "flash-attn", "2.8.3", {"FLASH_ATTN_CUDA_ARCHS": "80;90"}),
         ("sm_80 sm_90", "cupy", None, {"CUPY_NVCC_GENERATE_CODE": "arch=compute_80,code=sm_80;arch=compute_90,code=sm_90"}),
-        ("sm_90a", "triton", "3.4.0", {"TRITON_OVERRIDE_ARCH": "sm90"}),
     ],
 )  # fmt: skip
 def test_variables(wanted: str, dialect: str, version: str | None, expected: dict[str, str]) -> None:
@@ -64,6 +66,7 @@ def test_variables(wanted: str, dialect: str, version: str | None, expected: dic
         ("sm_75", "flash-attn", "2.8.3", None, "asks for nothing"),
         ("sm_80 sm_90", "flash-attn", "2.7.2", None, "does not read FLASH_ATTN_CUDA_ARCHS"),
         ("sm_80 sm_90a", "triton", None, None, "must have the form"),
+        ("sm_90a", "triton", None, None, "compiles for the GPU that is there"),
         ("sm_75", "bitsandbytes", None, None, "pass -DCOMPUTE_CAPABILITY=75-real to CMake"),
         ("sm_100", "nvcc-gencode", None, "12.6", "Unsupported gpu architecture"),
     ],

@@ -339,6 +339,8 @@ class DialectVersion:
         names: Pairs of a name and what the tool puts in its place, in the order in which it looks for them.
         lists: What words and defaults stand for, in the tool's own spelling.
         rules: Switches of the reader in `capably.archlist`.
+        requires: What the tool needs of a GPU whatever its list says, in the grammar of `capably.requirement`; None
+            where nothing is known.
     """
 
     dialect: str
@@ -348,6 +350,7 @@ class DialectVersion:
     names: tuple[tuple[str, str], ...]
     lists: tuple[tuple[str, str], ...]
     rules: frozenset[str]
+    requires: str | None
     sources: tuple[str, ...]
     grade: Grade
 
@@ -852,6 +855,7 @@ def _dialects() -> tuple[DialectVersion, ...]:
             r.pairs("names"),
             r.pairs("lists"),
             frozenset(r.string("rules").split()),
+            r.optional("requires", lambda text: str(Requirement.parse(text))),
             r.sources(),
             r.grade(),
         )

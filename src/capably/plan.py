@@ -13,22 +13,22 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from capably import facts
 from capably.arch import Suffix, Target, TargetKind
 from capably.engine import Verdict, judge
-from capably.facts import Device, Driver, Fatbin, Finding, Image, ImageKind, Library
+from capably.facts import Device, Driver, Fatbin, Finding, Image, ImageKind, Library, ToolkitKind
 from capably.knowledge import Toolkit, tables
 from capably.reasons import FINDINGS, Outcome
+from capably.requirement import CodeFor, Comparison, Limit, NamedFeature, OneOf, Requirement, Version
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from capably.spelling import Entry
     from capably.version import PtxVersion
 
-__all__ = ["Entry", "Plan", "Policy", "Served", "compiled", "entries", "plan", "toolkit_named", "undecided"]
-
-Entry = tuple[Target, ...]
-"""What one entry of a list makes: a target, or several that cannot be asked for apart."""
+__all__ = ["Plan", "Policy", "Served", "compiled", "entries", "plan", "toolkit_named", "undecided"]
 
 
 class Policy(enum.StrEnum):
@@ -46,11 +46,15 @@ class Served:
     Attributes:
         device: The GPU.
         driver: By which driver; marked as assumed where nobody named one.
-        verdict: Of all planned images as one fatbin, on this device: the proof. For a GPU that is not covered, of
-            all images that the policy could have taken: why none of them would do.
+        verdict: Of the planned images as one fatbin, on this device: the proof. Images that cannot hold what is
+            needed there are left out of it. For a GPU that is not covered, of all images that the policy could have
+            taken: why none of them would do; or of the requirement, where the GPU does not meet it.
         covered: Whether what the policy promises certainly holds.
         blocked: Why nothing that this toolkit builds starts there, whatever its targets; empty where that is not so.
         toolkits: For a GPU that is not covered: the toolkits that would cover it, in rising order.
+        unsaid: For a GPU that is not covered: targets that would cover it and that the tool cannot be asked for.
+        unmet: The GPU does not meet the requirement, or it is not known whether it does.
+        ptx: For a GPU that is not covered: PTX of this toolkit would do there.
     """
 
     device: Device
@@ -59,6 +63,9 @@ class Served:
     covered: bool
     blocked: tuple[Finding, ...] = ()
     toolkits: tuple[CudaVersion, ...] = ()
+    unsaid: tuple[Target, ...] = ()
+    unmet: bool = False
+    ptx: bool = False
 
     @property
     def outcome(self) -> Outcome:
@@ -79,6 +86,7 @@ class Plan:
     Attributes:
         toolkit: The CUDA version of the compiler.
         policy: What the plan is for.
+        needs: What the code needs of a GPU; None where nothing was said.
         targets: Real ones in rising order, then PTX. Empty where nothing can be covered.
         served: One for each GPU that was asked for, in that order.
         findings: What could not be had, and which toolkit would have it.
@@ -87,6 +95,7 @@ class Plan:
 
     toolkit: CudaVersion
     policy: Policy
+    needs: Requirement | None
     targets: tuple[Target, ...]
     served: tuple[Served, ...]
     findings: tuple[Finding, ...] = ()
@@ -136,12 +145,11 @@ def entries(toolkit: Toolkit) -> tuple[Entry, ...]:
 
     PTX with the suffix `a` is left out: it is for one capability, where machine code loads as well.
     """
-    names = [Target.parse(name) for name in toolkit.targets]
-    real = sorted(names)
+    real = sorted(map(Target.parse, toolkit.targets))
     virtual = [
-        Target(name.capability, name.suffix, TargetKind.VIRTUAL)
-        for name in real
-        if name.suffix is not Suffix.ARCH_SPECIFIC
+        Target(target.capability, target.suffix, TargetKind.VIRTUAL)
+        for target in real
+        if target.suffix is not Suffix.ARCH_SPECIFIC
     ]
     return tuple((target,) for target in (*real, *virtual))
 
@@ -152,6 +160,7 @@ def plan(
     *,
     policy: Policy = Policy.NATIVE,
     offers: Iterable[Entry] | None = None,
+    needs: Requirement | None = None,
 ) -> Plan:
     """The smallest set of targets that covers *gpus*.
 
@@ -159,11 +168,18 @@ def plan(
         gpus: Devices, each with the driver that loads the code.
         toolkit: The compiler, as `toolkit_named` finds it.
         policy: What to promise each GPU.
-        offers: What can be asked for; by default every target of the toolkit.
+        offers: What can be asked for, as `capably.spelling.offers` tells it of a tool; by default every target of the
+            toolkit.
+        needs: What the code needs. A GPU that does not meet it is not covered, and a target counts for a GPU only if
+            code for it can hold what is needed: an H100 that needs ``9.0a`` is served by ``sm_90a`` alone.
 
     Returns:
         The plan. Of several smallest sets it is the one that has machine code for the most GPUs, then that names
-        the most GPUs by their own number, then that has the fewest suffixes, then the highest numbers.
+        the most GPUs by their own number, then whose suffixes reach furthest (none, `f`, `a`), then that has the
+        highest numbers.
+
+    Raises:
+        UnknownNameError: *needs* names a feature that the tables do not know.
 
     >>> from capably.arch import ComputeCapability
     >>> from capably.version import CudaVersion
@@ -171,22 +187,29 @@ def plan(
     >>> built = plan(gpus, toolkit_named(CudaVersion(12, 8)))
     >>> [str(target) for target in built.targets], built.complete
     (['sm_80', 'sm_90'], True)
+    >>> [str(target) for target in plan(gpus, toolkit_named(CudaVersion(12, 8)), needs=Requirement.parse("9.0a")).targets]
+    ['sm_90a']
     """
     offered = entries(toolkit) if offers is None else tuple(offers)
-    chosen = _Search(gpus, toolkit, policy, offered).run()
+    chosen = _Search(gpus, toolkit, policy, offered, needs).run()
     targets = tuple(sorted(chosen, key=lambda target: (target.kind is TargetKind.VIRTUAL, target)))
-    served = tuple(_served(gpu, targets, offered, toolkit, policy) for gpu in gpus)
+    served = tuple(
+        _served(gpu, targets, toolkit, policy, needs) or _refused(gpu, offered, toolkit, policy, needs) for gpu in gpus
+    )
     return Plan(
         toolkit.cuda,
         policy,
+        needs,
         targets,
         served,
-        tuple(_not_emitted(gpus, toolkit)),
-        () if all(one.covered for one in served) else _toolkits(gpus, policy),
+        (*_no_forward(policy, targets, offered, needs), *_not_emitted(gpus, toolkit)),
+        () if all(one.covered for one in served) else _toolkits(gpus, policy, needs),
     )
 
 
-def undecided(gpus: Sequence[tuple[Device, Driver]], cuda: CudaVersion, policy: Policy) -> Plan:
+def undecided(
+    gpus: Sequence[tuple[Device, Driver]], cuda: CudaVersion, policy: Policy, needs: Requirement | None = None
+) -> Plan:
     """The plan for a toolkit that the tables do not know: what it emits is unknown, so nothing is promised."""
     known = tables().toolkits
     beyond = Finding(
@@ -202,11 +225,11 @@ def undecided(gpus: Sequence[tuple[Device, Driver]], cuda: CudaVersion, policy: 
             driver,
             Verdict(f"what CUDA {cuda} emits", device, driver, Outcome.UNKNOWN),
             covered=False,
-            toolkits=_toolkits([(device, driver)], policy),
+            toolkits=_toolkits([(device, driver)], policy, needs),
         )
         for device, driver in gpus
     )
-    return Plan(cuda, policy, (), served, (beyond,), _toolkits(gpus, policy))
+    return Plan(cuda, policy, needs, (), served, (beyond,), _toolkits(gpus, policy, needs))
 
 
 _WANTED = {
@@ -217,21 +240,68 @@ _WANTED = {
 
 
 def _served(
-    gpu: tuple[Device, Driver], targets: Entry, offered: Iterable[Entry], toolkit: Toolkit, policy: Policy
+    gpu: tuple[Device, Driver],
+    targets: Sequence[Target],
+    toolkit: Toolkit,
+    policy: Policy,
+    needs: Requirement | None,
+) -> Served | None:
+    """A GPU that *targets* cover, with the proof; None where they do not."""
+    device, driver = gpu
+    if not _blocked(device, driver, toolkit.cuda):
+        fitting = [target for target in targets if _fits(needs, target, device, driver, toolkit.cuda)]
+        verdict = _fatbin(fitting, gpu, toolkit.cuda)
+        if verdict.outcome in _WANTED[policy]:
+            return Served(device, driver, verdict, covered=True)
+    return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _refused(
+    gpu: tuple[Device, Driver],
+    offered: tuple[Entry, ...],
+    toolkit: Toolkit,
+    policy: Policy,
+    needs: Requirement | None,
 ) -> Served:
+    """A GPU that nothing on offer covers, and why."""
     device, driver = gpu
     blocked = _blocked(device, driver, toolkit.cuda)
-    verdict = judge(Fatbin(tuple(compiled(target, toolkit.cuda) for target in targets)), device, driver)
-    if verdict.outcome in _WANTED[policy] and not blocked:
-        return Served(device, driver, verdict, covered=True)
+    if (unmet := _unmet(needs, device, driver)) is not None:
+        return Served(device, driver, unmet, covered=False, blocked=blocked, unmet=True)
     # Machine code that was left out because PTX was promised is no reason, and the other way round.
-    tried = (
+    emitted = [
         target
-        for target in dict.fromkeys(itertools.chain.from_iterable(offered))
+        for target in itertools.chain.from_iterable(entries(toolkit))
         if policy is not Policy.NATIVE or target.kind is TargetKind.REAL
+    ]
+    sayable = set(itertools.chain.from_iterable(offered))
+    fitting = [target for target in emitted if _fits(needs, target, device, driver, toolkit.cuda)]
+    if needs is not None and not fitting:
+        # Nothing that this compiler makes can hold what is needed: the engine says which one does.
+        verdict = judge(needs, device, driver, toolkit=_compiler(toolkit.cuda))
+    else:
+        verdict = _fatbin([target for target in fitting if target in sayable], gpu, toolkit.cuda)
+    unsaid = tuple(
+        target
+        for target in fitting
+        if target not in sayable and not blocked and _outcome(target, toolkit.cuda, gpu, needs) in _WANTED[policy]
     )
-    best = judge(Fatbin(tuple(compiled(target, toolkit.cuda) for target in tried)), device, driver)
-    return Served(device, driver, best, covered=False, blocked=blocked, toolkits=_toolkits([gpu], policy))
+    toolkits = _toolkits([gpu], policy, needs)
+    return Served(
+        device,
+        driver,
+        verdict,
+        covered=False,
+        blocked=blocked,
+        toolkits=toolkits,
+        unsaid=unsaid,
+        ptx=policy is Policy.NATIVE and _coverable(gpu, toolkit, Policy.PTX, needs),
+    )
+
+
+def _fatbin(targets: Iterable[Target], gpu: tuple[Device, Driver], cuda: CudaVersion) -> Verdict:
+    return judge(Fatbin(tuple(compiled(target, cuda) for target in targets)), *gpu)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -243,8 +313,74 @@ def _blocked(device: Device, driver: Driver, cuda: CudaVersion) -> tuple[Finding
 
 
 @functools.lru_cache(maxsize=65536)
-def _outcome(target: Target, cuda: CudaVersion, device: Device, driver: Driver) -> Outcome:
-    return judge(compiled(target, cuda), device, driver).outcome or Outcome.FAILS
+def _outcome(
+    target: Target, cuda: CudaVersion, gpu: tuple[Device, Driver], needs: Requirement | None = None
+) -> Outcome:
+    """Of code for *target* on a GPU. Code that cannot hold what is needed there fails."""
+    if not _fits(needs, target, *gpu, cuda):
+        return Outcome.FAILS
+    return judge(compiled(target, cuda), *gpu).outcome or Outcome.FAILS
+
+
+# ---------------------------------------------------------------------------------------------------------
+# What the code needs. Some conditions are about the GPU and its driver, others about the code for it; a
+# comparison of the capability is both: code for 8.0 cannot use what only 8.9 has, wherever it runs.
+
+
+@functools.lru_cache(maxsize=1024)
+def _part(needs: Requirement, *, code: bool) -> Requirement | None:
+    """The conditions on code, or those on a device; None where an alternative has none."""
+    parts = []
+    for clauses in needs.alternatives:
+        kept = tuple(clause for clause in clauses if (_about_code if code else _about_device)(clause))
+        if not kept:
+            return None
+        parts.append(kept)
+    return Requirement(tuple(parts))
+
+
+def _about_code(clause: object) -> bool:
+    match clause:
+        case Comparison() | OneOf() | CodeFor() | NamedFeature():
+            return True
+        case Limit(what="smem") | Version(what="toolkit"):
+            return True
+        case _:
+            return False
+
+
+def _about_device(clause: object) -> bool:
+    return not isinstance(clause, Version) or clause.what != "toolkit"
+
+
+@functools.lru_cache(maxsize=4096)
+def _unmet(needs: Requirement | None, device: Device, driver: Driver) -> Verdict | None:
+    """What stands against the device itself; None where it certainly meets the conditions."""
+    part = None if needs is None else _part(needs, code=False)
+    verdict = None if part is None else judge(part, device, driver)
+    return None if verdict is None or verdict.outcome is Outcome.RUNS else verdict
+
+
+def _compiler(cuda: CudaVersion) -> facts.Toolkit:
+    return facts.Toolkit(ToolkitKind.NVCC, "", cuda=cuda)
+
+
+@functools.lru_cache(maxsize=65536)
+def _fits(needs: Requirement | None, target: Target, device: Device, driver: Driver, cuda: CudaVersion) -> bool:
+    """Whether *device* certainly meets *needs*, and code for *target* can hold what is needed there.
+
+    Alternatives are held against both together: what another GPU needs does not count here.
+    """
+    if needs is None:
+        return True
+    for clauses in needs.alternatives:
+        one = Requirement((clauses,))
+        if _unmet(one, device, driver) is not None:
+            continue
+        code = _part(one, code=True)
+        if code is None or judge(code, target, driver, toolkit=_compiler(cuda)).outcome is Outcome.RUNS:
+            return True
+    return False
 
 
 @functools.lru_cache(maxsize=4096)
@@ -260,27 +396,40 @@ def _own(target: Target, device: Device) -> bool:
     return device.capability in (target.capability, renamed)
 
 
+@functools.lru_cache(maxsize=1024)
+def _column(
+    gpu: tuple[Device, Driver], toolkit: Toolkit, offers: tuple[Entry, ...], needs: Requirement | None
+) -> bytes:
+    """For each offer: 1 if there is machine code in it that runs on *gpu*, 2 if PTX that compiles there, or 3."""
+    if _blocked(*gpu, toolkit.cuda):
+        return bytes(len(offers))
+    bits = {Outcome.RUNS: 1, Outcome.COMPILES: 2}
+    found = [{bits.get(_outcome(target, toolkit.cuda, gpu, needs), 0) for target in entry} for entry in offers]
+    return bytes(sum(outcomes) for outcomes in found)
+
+
+_NARROW = {Suffix.NONE: 0, Suffix.FAMILY_SPECIFIC: 1, Suffix.ARCH_SPECIFIC: 2}
+
+
 class _Search:
     """Looks for the smallest set. GPUs are bits of a mask."""
 
     def __init__(
-        self, gpus: Sequence[tuple[Device, Driver]], toolkit: Toolkit, policy: Policy, offers: tuple[Entry, ...]
+        self,
+        gpus: Sequence[tuple[Device, Driver]],
+        toolkit: Toolkit,
+        policy: Policy,
+        offers: tuple[Entry, ...],
+        needs: Requirement | None,
     ) -> None:
         self.gpus = gpus
         self.toolkit = toolkit
         self.policy = policy
+        self.needs = needs
         self.offers = offers
-        self.runs = [self._mask(entry, Outcome.RUNS) for entry in offers]
-        self.compiles = [self._mask(entry, Outcome.COMPILES) for entry in offers]
-
-    def _mask(self, entry: Entry, outcome: Outcome) -> int:
-        mask = 0
-        for bit, (device, driver) in enumerate(self.gpus):
-            if not _blocked(device, driver, self.toolkit.cuda) and any(
-                _outcome(target, self.toolkit.cuda, device, driver) is outcome for target in entry
-            ):
-                mask |= 1 << bit
-        return mask
+        columns = [_column(gpu, toolkit, offers, needs) for gpu in gpus]
+        self.runs = [sum((there & 1) << bit for bit, there in enumerate(row)) for row in zip(*columns, strict=True)]
+        self.compiles = [sum(there >> 1 << bit for bit, there in enumerate(row)) for row in zip(*columns, strict=True)]
 
     def run(self) -> set[Target]:
         native = functools.reduce(int.__or__, self.runs, 0)
@@ -336,18 +485,20 @@ class _Search:
                 group >> bit & 1 and any(_own(target, device) for target in targets)
                 for bit, (device, _) in enumerate(self.gpus)
             ),
-            sum(target.suffix is not Suffix.NONE for target in targets),
+            sum(_NARROW[target.suffix] for target in targets),
             -sum(target.capability.number for target in targets),
         )
 
     def forward(self, chosen: set[Target]) -> set[Target]:
         """PTX for GPUs to come: plain, since nothing else reaches them, and of the newest GPU that is served."""
-        if any(target.kind is TargetKind.VIRTUAL and target.suffix is Suffix.NONE for target in chosen):
+        if any(map(_plain, chosen)):
             return set()
         served = [
             device
             for device, driver in self.gpus
-            if any(_outcome(target, self.toolkit.cuda, device, driver) is Outcome.RUNS for target in chosen)
+            if any(
+                _outcome(target, self.toolkit.cuda, (device, driver), self.needs) is Outcome.RUNS for target in chosen
+            )
         ]
         if not served:
             return set()
@@ -357,28 +508,46 @@ class _Search:
             (len(set(entry) - chosen), Target(target.capability) not in chosen, -target.capability.number, entry)
             for entry in self.offers
             for target in entry
-            if target.kind is TargetKind.VIRTUAL
-            and target.suffix is Suffix.NONE
-            and _reaches(target, self.toolkit.cuda, newest)
+            if _plain(target) and self._allows(target) and _reaches(target, self.toolkit.cuda, newest)
         ]
         return set(min(fitting)[-1]) if fitting else set()
 
+    def _allows(self, target: Target) -> bool:
+        """Whether code for *target* can hold what is needed on GPUs to come, which are not there to be asked."""
+        code = None if self.needs is None else _part(self.needs, code=True)
+        return code is None or judge(code, target, toolkit=_compiler(self.toolkit.cuda)).outcome is Outcome.RUNS
 
-def _toolkits(gpus: Sequence[tuple[Device, Driver]], policy: Policy) -> tuple[CudaVersion, ...]:
+
+def _toolkits(
+    gpus: Sequence[tuple[Device, Driver]], policy: Policy, needs: Requirement | None
+) -> tuple[CudaVersion, ...]:
     """The toolkits that would cover all of *gpus*, whatever a dialect can say."""
-    return tuple(toolkit.cuda for toolkit in tables().toolkits if _coverable(gpus, toolkit, policy))
-
-
-def _coverable(gpus: Sequence[tuple[Device, Driver]], toolkit: Toolkit, policy: Policy) -> bool:
-    return all(
-        not _blocked(device, driver, toolkit.cuda)
-        and any(
-            _outcome(target, toolkit.cuda, device, driver) in _WANTED[policy]
-            for entry in entries(toolkit)
-            for target in entry
-        )
-        for device, driver in gpus
+    return tuple(
+        toolkit.cuda for toolkit in tables().toolkits if all(_coverable(gpu, toolkit, policy, needs) for gpu in gpus)
     )
+
+
+@functools.lru_cache(maxsize=65536)
+def _coverable(gpu: tuple[Device, Driver], toolkit: Toolkit, policy: Policy, needs: Requirement | None) -> bool:
+    return not _blocked(*gpu, toolkit.cuda) and any(
+        _outcome(target, toolkit.cuda, gpu, needs) in _WANTED[policy] for entry in entries(toolkit) for target in entry
+    )
+
+
+def _plain(target: Target) -> bool:
+    """It is PTX for any GPU that is new enough."""
+    return target.kind is TargetKind.VIRTUAL and target.suffix is Suffix.NONE
+
+
+def _no_forward(
+    policy: Policy, targets: Sequence[Target], offered: Iterable[Entry], needs: Requirement | None
+) -> Iterator[Finding]:
+    """That nothing is planned for GPUs to come, where that was the policy."""
+    if policy is not Policy.PTX or not targets or any(map(_plain, targets)):
+        return
+    sayable = any(_plain(target) for entry in offered for target in entry)
+    why = f"no plain PTX holds what `{needs}` needs" if sayable else "the tool cannot be asked for plain PTX"
+    yield Finding("no-forward-ptx", "", FINDINGS["no-forward-ptx"].message.format(why=why))
 
 
 def _not_emitted(gpus: Sequence[tuple[Device, Driver]], toolkit: Toolkit) -> Iterator[Finding]:

@@ -575,6 +575,15 @@ FINDINGS: dict[str, Page] = {
             harmless=True,
         ),
         Page(
+            "no-forward-ptx",
+            "No PTX for GPUs to come",
+            "there is no PTX for GPUs to come in the plan: {why}",
+            "Only plain PTX reaches GPUs that are newer than the toolkit: that with a suffix is for one capability or one "
+            "family. Not all code can be plain, and not every tool can be asked for it.",
+            "Add targets for new GPUs when a toolkit has them.",
+            ("ptxas-experiment",),
+        ),
+        Page(
             "toolkit-beyond-tables",
             "A toolkit that the tables do not know",
             "what {subject} emits is not known: the tables have CUDA {oldest} to {newest}",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capably.arch import Target, TargetKind
-from capably.archlist import VARIABLES, applying, write
+from capably.archlist import VARIABLES, NoteKind, applying, read, write
 from capably.errors import DialectError
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Spelling:
         variable: The variable of the environment that does the same; None where the tool reads none.
         value: What that variable is to hold; None as above, and where *text* is.
         problem: Why it cannot be said; None where it can.
+        notes: What surprises about the list, or goes wrong later.
     """
 
     dialect: str
@@ -63,6 +64,11 @@ class Spelling:
     variable: str | None
     value: str | None
     problem: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+# Not a list of what to compile, though it looks like one (see the reader of it).
+_COMPILES_FOR_THE_GPU = {"triton": "it compiles for the GPU that is there, whatever TRITON_OVERRIDE_ARCH says"}
 
 
 def deciding(dialect: str, version: str | None = None) -> str:
@@ -144,11 +150,15 @@ def spell(
     variable = _ENVIRONMENT.get(dialect, VARIABLES.get(dialect))
     try:
         text = write(targets, dialect, version, toolkit=toolkit)
+        if dialect in _COMPILES_FOR_THE_GPU:
+            return Spelling(dialect, version, None, option, variable, None, _COMPILES_FOR_THE_GPU[dialect])
     except DialectError as error:
         return Spelling(dialect, version, None, option, variable, None, error.problem)
     flags = dialect.startswith("nvcc-")
     value = f"{option}{text}" if flags else text
-    return Spelling(dialect, version, text, option, variable, value if variable else None)
+    about = (NoteKind.DROPPED, NoteKind.SURPRISE, NoteKind.LATER)
+    notes = tuple(note.message for note in read(text, dialect, version, toolkit=toolkit).notes if note.kind in about)
+    return Spelling(dialect, version, text, option, variable, value if variable else None, None, notes)
 
 
 def environment(

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING
 import click
 
 from capably.cli.check import GpuType
-from capably.cli.console import WrongUseError, note, output_options, print_answer, style_of
+from capably.cli.console import ProgressBar, WrongUseError, complain, note, output_options, print_answer, style_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from capably import facts
     from capably.facts import Device, Driver, System
     from capably.knowledge import Toolkit
-    from capably.report.plan import Origin
+    from capably.plan import Plan
+    from capably.report.plan import Origin, Tool
+    from capably.requirement import Requirement
+    from capably.sizes import Estimate
+    from capably.spelling import Spelling
     from capably.version import CudaVersion
 
 __all__ = ["plan"]
@@ -59,7 +65,39 @@ __all__ = ["plan"]
     envvar=["CAPABLY_PLAN_SYSTEM", "CAPABLY_SYSTEM"],
     help="A recorded machine, instead of this one.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="All that could not be had.")
+@click.option(
+    "--require",
+    "requirement",
+    metavar="REQUIREMENT",
+    envvar="CAPABLY_PLAN_REQUIRE",
+    help="What the code needs of a GPU: fp8, 9.0a, >=8.0, 10.0f | 9.0a. Targets count only where code for them can hold "
+    "it. With --for flashinfer: also what that needs by itself.",
+)
+@click.option(
+    "--for",
+    "tool",
+    metavar="TOOL[==VERSION]",
+    envvar="CAPABLY_PLAN_FOR",
+    help="Plan with what a tool can be asked for, and print its list: torch, torch-cmake, cmake, nvcc, nvcc-arch, "
+    "flashinfer, flash-attn, bitsandbytes, cupy or triton. Default version: the installed one, else the newest known. "
+    "Without --for: plan for nvcc, and print the lists of all that can be asked for exactly that.",
+)
+@click.option(
+    "--shell",
+    type=click.Choice(["posix", "fish"]),
+    is_flag=False,
+    flag_value="posix",
+    help='Print nothing but the variable of --for, to evaluate: eval "$(capably plan --for flashinfer --shell)". posix '
+    "is sh, bash and zsh, and the default.",
+)
+@click.option(
+    "--wheel",
+    metavar="FILE",
+    type=click.Path(exists=True),
+    envvar="CAPABLY_PLAN_WHEEL",
+    help="A wheel or library of the project, as it was built: estimates from it what each target takes.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="All that could not be had, and why tools cannot say the plan.")
 @output_options("plan")
 def plan(  # noqa: PLR0917 - click passes options by name
     gpus: tuple[str, ...],
@@ -67,6 +105,10 @@ def plan(  # noqa: PLR0917 - click passes options by name
     policy: str,
     driver: str | None,
     record: str | None,
+    requirement: str | None,
+    tool: str | None,
+    shell: str | None,
+    wheel: str | None,
     verbose: bool,
     format_: str,
     as_json: bool,
@@ -80,28 +122,108 @@ def plan(  # noqa: PLR0917 - click passes options by name
 
     \b
     capably plan --gpu "T4, A100, H100, RTX 5090" --toolkit 12.8
+    capably plan --gpu H100 --require 9.0a --for torch==2.13
+    eval "$(capably plan --for flashinfer --shell)"
     """  # noqa: D301 - the backspace tells click to keep the lines below it as they are
-    from capably.plan import Policy, toolkit_named, undecided  # noqa: PLC0415 - see capably.cli.app
+    from capably.cli.tools import Versions, asked_tool  # noqa: PLC0415 - see capably.cli.app
+    from capably.plan import Policy, toolkit_named, undecided  # noqa: PLC0415 - as above
     from capably.plan import plan as make_plan  # noqa: PLC0415 - as above
+    from capably.spelling import offers, spell  # noqa: PLC0415 - as above
 
+    as_json = as_json or format_ == "json"
+    if shell is not None and (tool is None or as_json):
+        raise WrongUseError(
+            "--shell prints the variable of one tool and nothing else: name it with --for, without --json"
+        )
     columns, system = _columns(gpus, driver, record, quiet=quiet)
+    if system is None and record:
+        system = _recorded(record)
     cuda, origin = _toolkit(toolkit, system, record)
+    versions = Versions(system if record else None)
+    made_for = asked_tool(tool, versions, cuda, quiet=quiet) if tool is not None else None
+    needs = _needs(requirement, made_for)
     emitter: Toolkit | None = toolkit_named(cuda)
-    found = (
-        undecided(columns, cuda, Policy(policy))
-        if emitter is None
-        else make_plan(columns, emitter, policy=Policy(policy))
-    )
-    if as_json or format_ == "json":
+    if emitter is None:
+        found = undecided(columns, cuda, Policy(policy), needs)
+    else:
+        offered = offers(made_for.dialect, made_for.version, emitter.targets, cuda) if made_for is not None else None
+        found = make_plan(columns, emitter, policy=Policy(policy), offers=offered, needs=needs)
+    speakers = [(made_for.dialect, made_for.version)] if made_for is not None else versions(cuda)
+    spellings = [spell(found.targets, *speaker, toolkit=cuda) for speaker in speakers] if found.targets else []
+    estimate = _estimate(wheel, quiet=quiet, color=color) if wheel is not None else None
+    said = made_for is None or not spellings or spellings[0].problem is None
+    if shell is not None:
+        _print_shell(found, spellings, shell)
+    elif as_json:
         from capably.report.machine import dumps  # noqa: PLC0415 - see capably.cli.app
         from capably.report.plan import plan_document  # noqa: PLC0415 - as above
 
-        print_answer(dumps(plan_document(found, origin, ())) + "\n")
+        print_answer(dumps(plan_document(found, origin, spellings, tool=made_for, estimate=estimate)) + "\n")
     else:
         from capably.report.plan import plan_text  # noqa: PLC0415 - see capably.cli.app
 
-        print_answer(plan_text(found, origin, (), style_of(color), verbose=verbose))
-    return 0 if found.complete else 3 if found.unsettled else 1
+        print_answer(
+            plan_text(found, origin, spellings, style_of(color), tool=made_for, estimate=estimate, verbose=verbose)
+        )
+    if found.complete:
+        return 0 if said else 1
+    return 3 if found.unsettled else 1
+
+
+def _needs(text: str | None, tool: Tool | None) -> Requirement | None:
+    """What was asked for, and what the tool needs by itself."""
+    from capably.archlist import applying  # noqa: PLC0415 - see capably.cli.app
+    from capably.requirement import Requirement  # noqa: PLC0415 - as above
+
+    own = applying(tool.asked, tool.version_asked).requires if tool is not None else None
+    asked = Requirement.parse(text) if text is not None else None
+    if own is None:
+        return asked
+    floor = Requirement.parse(own)
+    if asked is None:
+        return floor
+    return Requirement(tuple((*one, *other) for one in asked.alternatives for other in floor.alternatives))
+
+
+def _print_shell(found: Plan, spellings: Sequence[Spelling], shell: str) -> None:
+    """The variable on standard output, and whatever is wrong on standard error: the exit code of `eval` is lost."""
+    from capably.report.layout import Style  # noqa: PLC0415 - see capably.cli.app
+    from capably.report.plan import left_out, shell_line  # noqa: PLC0415 - as above
+
+    for line in left_out(found, Style()):
+        complain(line)
+    for spelling in spellings:
+        exported = shell_line(spelling, shell)
+        if spelling.problem is not None:
+            complain(f"error: {spelling.dialect} cannot be asked for these: {spelling.problem}")
+        elif exported is None:
+            raise WrongUseError(
+                f"{spelling.dialect} reads no variable of the environment; pass {spelling.option}{spelling.text} to CMake"
+            )
+        else:
+            print_answer(f"{exported}\n")
+    if not spellings:
+        complain("note: no variable is set")
+
+
+def _estimate(wheel: str, *, quiet: bool, color: str) -> Estimate:
+    import zipfile  # noqa: PLC0415 - see capably.cli.app
+
+    from capably.facts import ArtifactKind  # noqa: PLC0415 - as above
+    from capably.reasons import FINDINGS  # noqa: PLC0415 - as above
+    from capably.scanner import scan  # noqa: PLC0415 - as above
+    from capably.sizes import estimate  # noqa: PLC0415 - as above
+
+    with ProgressBar(quiet=quiet, color=color) as progress:
+        artifact = scan(wheel, progress=progress, with_kernels=True)
+    for finding in artifact.findings:
+        if FINDINGS[finding.code].hides:
+            note(f"{finding.path}: {finding.message}", quiet=quiet)
+    packed: dict[str, float] = {}
+    if artifact.kind is ArtifactKind.WHEEL:
+        with zipfile.ZipFile(wheel) as archive:  # its directory was read by the scanner, within its limits
+            packed = {info.filename: info.compress_size / max(info.file_size, 1) for info in archive.infolist()}
+    return estimate(artifact, packed)
 
 
 def _columns(
@@ -117,7 +239,7 @@ def _columns(
     if gpus:
         devices = read_gpus(gpus)
     else:
-        system = probe.load(record) if record else probe.system(thorough=False)
+        system = _recorded(record) if record else probe.system(thorough=False)
         taken = taken or system.driver
         found = models(system.devices)
         devices = tuple(device for device, _ in found)
@@ -132,6 +254,12 @@ def _columns(
     return tuple((device, taken or tables().newest_driver(device.capability)) for device in devices), system
 
 
+def _recorded(record: str) -> System:
+    from capably import probe  # noqa: PLC0415 - see capably.cli.app
+
+    return probe.load(record)
+
+
 _VERSION = re.compile(
     r"(?i)(?:cuda|nvcc|toolkit|release|v|\s)*(?:cu-?([0-9]{2})([0-9])|([0-9]{1,2}\.[0-9]{1,2})(?:\.[0-9]+)*)"
 )
@@ -144,20 +272,18 @@ def _toolkit(text: str | None, system: System | None, record: str | None) -> tup
 
     if text is not None:
         return read_toolkit(text), Origin("asked", "as asked")
-    compiler = _compiler(system, record)
+    compiler = _compiler(system)
     if compiler is not None and compiler.cuda is not None:
         whose = "the recorded machine" if record else "this machine"
         return compiler.cuda, Origin("machine", f"the nvcc of {whose}, by {compiler.via[0]}")
     return tables().toolkits[-1].cuda, Origin("newest-known", "the newest known; name yours with --toolkit")
 
 
-def _compiler(system: System | None, record: str | None) -> facts.Toolkit | None:
+def _compiler(system: System | None) -> facts.Toolkit | None:
     """The nvcc that would be run: that of torch extensions, else that of the shell, else what there is."""
     from capably import probe  # noqa: PLC0415 - see capably.cli.app
     from capably.facts import ToolkitKind  # noqa: PLC0415 - as above
 
-    if system is None and record:
-        system = probe.load(record)
     if system is not None:
         known = system.toolkits
     else:

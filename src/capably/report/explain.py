@@ -114,6 +114,7 @@ _CASES: dict[str, dict[str, str]] = {
         "baseline": "vllm 0.10.2",
     },
     "allowance-unused": {"subject": "allow[0]", "reason": "FlashAttention 3 is for Hopper"},
+    "no-forward-ptx": {"why": "the tool cannot be asked for plain PTX"},
     "toolkit-beyond-tables": {"subject": "CUDA 13.6", "oldest": "10.0", "newest": "13.5"},
     "ptx-newer-than-any-driver": {"capability": "3.5", "last": "11.4", "wanted": "sm_35"},
     "tegra-isolated": {"target": "sm_80", "capability": "8.7", "wanted": "sm_87 or compute_87"},

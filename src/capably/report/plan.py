@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from capably.arch import TargetKind
 from capably.knowledge import tables
-from capably.plan import Policy
+from capably.plan import Policy, compiled
 from capably.reasons import Outcome
 from capably.report.machine import driver_object, finding_object, reason_object
 from capably.report.safe import columns
+from capably.spelling import spell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from capably.arch import Target
     from capably.plan import Plan, Served
     from capably.report.layout import Style
+    from capably.sizes import Estimate
+    from capably.spelling import Spelling
     from capably.version import CudaVersion
 
-__all__ = ["Origin", "Spelling", "plan_document", "plan_text"]
+__all__ = ["Origin", "Tool", "left_out", "paste", "plan_document", "plan_text", "shell_line"]
 
 _SCHEMA = 1
 _PROMISES = {
@@ -47,39 +50,93 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Spelling:
-    """The targets in the dialect of one tool.
+class Tool:
+    """The tool that a plan is made for.
 
     Attributes:
-        dialect: Its name.
-        version: The version of the tool; None means the newest known.
-        text: The list, or None where the dialect cannot say it.
-        line: What to paste: the variable or option with the list. None as above.
-        problem: Why it cannot be said; None where it can.
+        dialect: Of its list.
+        version: None means the newest known.
+        origin: Where the version comes from, for people.
+        asked: The tool that was asked for: another one where that leaves it to this list.
+        version_asked: Its version.
     """
 
     dialect: str
     version: str | None
-    text: str | None
-    line: str | None
-    problem: str | None = None
+    origin: str
+    asked: str
+    version_asked: str | None
+
+    def __str__(self) -> str:
+        return f"{self.dialect} {self.version} ({self.origin})" if self.version else f"{self.dialect} ({self.origin})"
+
+
+def paste(spelling: Spelling) -> str | None:
+    """What to paste: the option with its list, or the variable; None where there is none."""
+    if spelling.text is None:
+        return None
+    if spelling.dialect == "nvcc-gencode":
+        return spelling.text
+    option = spelling.option if spelling.option is not None else f"{spelling.variable}="
+    return f"{option}{_quoted(spelling.text)}"
+
+
+def shell_line(spelling: Spelling, shell: str) -> str | None:
+    """What a shell is to evaluate; None where the tool reads no variable of the environment.
+
+    Args:
+        spelling: The list.
+        shell: ``posix`` (sh, bash, zsh) or ``fish``.
+    """
+    if spelling.variable is None or spelling.value is None:
+        return None
+    value = _quoted(spelling.value)
+    return f"set -gx {spelling.variable} {value}" if shell == "fish" else f"export {spelling.variable}={value}"
+
+
+def _quoted(text: str) -> str:
+    """In single quotes, where a shell would not leave it as it is. Lists hold no quotes themselves."""
+    plain = all(character.isalnum() or character in "._=,+-" for character in text)
+    return text if plain else f"'{text}'"
 
 
 # ---------------------------------------------------------------------------------------------------------
 # Text
 
 
-def plan_text(plan: Plan, origin: Origin, spellings: Sequence[Spelling], style: Style, *, verbose: bool = False) -> str:
-    """The targets and what each is for, the GPUs that are left out, and the lists to paste."""
-    out = [*style.wrap(f"CUDA {plan.toolkit} ({origin.text}), {_PROMISES[plan.policy]}")]
+def plan_text(
+    plan: Plan,
+    origin: Origin,
+    spellings: Sequence[Spelling],
+    style: Style,
+    *,
+    tool: Tool | None = None,
+    estimate: Estimate | None = None,
+    verbose: bool = False,
+) -> str:
+    """The targets and what each is for, the GPUs that are left out, and the lists to paste.
+
+    Args:
+        plan: What to build.
+        origin: Of the toolkit.
+        spellings: The targets in the words of tools.
+        style: What the terminal takes.
+        tool: For which one the plan was made; None where it was made for nvcc, which can be asked for any target.
+        estimate: Of the size of each target.
+        verbose: All that could not be had, and why tools cannot be asked for the plan.
+    """
+    out = [*style.wrap(style.safe(_headline(plan, origin, tool)))]
     if plan.targets:
         out += [""]
         for target in plan.targets:
-            out += _target(plan, target, style)
+            out += _target(plan, target, estimate, style)
+        if estimate is not None:
+            out += ["", *style.wrap(style.safe(estimate.summary(plan.targets)), "size  ")]
+            out += [line for note in estimate.notes(plan.targets) for line in style.wrap(style.safe(note), "note  ")]
     for one in plan.served:
         if not one.covered:
-            out += ["", *_left_out(plan, one, style)]
-    if any(not one.covered for one in plan.served) and len(plan.served) > 1:
+            out += ["", *_left_out(plan, one, tool, style)]
+    if len(plan.served) > 1 and not plan.complete and not any(one.unmet or one.unsaid for one in plan.served):
         out += ["", *style.wrap(_all_at_once(plan))]
     shown = [
         found for found in plan.findings if verbose or found.code != "target-not-emitted" or _missed(plan, found.path)
@@ -89,8 +146,27 @@ def plan_text(plan: Plan, origin: Origin, spellings: Sequence[Spelling], style: 
         for found in shown:
             out += style.wrap(style.safe(f"{found.message} [{found.code}]"), "note  ")
     if spellings and plan.targets:
-        out += ["", *_spellings(spellings, style)]
+        covered = sum(one.covered for one in plan.served)
+        if not plan.complete:
+            out += ["", *style.wrap(f"for the {covered} of {len(plan.served)} GPUs that are covered:")]
+        out += ["", *_spellings(spellings, tool, style, verbose=verbose)]
     return "\n".join(out) + "\n"
+
+
+def _headline(plan: Plan, origin: Origin, tool: Tool | None) -> str:
+    parts = [f"CUDA {plan.toolkit} ({origin.text})", _PROMISES[plan.policy]]
+    if tool is not None:
+        parts.insert(1, str(tool))
+    if plan.needs is not None:
+        parts.append(f"code that needs `{plan.needs}`")
+    return ", ".join(parts)
+
+
+def left_out(plan: Plan, style: Style) -> Iterator[str]:
+    """What is wrong with a plan, for where only its list is shown."""
+    for one in plan.served:
+        if not one.covered:
+            yield from _left_out(plan, one, None, style)
 
 
 def _name(one: Served) -> str:
@@ -98,9 +174,10 @@ def _name(one: Served) -> str:
     return f"{name} ({one.device.capability})" if name else str(one.device.capability)
 
 
-def _target(plan: Plan, target: Target, style: Style) -> Iterator[str]:
+def _target(plan: Plan, target: Target, estimate: Estimate | None, style: Style) -> Iterator[str]:
     """A target, and for each GPU that rests on it the engine's own sentence about it."""
-    yield style.paint(str(target), "strong")
+    size = estimate.text(target) if estimate is not None else ""
+    yield style.paint(str(target), "strong") + (f"  {size}" if size else "")
     served = plan.covers(target)
     width = max((columns(_name(one)) for one in served), default=0)
     for one in served:
@@ -120,12 +197,7 @@ def _target(plan: Plan, target: Target, style: Style) -> Iterator[str]:
 
 
 def _future(plan: Plan, target: Target, *, alone: bool) -> str:
-    version = next(
-        part.image.ptx
-        for one in plan.served
-        for part in one.verdict.parts
-        if part.image is not None and part.image.target == target
-    )
+    version = compiled(target, plan.toolkit).ptx
     cuda = tables().cuda_of_ptx(version) if version is not None else None
     release = tables().release_of_cuda(cuda) if cuda is not None else None
     needs = f"a driver of CUDA {cuda} or newer" + (f" ({release} on Linux)" if release else "")
@@ -133,15 +205,36 @@ def _future(plan: Plan, target: Target, *, alone: bool) -> str:
     return f"{purpose}PTX ISA {version} needs {needs}"
 
 
-def _left_out(plan: Plan, one: Served, style: Style) -> Iterator[str]:
+def _left_out(plan: Plan, one: Served, tool: Tool | None, style: Style) -> Iterator[str]:
     word, tone = _WORDS[one.outcome] if not one.blocked else ("none", "bad")
-    what = "cannot tell" if word == "unknown" else "not covered"
-    lead = style.safe(f"{_name(one)}: {what} by CUDA {plan.toolkit}")
-    yield style.paint(lead, tone)
-    messages = [found.message for found in one.blocked] or _closest(one)
-    for message in messages:
+    if one.unmet:
+        what = "not known to meet what is needed" if word == "unknown" else "does not meet what is needed"
+        lead = f"{_name(one)}: {what}"
+    elif one.unsaid and tool is not None:
+        lead = f"{_name(one)}: not covered by what {tool.dialect} can be asked for"
+    elif word == "unknown":
+        lead = f"{_name(one)}: whether CUDA {plan.toolkit} covers it is not known"
+    else:
+        lead = f"{_name(one)}: not covered by CUDA {plan.toolkit}"
+    yield style.paint(style.safe(lead), tone)
+    for message in _why(one, tool):
         yield from style.wrap(style.safe(message), "  why   ")
-    yield from style.wrap(_way_out(plan, one), "  do    ")
+    for way_out in _ways_out(one):
+        yield from style.wrap(style.safe(way_out), "  do    ")
+
+
+def _why(one: Served, tool: Tool | None) -> Sequence[str]:
+    if one.blocked:
+        return [found.message for found in one.blocked]
+    if one.unmet or not one.verdict.parts:
+        reasons = [reason.message for reason in one.verdict.reasons if reason.outcome is one.outcome]
+        if reasons:
+            return reasons[:_FEW]
+    if one.unsaid and tool is not None:
+        names = ", ".join(map(str, one.unsaid[:_FEW]))
+        problem = spell(one.unsaid[:1], tool.dialect, tool.version).problem or ""
+        return [f"{names} would do, and {tool.dialect} cannot say so: {problem}"]
+    return _closest(one)
 
 
 def _closest(one: Served) -> list[str]:
@@ -156,12 +249,25 @@ def _closest(one: Served) -> list[str]:
     return list(reasons.values())[:_FEW]
 
 
-def _way_out(plan: Plan, one: Served) -> str:
+def _ways_out(one: Served) -> Iterator[str]:
+    if one.unmet:
+        ways = (reason.way_out for reason in one.verdict.reasons if reason.outcome is one.outcome)
+        yield from (way for way in list(dict.fromkeys(ways))[:1] if way)
+        return
+    if one.unsaid:
+        yield "a version of the tool that knows them, or the options of nvcc itself: --for nvcc"
+        return
     if one.toolkits:
-        return f"build with {_versions(one.toolkits)}"
-    if plan.policy is Policy.NATIVE and one.outcome is Outcome.FAILS and not one.blocked:
-        return "no toolkit that is known has machine code for it; --policy ptx takes PTX where that would do"
-    return "no toolkit that is known would do"
+        judged = one.blocked or one.verdict.parts or one.verdict.reasons
+        yield f"{'build with' if judged else 'plan for'} {_versions(one.toolkits)}"
+    if one.ptx:
+        yield (
+            f"or take PTX, which the driver compiles there: --policy {Policy.PTX}"
+            if one.toolkits
+            else (f"no toolkit that is known has machine code for it; PTX would do: --policy {Policy.PTX}")
+        )
+    elif not one.toolkits:
+        yield "no toolkit that is known would do"
 
 
 def _versions(toolkits: Iterable[CudaVersion]) -> str:
@@ -190,7 +296,9 @@ def _versions(toolkits: Iterable[CudaVersion]) -> str:
 def _all_at_once(plan: Plan) -> str:
     if plan.toolkits:
         return f"all of these GPUs at once: {_versions(plan.toolkits)}"
-    return "no single toolkit that is known covers all of these GPUs under this policy"
+    text = "no single toolkit that is known covers all of these GPUs under this policy"
+    left = [one for one in plan.served if not one.covered]
+    return f"{text}; --policy {Policy.PTX} covers them by CUDA {plan.toolkit}" if all(one.ptx for one in left) else text
 
 
 def _missed(plan: Plan, target: str) -> bool:
@@ -198,35 +306,63 @@ def _missed(plan: Plan, target: str) -> bool:
     return any(one.covered and target == f"sm_{one.device.capability.number}" for one in plan.served)
 
 
-def _spellings(spellings: Sequence[Spelling], style: Style) -> Iterator[str]:
-    width = max(columns(one.dialect) for one in spellings)
-    for one in spellings:
-        lead = f"{one.dialect:<{width}}  "
-        if one.line is not None:
-            # Never broken: it is there to be copied.
-            yield f"{style.paint(lead, 'strong')}{style.safe(one.line)}"
-        else:
-            yield from style.wrap(style.safe(one.problem or ""), lead, tone="strong")
+def _spellings(spellings: Sequence[Spelling], tool: Tool | None, style: Style, *, verbose: bool) -> Iterator[str]:
+    said = [(one, line) for one in spellings if (line := paste(one)) is not None]
+    width = max((columns(_tool(one)) for one, _ in said), default=0)
+    for one, line in said:
+        # Never broken: it is there to be copied.
+        lead = "" if tool is not None else style.paint(f"{_tool(one):<{width}}  ", "strong")
+        yield f"{lead}{style.safe(line)}"
+    unsaid = [one for one in spellings if one.problem is not None]
+    if tool is not None:
+        for one in spellings:
+            cannot = [f"{one.dialect} cannot be asked for these: {one.problem}"] if one.problem is not None else []
+            for text in (*cannot, *one.notes):
+                yield from style.wrap(style.safe(text), "note  ")
+    elif unsaid and verbose:
+        yield ""
+        for one in unsaid:
+            yield from style.wrap(
+                style.safe(f"{_tool(one)} cannot be asked for exactly these: {one.problem}"), "note  "
+            )
+    elif unsaid:
+        names = ", ".join(one.dialect for one in unsaid)
+        yield ""
+        yield from style.wrap(
+            f"cannot be asked for exactly these: {names}. -v says why, --for NAME plans with what it can say", "note  "
+        )
+
+
+def _tool(one: Spelling) -> str:
+    # The version of nvcc is that of the toolkit, which the first line says.
+    return f"{one.dialect} {one.version}" if one.version and not one.dialect.startswith("nvcc") else one.dialect
 
 
 # ---------------------------------------------------------------------------------------------------------
 # JSON
 
 
-def plan_document(plan: Plan, origin: Origin, spellings: Sequence[Spelling]) -> dict[str, Any]:
-    """The answer as plain values, in the shape that ``schema.json`` closes."""
+def plan_document(
+    plan: Plan,
+    origin: Origin,
+    spellings: Sequence[Spelling],
+    *,
+    tool: Tool | None = None,
+    estimate: Estimate | None = None,
+) -> dict[str, Any]:
+    """The answer as plain values, in the shape that ``schema.json`` closes; arguments as for `plan_text`."""
     return {
         "schema": _SCHEMA,
         "policy": plan.policy,
         "toolkit": {"cuda": str(plan.toolkit), "origin": origin.code},
-        "requirement": None,
-        "dialect": None,
-        "complete": plan.complete,
+        "requirement": str(plan.needs) if plan.needs is not None else None,
+        "dialect": tool.dialect if tool is not None else None,
+        "complete": plan.complete and (tool is None or all(one.text is not None for one in spellings)),
         "targets": [
             {
                 "target": str(target),
                 "covers": [index for index, one in enumerate(plan.served) if one in plan.covers(target)],
-                "bytes": None,
+                **_sizes(estimate, target),
             }
             for target in plan.targets
         ],
@@ -241,6 +377,7 @@ def plan_document(plan: Plan, origin: Origin, spellings: Sequence[Spelling]) -> 
                 "by": [str(target) for target in one.by] if one.covered else [],
                 "reasons": [reason_object(reason) for reason in one.verdict.reasons if reason.outcome is one.outcome],
                 "blocked": [finding_object(found) for found in one.blocked],
+                "unsaid": [str(target) for target in one.unsaid],
                 "toolkits": [str(cuda) for cuda in one.toolkits],
             }
             for one in plan.served
@@ -252,9 +389,16 @@ def plan_document(plan: Plan, origin: Origin, spellings: Sequence[Spelling]) -> 
                 "dialect": one.dialect,
                 "version": one.version,
                 "text": one.text,
-                "line": one.line,
+                "line": paste(one),
+                "variable": one.variable,
+                "value": one.value,
                 "problem": one.problem,
             }
             for one in spellings
         ],
     }
+
+
+def _sizes(estimate: Estimate | None, target: Target) -> dict[str, int | None]:
+    size = estimate.of(target) if estimate is not None else None
+    return {"bytes": size.stored if size else None, "packed_bytes": size.packed if size else None}

@@ -1,0 +1,165 @@
+"""How much code for a target takes, by a build that is there.
+
+The images of a wheel are counted, by target and by kind. A target that is in the wheel takes what it takes there; of
+another one it is assumed that each fatbin holds one more image, of the mean size of its images of that kind. Both are
+estimates of the next build: its sources, flags and compiler may be others.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from capably.arch import Target, TargetKind
+from capably.facts import ImageKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from capably.facts import Artifact
+
+__all__ = ["Estimate", "Size", "estimate"]
+
+_KINDS = {TargetKind.REAL: ImageKind.SASS, TargetKind.VIRTUAL: ImageKind.PTX}
+_WORDS = {TargetKind.REAL: "machine code", TargetKind.VIRTUAL: "PTX"}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What the images of one target take.
+
+    Attributes:
+        stored: Bytes in the libraries, as their fatbins hold them (compressed where they are).
+        packed: Bytes in the wheel, if code packs as well as the library around it; None where that is not known.
+        fatbins: How many fatbins hold one.
+        there: The wheel holds the target; else it was estimated from others.
+    """
+
+    stored: int
+    packed: int | None
+    fatbins: int
+    there: bool
+
+
+@dataclass(slots=True)
+class _Sum:
+    stored: float = 0.0
+    packed: float = 0.0
+    fatbins: int = 0
+
+    def add(self, stored: float, share: float | None, count: int = 1) -> None:
+        self.stored += stored * count
+        self.packed += stored * count * (share or 0.0)
+        self.fatbins += count
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Sizes by the targets that a build holds.
+
+    Attributes:
+        fatbins: How many fatbins with kernels it has.
+        sizes: Of each target that it holds.
+    """
+
+    fatbins: int
+    sizes: Mapping[Target, Size]
+    _others: Mapping[TargetKind, Size] = field(repr=False)
+
+    def of(self, target: Target) -> Size | None:
+        """What *target* takes; None where the build holds no code of that kind."""
+        return self.sizes.get(target) or self._others.get(target.kind)
+
+    def text(self, target: Target) -> str:
+        """The size of *target*, for people; empty where nothing tells it."""
+        size = self.of(target)
+        return f"about {_amount(size.stored, size.packed)}" if size else ""
+
+    def summary(self, targets: Iterable[Target]) -> str:
+        """What *targets* take together, and what the build has now."""
+        wanted = tuple(targets)
+        sizes = [size for target in wanted if (size := self.of(target))]
+        now = tuple(self.sizes.values())
+        held = ", ".join(map(str, sorted(self.sizes, key=lambda t: (t.kind is TargetKind.VIRTUAL, t)))) or "none"
+        return f"about {_total(sizes)} of GPU code; {_total(now)} now, for {held}"
+
+    def notes(self, targets: Iterable[Target]) -> Iterator[str]:
+        """On what the sizes of *targets* rest, where that is not the plain case."""
+        for target in targets:
+            size = self.of(target)
+            if size is None:
+                yield f"{target}: nothing in this build tells its size, for it holds no {_WORDS[target.kind]}"
+            elif not size.there:
+                yield (
+                    f"{target} is not in this build; taken as the mean of the {_WORDS[target.kind]} in each of its "
+                    f"{size.fatbins} fatbins that hold some"
+                )
+            elif size.fatbins < self.fatbins:
+                yield f"{target} is in {size.fatbins} of the {self.fatbins} fatbins of this build, and counted as it is"
+
+
+def estimate(artifact: Artifact, packed: Mapping[str, float]) -> Estimate:
+    """The sizes of the targets in *artifact*.
+
+    Args:
+        artifact: As scanned with its kernels, so that the size of each image is known.
+        packed: Path of a library -> what share of its bytes it takes in the wheel.
+
+    >>> from capably.facts import Artifact, ArtifactKind, FatbinKernels, Image, ImageKernels, Library
+    >>> image = ImageKernels(Image(ImageKind.SASS, Target.parse("sm_90")), ("k",), stored_bytes=1000)
+    >>> library = Library("a.so", 4000, kernels=(FatbinKernels(".nv_fatbin", (image,)),))
+    >>> found = estimate(Artifact("a.whl", ArtifactKind.WHEEL, (library,)), {"a.so": 0.25})
+    >>> found.of(Target.parse("sm_90")), found.of(Target.parse("sm_80")).there
+    (Size(stored=1000, packed=250, fatbins=1, there=True), False)
+    """
+    by_target: defaultdict[Target, _Sum] = defaultdict(_Sum)
+    by_kind: defaultdict[TargetKind, _Sum] = defaultdict(_Sum)
+    fatbins = 0
+    known = True
+    for library in artifact.libraries:
+        share = packed.get(library.path)
+        known = known and share is not None
+        copies = 1 + len(library.copies)
+        for fatbin in library.kernels or ():
+            if fatbin.bare or fatbin.fatbin.stub:
+                continue
+            fatbins += copies
+            targets: defaultdict[Target, int] = defaultdict(int)
+            for part in fatbin.images:
+                target = part.image.target
+                if target is not None and part.image.kind is _KINDS.get(target.kind):
+                    targets[target] += part.stored_bytes
+            for target, stored in targets.items():
+                by_target[target].add(stored, share, copies)
+            for kind in _KINDS:
+                held = [stored for target, stored in targets.items() if target.kind is kind]
+                if held:
+                    by_kind[kind].add(sum(held) / len(held), share, copies)
+    return Estimate(
+        fatbins,
+        {target: _size(found, there=True, known=known) for target, found in by_target.items()},
+        {kind: _size(found, there=False, known=known) for kind, found in by_kind.items()},
+    )
+
+
+def _size(found: _Sum, *, there: bool, known: bool) -> Size:
+    return Size(round(found.stored), round(found.packed) if known else None, found.fatbins, there)
+
+
+def _total(sizes: Iterable[Size]) -> str:
+    every = tuple(sizes)
+    packed = [size.packed for size in every if size.packed is not None]
+    return _amount(sum(size.stored for size in every), sum(packed) if len(packed) == len(every) else None)
+
+
+def _amount(stored: int, packed: int | None) -> str:
+    return _megabytes(stored) + (f" ({_megabytes(packed)} in the wheel)" if packed is not None else "")
+
+
+def _megabytes(size: int) -> str:
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.3g} {name}" if size < 999.5 * unit else f"{size / unit:,.0f} {name}"
+    return f"{size} bytes"
