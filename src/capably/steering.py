@@ -24,7 +24,8 @@ from capably.spelling import deciding, environment, offers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from capably.plan import Entry, Served
+    from capably.plan import Served
+    from capably.spelling import Entry
     from capably.version import CudaVersion
 
 __all__ = ["TOOLS", "Steering", "Tool", "Unusable", "steer"]
