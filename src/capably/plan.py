@@ -365,6 +365,12 @@ def _compiler(cuda: CudaVersion) -> facts.Toolkit:
     return facts.Toolkit(ToolkitKind.NVCC, "", cuda=cuda)
 
 
+def _holds(code: Requirement, target: Target, cuda: CudaVersion) -> bool:
+    """Whether code for *target* certainly meets the conditions; PTX can hold what machine code of its name can."""
+    real = Target(target.capability, target.suffix)
+    return judge(code, real, toolkit=_compiler(cuda)).outcome is Outcome.RUNS
+
+
 @functools.lru_cache(maxsize=65536)
 def _fits(needs: Requirement | None, target: Target, device: Device, driver: Driver, cuda: CudaVersion) -> bool:
     """Whether *device* certainly meets *needs*, and code for *target* can hold what is needed there.
@@ -378,7 +384,7 @@ def _fits(needs: Requirement | None, target: Target, device: Device, driver: Dri
         if _unmet(one, device, driver) is not None:
             continue
         code = _part(one, code=True)
-        if code is None or judge(code, target, driver, toolkit=_compiler(cuda)).outcome is Outcome.RUNS:
+        if code is None or _holds(code, target, cuda):
             return True
     return False
 
@@ -515,7 +521,7 @@ class _Search:
     def _allows(self, target: Target) -> bool:
         """Whether code for *target* can hold what is needed on GPUs to come, which are not there to be asked."""
         code = None if self.needs is None else _part(self.needs, code=True)
-        return code is None or judge(code, target, toolkit=_compiler(self.toolkit.cuda)).outcome is Outcome.RUNS
+        return code is None or _holds(code, target, self.toolkit.cuda)
 
 
 def _toolkits(
