@@ -1,8 +1,6 @@
 """``python -m capably`` is the same as ``capably``."""
 
-import sys
-
-from capably.cli import main
+from capably.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

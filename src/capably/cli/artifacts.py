@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
+import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capably.cli.console import WrongUseError, shown_path
@@ -14,6 +13,7 @@ from capably.errors import CapablyError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from importlib.metadata import Distribution
+    from pathlib import Path
 
     from capably.cli.environment import Environment
     from capably.facts import Artifact
@@ -50,7 +50,8 @@ class NoArtifactError(CapablyError):
 
 
 def _looks_like_path(text: str) -> bool:
-    return "/" in text or "\\" in text or Path(text).suffix in (".whl", ".so", ".zip", ".pyd", ".dll", ".cubin", ".a")
+    suffix = os.path.splitext(text)[1]  # noqa: PTH122 - importing pathlib takes 3 ms
+    return "/" in text or "\\" in text or suffix in (".whl", ".so", ".zip", ".pyd", ".dll", ".cubin", ".a")
 
 
 def read_artifacts(
@@ -94,7 +95,7 @@ def read_artifacts(
     for text in asked:
         try:
             found = _find(text, installed, fetch_pinned)
-            if isinstance(found, Path):
+            if isinstance(found, str):
                 yield (
                     text,
                     scan(found, progress=progress, with_sha256=with_sha256, with_kernels=with_kernels, store=store),
@@ -111,28 +112,31 @@ def read_artifacts(
 
 
 # What pip would take and capably does not: URLs, extras, ranges, markers.
-_OTHER_FORM = re.compile(r"[A-Za-z0-9][\w.-]*(?:\[| *[<>=!~@;]).*|[a-z+]+:(?://)?.+", re.DOTALL)
-_NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
+_OTHER_FORM = r"[A-Za-z0-9][\w.-]*(?:\[| *[<>=!~@;]).*|[a-z+]+:(?://)?.+"
+_NAME = r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?"
 
 
 def _find(
     text: str,
     installed: Callable[[], tuple[Environment, Mapping[str, Distribution]]],
     fetch_pinned: Callable[[str], Path],
-) -> Path | Distribution:
+) -> str | Distribution:
     """What *text* names: a path, what is fetched for it, or an installed distribution."""
     if not text.strip():
         raise WrongUseError("an empty name is no artifact; the current folder is `.`")
-    path = Path(text)
-    if _exists(path):
-        return path
+    if os.path.exists(text):  # noqa: PTH110 - importing pathlib takes 3 ms
+        return text
+    import difflib  # noqa: PLC0415 - for mistakes
+    from pathlib import Path  # noqa: PLC0415 - see above
+
     from capably.cli.fetch import is_pinned  # noqa: PLC0415 - subprocess and packaging, 20 ms
 
     if is_pinned(text):
-        return fetch_pinned(text)
+        return str(fetch_pinned(text))
+    path = Path(text)
     if _is_link(path):
         raise NoArtifactError(text, leads_to=shown_path(path.parent / path.readlink()))
-    if _OTHER_FORM.fullmatch(text):
+    if re.fullmatch(_OTHER_FORM, text, re.DOTALL):
         raise WrongUseError(
             f"`{text}`: this form is not supported; write NAME==VERSION, a path or the name of what is installed"
         )
@@ -146,23 +150,16 @@ def _find(
     if distribution is None:
         error = NoArtifactError(text, tuple(difflib.get_close_matches(canonicalize_name(text), known, n=2)))
         where = f"looked at {len(known)} distributions in {environment.place} ({environment.chosen_by})"
-        release = f"`{text}==VERSION` fetches a release, " if _NAME.fullmatch(text) else ""
+        release = f"`{text}==VERSION` fetches a release, " if re.fullmatch(_NAME, text) else ""
         error.add_note(f"{where}; {release}--python names another environment")
         raise error
     return distribution
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # longer than the system allows, or with a null byte: no path
-        return False
-
-
 def _is_link(path: Path) -> bool:
     try:
         return path.is_symlink()
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # longer than the system allows, or with a null byte: no path
         return False
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +11,8 @@ import click
 from capably.cli.console import output_options, print_answer, shown_path, style_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from capably.store import Store
 
 __all__ = ["cache", "cache_folder", "open_store"]
@@ -19,6 +20,8 @@ __all__ = ["cache", "cache_folder", "open_store"]
 
 def cache_folder() -> Path:
     """Where capably keeps what it can make or fetch again: CAPABLY_CACHE_DIR, else where the system wants it."""
+    from pathlib import Path  # noqa: PLC0415 - 3 ms
+
     named = os.environ.get("CAPABLY_CACHE_DIR")
     if named:
         return Path(named).absolute()

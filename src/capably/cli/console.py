@@ -5,22 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
 from capably.errors import CapablyError
-from capably.report.layout import Style
 from capably.report.safe import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
+
+    from capably.report.layout import Style
 
 __all__ = [
     "OutputError",
@@ -63,6 +62,8 @@ class OutputError(CapablyError):
 
 def shown_path(place: str | os.PathLike[str]) -> str:
     """A path without the name of the user: the home directory is `~`."""
+    from pathlib import Path  # noqa: PLC0415 - 3 ms, and most answers name no place
+
     path = Path(place).absolute()
     with contextlib.suppress(ValueError, RuntimeError):  # elsewhere, or there is no home
         return f"~/{path.relative_to(Path.home()).as_posix()}"
@@ -125,8 +126,12 @@ def _colours(color: str, stream: TextIO) -> bool:
 
 def style_of(color: str) -> Style:
     """What standard output takes: COLUMNS, else the terminal's own width, else 80 columns."""
+    from capably.report.layout import Style  # noqa: PLC0415 - JSON needs none
+
     width = 80
     if os.environ.get("COLUMNS", "").isdecimal() or sys.stdout.isatty():
+        import shutil  # noqa: PLC0415 - 2 ms, for terminals only
+
         width = shutil.get_terminal_size().columns
     # Beyond 160 columns the eye loses the line; below 60 nothing lines up any more.
     return Style(min(max(width, _LEAST), _MOST), _colours(color, sys.stdout), not _encodes(sys.stdout))

@@ -23,7 +23,7 @@ __all__ = ["Reader", "source_options"]
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Reader:
     """Reads what a command was asked for.
 

@@ -6,8 +6,7 @@ Sources: System V ABI, "Archive File"; BSD ar(5); Microsoft "PE Format", "Archiv
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,8 +26,7 @@ _LONG_NAME = re.compile(rb"/([0-9]{1,15}) *")  # GNU and Microsoft: an offset in
 _BSD_NAME = re.compile(rb"#1/([0-9]{1,13}) *")  # BSD: that many bytes in front of the data
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A file in an archive.
 
     Attributes:

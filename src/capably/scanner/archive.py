@@ -6,11 +6,10 @@ Source: PKWARE APPNOTE.TXT 6.3, sections 4.3 and 4.4.
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from capably.errors import LimitError, ScanError, TruncatedError
 from capably.facts import Artifact, ArtifactKind
@@ -108,8 +107,7 @@ def scan_zip(label: str, prefix: str, file: Seekable, size: int, tally: Tally, *
         _read_member(archive, task, tally)
 
 
-@dataclass(frozen=True, slots=True)
-class _Archive:
+class _Archive(NamedTuple):
     """What its members share.
 
     Attributes:
@@ -125,7 +123,7 @@ class _Archive:
     depth: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Task:
     """A member, and after it was read in a thread, what was found in it."""
 
@@ -275,8 +273,7 @@ def _wheel_tags(name: str) -> tuple[str, str, tuple[str, ...]] | None:
     return str(distribution), str(version), tuple(name.removesuffix(".whl").rsplit("-", 1)[1].split("."))
 
 
-@dataclass(slots=True)
-class _Place:
+class _Place(NamedTuple):
     """Where the data of a member lies, and how it may be had."""
 
     path: str
@@ -363,7 +360,11 @@ class _Member:
         """The decompressed data. Only the first run checks it; it ends where the data is damaged."""
         info = self._place.info
         limits = self._job.budget.limits
-        digest = hashlib.sha256() if first and self._hashed else None
+        digest = None
+        if first and self._hashed:
+            import hashlib  # noqa: PLC0415 - OpenSSL, 3 ms
+
+            digest = hashlib.sha256()
         crc = 0
         total = 0
         reported = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 __all__ = [
     "FATBIN_SECTIONS",
@@ -21,8 +22,7 @@ FATBIN_SECTIONS = (".nv_fatbin", ".nv_fatb", *RELOCATABLE_SECTIONS)
 UNKNOWN_SECTION = "(unknown)"
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(NamedTuple):
     """A part of a file that is searched for GPU code.
 
     Attributes:
@@ -40,7 +40,7 @@ class Region:
     origin: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Layout:
     """What the headers of a file say.
 

@@ -93,7 +93,7 @@ def classify(head: bytes) -> Form:
     return Form.TAR if is_tar(head) else Form.OTHER
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Collected:
     """What was found in one file, aggregated.
 

@@ -88,7 +88,7 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Account:
     """What a whole call has used up, over all its threads."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -155,6 +154,8 @@ def _scan_member(path: str, part: SliceContent, tally: Tally, scope: str, depth:
     tally.count(form)
     digest = None
     if form not in ARCHIVES and form is not Form.OTHER:
+        import hashlib  # noqa: PLC0415 - OpenSSL, 3 ms
+
         digest = hashlib.sha256()
         content = in_memory_if_small(part)
         if stream is not None and content is part:

@@ -5,12 +5,11 @@ Source: Microsoft "PE Format"; sections as in files of nvcc 11.7 to 13.0 for Win
 
 from __future__ import annotations
 
-import base64
 import bisect
 import re
 import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from capably.scanner.layout import FATBIN_SECTIONS, UNKNOWN_SECTION, Layout, Region, text_at, without_overlaps
 
@@ -38,8 +37,7 @@ _LONG_NAME = re.compile(rb"/(?:([0-9]{1,7})|/([A-Za-z0-9+/]{6}))\0*")
 _PRINTABLE = re.compile(rb"[\x21-\x7e]{1,8}\0*")
 
 
-@dataclass(slots=True)
-class _Row:
+class _Row(NamedTuple):
     """A row of the section table."""
 
     name: bytes
@@ -50,7 +48,7 @@ class _Row:
     flags: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Headers:
     """The headers of either kind of file.
 
@@ -258,6 +256,8 @@ def _name_offset(name: bytes) -> int | None:
         return None
     if match[1] is not None:
         return int(match[1])
+    import base64  # noqa: PLC0415 - for objects with very many names only
+
     return int.from_bytes(base64.b64decode(b"AA" + match[2]), "big")
 
 

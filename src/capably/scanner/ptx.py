@@ -6,7 +6,7 @@ Sources: PTX ISA, "PTX Module Directives"; texts of nvcc 11.8 to 13.5.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.version import PtxVersion
@@ -31,8 +31,7 @@ _NOISE = re.compile(rb"\"[^\"\n]*+\"?|//[^\n]*+|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _ENTRY = re.compile(rb"\.entry\s++([A-Za-z_$%][0-9A-Za-z_$]*+)")
 
 
-@dataclass(frozen=True, slots=True)
-class PtxHead:
+class PtxHead(NamedTuple):
     """The directives at the top.
 
     Attributes:

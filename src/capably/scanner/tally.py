@@ -75,7 +75,7 @@ class Findings:
         return tuple(self._all)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Job:
     """One call of the scanner.
 

@@ -6,8 +6,7 @@ Sources: POSIX.1-2017 "pax"; GNU tar manual, "Basic Tar Format" and "Storing Spa
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,8 +28,7 @@ _LONGEST_VALUE = 64 << 10
 _SPARSE = "It is stored as a sparse file, which is not read."
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A regular file in an archive.
 
     Attributes:
