@@ -110,7 +110,7 @@ def test_code_that_the_driver_would_not_start_is_no_service() -> None:
 def test_what_is_not_known_is_said() -> None:
     steering = steer("flashinfer", devices("9.0"))
     assert "flashinfer-python is not installed here" in steering.notes[0]
-    assert "no nvcc was found" in steering.notes[1]
+    assert "no nvcc" in steering.notes[1]
     assert steer("torch", devices("9.0"), toolkit=nvcc("14.9"), versions={"torch": "2.13.0"}).variables
     (unsaid,) = steer("torch", devices("10.7"), versions={"torch": "2.13.0"}).unusable
     assert "from torch 2.14" in unsaid.reasons[0]

@@ -123,8 +123,11 @@ def steer(
     if tool not in TOOLS:
         raise UnknownNameError("tool", tool, tuple(TOOLS))
     known = versions or {}
+    gpus = tuple(devices)
     version = next((known[name] for name in TOOLS[tool].distributions if name in known), None)
     notes = []
+    if not gpus:
+        return Steering(tool, version)
     if version is None:
         notes.append(f"{TOOLS[tool].distributions[0]} is not installed here: taken as the newest version that is known")
     dialect, asked_version = _DIALECTS[tool], version
@@ -132,11 +135,11 @@ def steer(
         dialect, asked_version = deciding(dialect, version), known.get("torch")
         notes.append(f"{TOOLS[tool].title} {version} leaves the list to torch")
     if toolkit is None or toolkit.cuda is None:
-        notes.append("no nvcc was found, so what it would refuse is not known")
+        notes.append(f"there is no nvcc that {TOOLS[tool].title} would run, so what it would refuse is not known")
     asking = _Asking(tool, dialect, asked_version, driver, toolkit)
     targets: dict[Target, None] = {}
     served, unusable = [], []
-    for device in devices:
+    for device in gpus:
         found = asking.about(device)
         if isinstance(found, Unusable):
             unusable.append(found)

@@ -150,9 +150,11 @@ def _mark_users(machine: Machine, found: Sequence[_Found]) -> None:
     installed = {name for site in machine.paths for name in ("torch", "triton", "jax") if (Path(site) / name).is_dir()}
     mark("shell", ToolkitKind.NVCC, "PATH")
     mark("shell", ToolkitKind.PTXAS, "PATH")
-    if "torch" in installed or machine.environ.get("CUDA_HOME") or machine.environ.get("CUDA_PATH"):
-        # torch.utils.cpp_extension, and FlashInfer like it: the variables, then PATH, then the usual place.
-        mark("torch", ToolkitKind.NVCC, "CUDA_HOME", "CUDA_PATH", "PATH", "/usr/local/cuda")
+    home = next((name for name in ("CUDA_HOME", "CUDA_PATH") if machine.environ.get(name)), None)
+    if home:  # torch.utils.cpp_extension, and FlashInfer like it: where a variable is set, there and nowhere else
+        mark("torch", ToolkitKind.NVCC, home)
+    elif "torch" in installed:
+        mark("torch", ToolkitKind.NVCC, "PATH", "/usr/local/cuda")
     if "torch" in installed:
         mark("torch", ToolkitKind.NVRTC, "torch", "wheel", "LD_LIBRARY_PATH", "system")
     if "triton" in installed:

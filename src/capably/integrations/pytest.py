@@ -1,0 +1,185 @@
+"""Tests that say what they need of a GPU: ``@pytest.mark.cuda("sm90+,fp8")``.
+
+Loaded by pytest itself. Until a test has the mark nothing of capably is imported, and until one is run nothing looks
+for GPUs; CUDA is not initialised in the process of the tests.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from capably.errors import IncompatibleError
+    from capably.facts import Device
+    from capably.requirement import Requirement
+
+_MARK = (
+    "cuda(requirement, devices='current'): runs where the GPU meets the requirement, such as 'sm90+,fp8', and is "
+    "skipped with the reason where it does not, or where that is not known; devices: 'current', 'any', 'all', numbers"
+)
+_ANY_GPU = ">=1.0"
+_DEVICES = ("current", "any", "all")
+_GPUS = pytest.StashKey[list[tuple[str, "Device"]]]()
+_SKIPS = pytest.StashKey[dict[object, str | None]]()
+_SKIPPED = pytest.StashKey[bool]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option that stands in for GPUs."""
+    parser.getgroup("capably", "GPUs").addoption(
+        "--assume-gpu",
+        action="append",
+        default=[],
+        metavar="GPU",
+        help="show which of the tests marked cuda would run on this GPU, by name or compute capability; runs nothing",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark, and the GPUs to assume."""
+    config.addinivalue_line("markers", _MARK)
+    names: list[str] = config.getoption("--assume-gpu")
+    if not names:
+        return
+    from capably.errors import CapablyError  # noqa: PLC0415 - not until it is used
+    from capably.naming import named_devices  # noqa: PLC0415 - as above
+
+    try:
+        assumed = named_devices(names)
+    except CapablyError as error:
+        raise pytest.UsageError(f"--assume-gpu: {error}") from error
+    config.stash[_GPUS] = [(f"{device.name or 'GPU'} ({device.capability})", device) for device in assumed]
+    config.option.collectonly = True
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse requirements that cannot be read, before anything runs."""
+    problems = []
+    for item in items:
+        for mark in item.iter_markers("cuda"):
+            problem = _problem(mark)
+            if problem:
+                problems.append(f"{item.nodeid}: {problem}")
+    if problems:
+        raise pytest.UsageError("\n".join(dict.fromkeys(problems)))
+
+
+def _problem(mark: pytest.Mark) -> str | None:
+    from capably.arch import ComputeCapability  # noqa: PLC0415 - not until a test is marked
+    from capably.engine import judge  # noqa: PLC0415 - as above
+    from capably.errors import ParseError, UnknownNameError  # noqa: PLC0415 - as above
+    from capably.facts import Device  # noqa: PLC0415 - as above
+
+    devices = mark.kwargs.get("devices", "current")
+    numbers = isinstance(devices, list | tuple) and all(isinstance(number, int) for number in devices)
+    if len(mark.args) > 1 or set(mark.kwargs) - {"devices"} or not all(isinstance(arg, str) for arg in mark.args):
+        return "cuda takes one text, such as cuda('sm90+,fp8'), and devices="
+    if devices not in _DEVICES and not numbers:
+        return f"devices={devices!r}: 'current', 'any', 'all' or a list of numbers is meant"
+    try:
+        judge(_requirement(mark), Device(ComputeCapability(9, 0)))  # names of features are looked up
+    except (ParseError, UnknownNameError) as error:
+        return str(error)
+    return None
+
+
+def _requirement(mark: pytest.Mark) -> Requirement:
+    from capably.requirement import Requirement  # noqa: PLC0415 - not until a test is marked
+
+    return Requirement.parse(mark.args[0] if mark.args else _ANY_GPU)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what the GPUs here do not meet."""
+    for mark in item.iter_markers("cuda"):
+        known = item.config.stash.setdefault(_SKIPS, {})
+        key = (mark.args, str(mark.kwargs))
+        if key not in known:
+            known[key] = _reason(mark)
+        reason = known[key]
+        if reason is not None:
+            item.stash[_SKIPPED] = True
+            pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a skipped test be named in the summary, not this file."""
+    report = yield
+    if item.stash.get(_SKIPPED, False) and isinstance(report.longrepr, tuple):
+        path, line, _ = item.reportinfo()
+        report.longrepr = (os.fspath(path), (line or 0) + 1, report.longrepr[2])
+    return report
+
+
+def _reason(mark: pytest.Mark) -> str | None:
+    """Why a test is skipped here; None where it runs."""
+    from capably import gate  # noqa: PLC0415 - not until a marked test is run
+    from capably.errors import IncompatibleError, UndecidedError  # noqa: PLC0415 - as above
+
+    requirement = _requirement(mark)
+    try:
+        answer = gate.require(requirement, devices=mark.kwargs.get("devices", "current"))
+    except UndecidedError as error:
+        return f"unknown whether the GPU meets `{requirement}`: {_one_line(error)}"
+    except IncompatibleError as error:
+        return f"needs `{requirement}`: {error.problem}; {_one_line(error)}"
+    except ValueError as error:
+        return f"needs `{requirement}`: {error}"
+    if any(device.assumed for device in answer):
+        return f"needs `{requirement}`: no GPU is here, and {answer.decided_by} makes none"
+    return None
+
+
+def _one_line(error: IncompatibleError) -> str:
+    about_gpus = (line for line in error.lines if not line.startswith(("Decided by: ", "Ignored: ")))
+    return "; ".join(part.rstrip(".") for part in (*about_gpus, error.way_out) if part)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# What would run elsewhere
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """With ``--assume-gpu``: what would become of each marked test."""
+    for name, device in config.stash.get(_GPUS, []):
+        items: list[pytest.Item] = terminalreporter.config.stash.get(_MARKED, [])
+        told = [(item.nodeid, *_elsewhere(item, device)) for item in items]
+        would = sum(outcome == "would run" for _, outcome, _ in told)
+        terminalreporter.section(f"{name}: {would} of {len(told)} tests marked cuda would run")
+        for node, outcome, why in told:
+            terminalreporter.write_line(f"{outcome:<10}  {node}{f': {why}' if why else ''}")
+
+
+_MARKED = pytest.StashKey[list[pytest.Item]]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Keep the marked tests for the summary."""
+    if _GPUS in session.config.stash:
+        session.config.stash[_MARKED] = [item for item in session.items if item.get_closest_marker("cuda")]
+
+
+def _elsewhere(item: pytest.Item, device: Device) -> tuple[str, str]:
+    """What would become of a test on a machine with that one GPU, the newest driver that is known, and no more said."""
+    from capably.engine import judge  # noqa: PLC0415 - not until it is asked for
+    from capably.knowledge import tables  # noqa: PLC0415 - as above
+    from capably.reasons import Outcome  # noqa: PLC0415 - as above
+
+    driver = tables().newest_driver(device.capability)
+    worst, why = "would run", ""
+    for mark in item.iter_markers("cuda"):
+        verdict = judge(_requirement(mark), device, driver)
+        if verdict.outcome is Outcome.RUNS:
+            continue
+        against = dict.fromkeys(reason.message for reason in verdict.reasons if reason.outcome is verdict.outcome)
+        if verdict.outcome is Outcome.FAILS:
+            return "would skip", "; ".join(against)
+        worst, why = "unknown", "; ".join(against)
+    return worst, why
