@@ -18,9 +18,10 @@ from capably.arch import TargetKind
 from capably.audit import CHECKS, Severity
 from capably.engine import Coverage
 from capably.knowledge import tables
-from capably.reasons import FINDINGS, Outcome
+from capably.reasons import FINDINGS, REASONS, Outcome
 from capably.report.machine import driver_object
 from capably.report.safe import columns, printable
+from capably.report.why import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -93,11 +94,9 @@ def _arguments(gap: Gap) -> list[Reason]:
         for reason in one.reasons:  # that no image has alone
             if reason.outcome is one.outcome and reason.code in _TELLING:
                 found.setdefault(reason.code, (0, 0, reason))
+    if "kernels-for-other-architectures-only" in found:
+        found.pop("stub", None)  # says the same
     return [reason for _, _, reason in sorted(found.values(), key=lambda item: item[:2])]
-
-
-def _why(gap: Gap) -> list[str]:
-    return [reason.message for reason in _arguments(gap)]
 
 
 def _gap_line(gap: Gap, most: int = _FEW) -> str:
@@ -123,10 +122,19 @@ def _by_line(remark: Remark, most: int) -> list[tuple[str, str]]:
 
 
 def _all_why(remark: Remark, most: int) -> list[str]:
-    """The arguments behind it: the most telling one for each GPU, then more."""
-    why = [_why(gap) for gap in remark.gaps]
-    rounds = [messages[place] for place in range(2) for messages in why if place < len(messages)]
-    return list(dict.fromkeys(rounds))[:most]
+    """The arguments behind it: the most telling one for each GPU, then more; equal ones for several GPUs as one."""
+    found = [_arguments(gap) for gap in remark.gaps]
+    rounds = [reasons[place] for place in range(2) for reasons in found if place < len(reasons)]
+    told: dict[tuple[str, tuple[tuple[str, str], ...]], dict[str, None]] = {}
+    for reason in rounds:
+        # Arguments that differ in the device only, and in what follows from it.
+        same = tuple(pair for pair in reason.params if pair[0] not in ("capability", "wanted"))
+        about = told.setdefault((reason.code, same), {})
+        about[dict(reason.params).get("capability", "")] = None
+    return [
+        REASONS[code].message.format_map({**dict(params), "capability": join(devices), "wanted": ""})
+        for (code, params), devices in list(told.items())[:most]
+    ]
 
 
 def _details(remark: Remark, most: int = _FEW) -> list[str]:
@@ -178,6 +186,8 @@ def _verdict(report: Report) -> str:
         for count, severity in counts
         if count
     ]
+    if not listed and not report.artifact.libraries:
+        return "no GPU code, so there is nothing to audit"
     return ", ".join(listed) or "nothing is wrong with it"
 
 
@@ -195,14 +205,14 @@ def _matrix(report: Report, style: Style) -> Iterator[str]:
         cells: dict[tuple[str, str], list[str]] = {}
         for alternative, verdict in verdicts:
             cells.setdefault(_cell(verdict), []).append(alternative or "")
-        name = (device.name or "").removeprefix("NVIDIA ").removeprefix("GeForce ") or "any"
+        name = (device.name or "").removeprefix("NVIDIA ").removeprefix("GeForce ")
         for index, ((text, tone), alternatives) in enumerate(cells.items()):
             which = f" ({', '.join(alternatives)})" if any(alternatives) else ""
             lead = (style.safe(name), str(device.capability), _driver(driver)) if not index else ("", "", "")
             rows.append((*lead, text, tone, style.safe(which)))
     widths = [max(columns(row[index]) for row in rows) for index in range(3)]
     for row in rows:
-        cells_ = [text + " " * (width - columns(text)) for text, width in zip(row[:3], widths, strict=True)]
+        cells_ = [text + " " * (width - columns(text)) for text, width in zip(row[:3], widths, strict=True) if width]
         yield f"  {'  '.join(cells_)}  {style.paint(row[3], row[4])}{row[5]}"
 
 
