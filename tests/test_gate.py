@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import RTX3090, RTX4090, T4, Host, needs_compiler
+from fakes import H100, RTX3090, RTX4090, T4, Host, needs_compiler
 
 from capably.arch import ComputeCapability
 from capably.errors import UnknownNameError
@@ -209,3 +209,188 @@ def test_a_faulty_list_is_told_of_and_changes_nothing_where_a_gpu_is() -> None:
 def test_a_tool_that_nobody_knows_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="did you mean `flashinfer`"):
         decided(">=7.5", "build-list", dialect="flashinfr")
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Processes and threads
+
+TURNS = """
+import os, capably
+def turns():
+    found = []
+    for value in ("0", "1", "0,1", "", "1,0"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = value
+        found.append([capably.supports("fp8", number) for number in (0, 1, 0, 1)])  # the second time it is remembered
+    del os.environ["CUDA_VISIBLE_DEVICES"]
+    found.append([len(capably.require("sm75+")), len(capably.require("sm75+"))])
+    return found
+"""
+FOUND = [
+    [False, False] * 2,
+    [True, False] * 2,
+    [False, True] * 2,
+    [False, False] * 2,
+    [True, False] * 2,
+    [2, 2],
+]
+UNINITIALISED = ("cuInit", "cuCtxCreate_v2", "nvmlInit_v2")
+
+
+def mixed(folder: Path) -> Host:
+    return Host(folder, (RTX3090, RTX4090), environ={"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+
+
+@needs_compiler
+def test_a_changed_variable_is_noticed_also_by_what_is_remembered(tmp_path: Path) -> None:
+    """As in a worker of Ray, which is used again with other GPUs; examples/ray_workers.py runs Ray itself."""
+    host = mixed(tmp_path)
+    found, pid = host.run(f"{TURNS}\nsay([turns(), PID])")
+    assert found == FOUND
+    assert not host.calls(pid)
+
+
+@needs_compiler
+def test_forked_workers_answer_as_their_parent_which_stays_uninitialised(tmp_path: Path) -> None:
+    host = mixed(tmp_path)
+    code = f"""{TURNS}
+import json
+def forked():
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(write, json.dumps(turns()).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        answer = json.loads(pipe.read())
+    os.waitpid(child, 0)
+    return answer
+before = forked()
+own = turns()
+after = [forked(), forked()]
+say([before, own, *after, PID])
+"""
+    *found, pid = host.run(code)
+    assert found == [FOUND] * 4
+    assert not set(host.calls(pid)) & set(UNINITIALISED)
+
+
+@needs_compiler
+def test_a_fork_of_a_process_that_uses_cuda_still_gets_an_answer(tmp_path: Path) -> None:
+    """FlashInfer's own check swallows the error that torch raises there, and calls the GPU too old."""
+    host = mixed(tmp_path)
+    code = f"""{TURNS}
+import ctypes, json
+driver = ctypes.CDLL("libcuda.so.1")
+assert driver.cuInit(0) == 0
+os.environ["CUDA_VISIBLE_DEVICES"] = "1"  # too late for this process, and in time for its child
+own = [capably.supports("fp8", number) for number in (0, 1)]
+child = os.fork()
+if not child:
+    print(json.dumps([own, [capably.supports("fp8", number) for number in (0, 1)]]), flush=True)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    own, forked = host.run(code)
+    assert own == [False, True]
+    assert forked == [True, False]
+
+
+@needs_compiler
+def test_threads_that_ask_at_once_get_the_same(tmp_path: Path) -> None:
+    host = mixed(tmp_path)
+    code = """
+import capably
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+start = Barrier(8)
+def ask(number):
+    start.wait()
+    return [[capably.supports("fp8", n) for n in (0, 1)] + [len(capably.require("sm75+"))] for _ in range(50)]
+with ThreadPoolExecutor(8) as pool:
+    found = [answer for answers in pool.map(ask, range(8)) for answer in answers]
+say([found, PID])
+"""
+    found, pid = host.run(code)
+    assert found == [[False, True, 2]] * 400
+    assert not host.calls(pid)
+
+
+@needs_compiler
+def test_spawned_workers_answer_and_hand_errors_over(tmp_path: Path) -> None:
+    host = mixed(tmp_path)
+    code = """
+import capably, functools, multiprocessing
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        found = pool.starmap(capably.supports, [("fp8", 0), ("fp8", 1)])
+        try:
+            pool.apply(functools.partial(capably.require, "fp8", feature="FlashInfer"))
+        except capably.DeviceTooOldError as error:
+            told = [str(error), [str(verdict.outcome) for verdict in error.answer.verdicts]]
+    say([found, told, PID])
+"""
+    found, (text, outcomes), pid = host.run(code)
+    assert found == [False, True]
+    assert "GPU 0, NVIDIA GeForce RTX 3090 (8.6): " in text
+    assert outcomes == ["fails", "runs"]
+    assert not host.calls(pid)
+
+
+@needs_compiler
+def test_the_current_device_is_that_of_torch_where_torch_uses_cuda(tmp_path: Path) -> None:
+    host = mixed(tmp_path)
+    code = f"""{ASK}
+import sys, types
+cuda = types.SimpleNamespace(is_initialized=lambda: ready, current_device=lambda: 1)
+sys.modules["torch"] = types.SimpleNamespace(cuda=cuda)
+ready = False
+before = ask("fp8", devices="current")[0]
+ready = True
+say([before, ask("fp8", devices="current")[0]])
+"""
+    assert host.run(code) == ["DeviceTooOldError", "passes"]
+
+
+@needs_compiler
+def test_devices_by_number_and_what_is_no_choice(tmp_path: Path) -> None:
+    host = mixed(tmp_path)
+    code = """
+import capably
+def kind(**options):
+    try:
+        return len(capably.require("fp8", **options))
+    except Exception as error:
+        return [type(error).__name__, str(error)]
+say([kind(devices=[1]), kind(devices=(0, 1))[0], kind(devices=[2]), kind(devices=[]), kind(devices="some"), kind(policy="me")])
+"""
+    one, both, *others = host.run(code)
+    assert (one, both) == (1, "DeviceTooOldError")
+    assert [other[0] for other in others] == ["ValueError"] * 4
+    assert others[0][1] == "there is no GPU 2: this process sees 2"
+
+
+@needs_compiler
+def test_a_compiler_that_cannot_is_not_called_a_gpu_that_is_too_old(tmp_path: Path) -> None:
+    host = Host(tmp_path, (H100,))
+    kind, text = asked(host, "9.0a", "toolkit='11.5'")
+    assert kind == "ToolkitError"
+    assert "the GPU would do, the compiler does not" in text
+    assert "CUDA 12.0 or newer" in text
+    assert asked(host, "9.0a", "toolkit='12.0'")[0] == "passes"
+    assert asked(host, "10.0a", "toolkit='11.5'")[0] == "DeviceTooOldError"
+
+
+@needs_compiler
+def test_a_second_look_is_noticed_by_what_is_remembered(tmp_path: Path) -> None:
+    host = Host(tmp_path, (RTX3090,))
+    other = Host(tmp_path / "other", (RTX4090,))
+    code = f"""
+import capably, shutil
+found = [capably.supports("fp8"), capably.supports("fp8")]
+shutil.copy({str(other.folder / "fleet.txt")!r}, {str(host.folder / "fleet.txt")!r})
+found.append(capably.supports("fp8"))
+capably.devices(refresh=True)
+say([*found, capably.supports("fp8")])
+"""
+    assert host.run(code) == [False, False, False, True]

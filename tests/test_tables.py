@@ -12,8 +12,8 @@ import pytest
 import capably.knowledge as knowledge_module
 from capably.arch import ComputeCapability, Target
 from capably.errors import TableError, UnknownNameError
-from capably.facts import Driver
-from capably.knowledge import Standing, _Row, tables
+from capably.facts import Driver, Standing
+from capably.knowledge import _Row, tables
 from capably.reasons import Grade
 from capably.version import CudaVersion, DriverRelease
 

@@ -13,7 +13,6 @@ import operator
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NoReturn
 
 from capably import facts
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
@@ -29,8 +28,8 @@ from capably.facts import (
     ImageKind,
     Library,
     PtxJit,
+    Standing,
 )
-from capably.knowledge import Alternatives, Feature, Standing, Tables, tables
 from capably.reasons import FINDINGS, REASONS, Grade, Outcome, Reason
 from capably.requirement import (
     Clause,
@@ -44,12 +43,23 @@ from capably.requirement import (
     Version,
 )
 
+TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import NoReturn
 
+    from capably.knowledge import Alternatives, Feature, Tables
     from capably.version import CudaVersion
 
 __all__ = ["Coverage", "OutcomeCounts", "Verdict", "choose", "judge"]
+
+
+@functools.cache
+def tables() -> Tables:
+    """The tables, on first use: to compare two numbers takes none of them, and a gate is waited for."""
+    from capably import knowledge  # noqa: PLC0415 - see above
+
+    return knowledge.tables()
 
 
 class Coverage(enum.StrEnum):
@@ -245,7 +255,7 @@ def _judge_image(image: Image, device: Device, driver: Driver | None) -> Verdict
     """Every argument about one image, stub or not."""
     reasons = _loading_reasons(image, device, driver)
     if image.stub is not False and _outcome(reasons) is not Outcome.FAILS:
-        facts = _Facts(image, device, driver, tables())
+        facts = _Facts(image, device, driver)
         code, outcome = ("stub", Outcome.FAILS) if image.stub else ("kernels-undetermined", Outcome.UNKNOWN)
         reasons = (*reasons, facts.reason(code, outcome))
     outcome = _outcome(reasons)
@@ -255,7 +265,7 @@ def _judge_image(image: Image, device: Device, driver: Driver | None) -> Verdict
 @functools.lru_cache(maxsize=65536)
 def _loading_reasons(image: Image, device: Device, driver: Driver | None) -> tuple[Reason, ...]:
     """Every argument about whether one image loads, whatever it holds."""
-    facts = _Facts(image, device, driver, tables())
+    facts = _Facts(image, device, driver)
     return (*facts.target_reasons(), *facts.driver_reasons())
 
 
@@ -287,7 +297,10 @@ class _Facts:
     image: Image
     device: Device
     driver: Driver | None
-    known: Tables
+
+    @property
+    def known(self) -> Tables:
+        return tables()
 
     def reason(
         self,
@@ -619,7 +632,7 @@ def _judge_fatbin(
             image for image in images if image.stub and _outcome(_loading_reasons(image, device, driver)) in loadable
         )
         if (image := next(empty, None)) is not None:
-            facts = _Facts(image, device, driver, tables())
+            facts = _Facts(image, device, driver)
             reasons.insert(0, facts.reason("kernels-for-other-architectures-only", Outcome.FAILS))
     return Verdict(
         f"a fatbin of {len(fatbin.images)} images",
@@ -818,7 +831,6 @@ class _Needs:
 
     @property
     def known(self) -> Tables:
-        """Read on first use: to compare two numbers takes none of them."""
         return tables()
 
     @property
@@ -1112,7 +1124,7 @@ class _Needs:
         if not self._serves(target, clauses):
             return Outcome.FAILS
         image = Image(ImageKind.SASS, target, toolkit=cuda)
-        return _outcome([_Facts(image, self.device, None, self.known).sass(target)])
+        return _outcome([_Facts(image, self.device, None).sass(target)])
 
 
 def _covers(has: Suffix, needed: Suffix) -> bool:

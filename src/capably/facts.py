@@ -12,13 +12,15 @@ import dataclasses
 import enum
 import functools
 import types
-import typing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
 from capably.arch import ComputeCapability, Target
 from capably.errors import ParseError, RecordError
 from capably.version import CudaVersion, DriverRelease, PtxVersion
+
+TYPE_CHECKING = False  # to import typing costs 8 ms
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
 
 __all__ = [
     "Artifact",
@@ -38,6 +40,7 @@ __all__ = [
     "ImageKind",
     "Library",
     "PtxJit",
+    "Standing",
     "System",
     "Toolkit",
     "ToolkitKind",
@@ -328,6 +331,14 @@ class PtxJit(enum.StrEnum):
     DISABLED = "disabled"  # CUDA_DISABLE_PTX_JIT=1: PTX is ignored
 
 
+class Standing(enum.Enum):
+    """Where a driver stands beside the branches that the tables know."""
+
+    OLDER = "older"
+    KNOWN = "known"
+    NEWER = "newer"
+
+
 @dataclass(frozen=True, slots=True)
 class Driver:
     """The driver that would load the code.
@@ -486,7 +497,8 @@ class System:
 # ---------------------------------------------------------------------------------------------------------
 # Records as plain JSON values, and back
 
-_Record = TypeVar("_Record")
+if TYPE_CHECKING:
+    _Record = TypeVar("_Record")
 
 # Written as people write them, and read by their own parsers.
 _AS_TEXT = (ComputeCapability, Target, CudaVersion, DriverRelease, PtxVersion)
@@ -532,6 +544,8 @@ def from_object(kind: type[_Record], value: object) -> _Record:
 @functools.cache
 def _fields(kind: type) -> tuple[tuple[str, Any, bool], ...]:
     """Name, type and whether it may be left out, for each field of a record."""
+    import typing  # noqa: PLC0415 - it costs 8 ms, and records are read by few
+
     hints = typing.get_type_hints(kind)
     return tuple(
         (field.name, hints[field.name], field.default is not dataclasses.MISSING) for field in dataclasses.fields(kind)
@@ -539,6 +553,8 @@ def _fields(kind: type) -> tuple[tuple[str, Any, bool], ...]:
 
 
 def _read(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401 - a type and a value of it
+    import typing  # noqa: PLC0415 - as above
+
     origin = typing.get_origin(kind)
     if origin is types.UnionType:  # only ever `X | None`
         inner = next(option for option in typing.get_args(kind) if option is not types.NoneType)

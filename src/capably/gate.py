@@ -6,7 +6,9 @@ wants to be compiled, and never make a device too old or new enough. An answer h
 ignored.
 
 Nothing here initialises CUDA in the calling process. Answers are plain data: they hold after a fork, in
-threads, and until a variable changes that decides which devices a process sees.
+threads, and until a variable changes that decides which devices a process sees. What changes behind all calls
+(CUDA initialised under another value of a variable that is put back before the next call) takes
+``capably.devices(refresh=True)`` to be noticed.
 """
 
 from __future__ import annotations
@@ -16,11 +18,8 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
 
 from capably import probe
-from capably.arch import Target
-from capably.engine import Verdict, judge
 from capably.errors import (
     CapablyError,
     DeviceTooOldError,
@@ -34,14 +33,17 @@ from capably.errors import (
     UndecidedError,
     UnsupportedDeviceError,
 )
-from capably.facts import Device, Finding, Toolkit, ToolkitKind
 from capably.reasons import FINDINGS, Outcome
 from capably.requirement import Requirement
-from capably.version import CudaVersion
 
+TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any, overload
 
+    from capably.arch import Target
+    from capably.engine import Verdict  # noqa: TC004 - of the fields only, which nobody resolves
+    from capably.facts import Device, Finding, Toolkit  # noqa: TC004 - as above
     from capably.probe.fleet import Look
 
 __all__ = ["Answer", "Policy", "decide", "require", "supports", "usable"]
@@ -53,6 +55,47 @@ _WISHES = (_TORCH, "FLASHINFER_CUDA_ARCH_LIST")
 _HERE = "the GPUs of this process"
 
 
+# What is remembered, for callers on a hot path: the values of these variables, and the answers that they go with.
+_DECIDING = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CAPABLY_SYSTEM", _OVERRIDE)
+_MOST = 4096
+
+
+def _reader() -> tuple[Callable[[Any], object], tuple[Any, ...]]:
+    """How to read a variable, and by which names: `os.environ` takes half a microsecond for each, its dictionary 20 ns."""
+    data, encode = getattr(os.environ, "_data", None), getattr(os.environ, "encodekey", None)
+    names = (*_DECIDING, *_WISHES)
+    return (data.get, tuple(map(encode, names))) if isinstance(data, dict) and encode else (os.environ.get, names)
+
+
+_value, (_A, _B, _C, _D, _E, _F) = _reader()
+
+
+def _now() -> tuple[object, ...]:
+    """What an answer goes with. Callers on a hot path write it out: a call costs as much again."""
+    return (probe.refreshes, _value(_A), _value(_B), _value(_C), _value(_D), _value(_E), _value(_F))
+
+
+_warm: tuple[tuple[object, ...], dict[object, Any]] = ((), {})
+
+
+def _forget() -> None:
+    global _warm  # noqa: PLW0603 - one name, replaced at once, so that threads see all of it or nothing
+    _warm = ((), {})
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)  # a child may not use the driver that its parent has initialised
+
+
+def _remember(values: tuple[object, ...], key: object, answer: object) -> None:
+    global _warm  # noqa: PLW0603 - as above
+    if values != _now():
+        return  # another thread has changed a variable meanwhile
+    if _warm[0] != values or len(_warm[1]) >= _MOST:
+        _warm = (values, {})
+    _warm[1][key] = answer
+
+
 class Policy(enum.StrEnum):
     """Who decides."""
 
@@ -62,7 +105,7 @@ class Policy(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Sequence[Device]):
+class Answer(Sequence["Device"]):
     """Which devices meet a requirement, and how that was found out. As a sequence: those that do.
 
     Attributes:
@@ -135,10 +178,13 @@ class Answer(Sequence[Device]):
         reasons = [reason.message for reason in verdict.reasons if reason.outcome is verdict.outcome]
         return f"{what}: {'; '.join(dict.fromkeys(reasons))}"
 
-    @overload
-    def __getitem__(self, index: int) -> Device: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Device]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, index: int) -> Device: ...
+        @overload
+        def __getitem__(self, index: slice) -> Sequence[Device]: ...
+
     def __getitem__(self, index: int | slice) -> Device | Sequence[Device]:
         return self.devices[index]
 
@@ -192,7 +238,7 @@ def usable(
     Requirement(alternatives=((Comparison(operator='>=', capability=ComputeCapability(major=7, minor=5)),),))
     """
     needed = requirement if isinstance(requirement, Requirement) else Requirement.parse(requirement)
-    seen = probe.look(thorough=needed.mentions("sms"))
+    seen = probe.look(thorough=needed.mentions("sms"), meanwhile=_load)
     compiler, installed = _compiler(needed, toolkit), _installed(needed)
     return decide(needed, Policy(policy), seen, os.environ, dialect=dialect, toolkit=compiler, installed=installed)
 
@@ -232,11 +278,20 @@ def require(
         GpuListError: A list decides, and cannot be read or names nothing that will do.
         ValueError: *devices* or *policy* is none of the above.
     """
+    every = devices is None or (devices.__class__ is str and devices == "all")
+    plain = every and policy is Policy.DEVICE and dialect is None and toolkit is None
+    values, known = _warm
+    now = (probe.refreshes, _value(_A), _value(_B), _value(_C), _value(_D), _value(_E), _value(_F))
+    if plain and now == values and (found := known.get((requirement, "require"))) is not None:
+        answer: Answer = found
+        return answer
     answer = usable(requirement, policy=policy, dialect=dialect, toolkit=toolkit)
     which = ("any" if answer.entries else "all") if devices is None else devices
     chosen = _chosen(answer, which if isinstance(which, str) else tuple(which))
     good = [number for number in chosen if answer.verdicts[number].outcome is Outcome.RUNS]
     if good and (which == "any" or len(good) == len(chosen)):
+        if plain and _holds(answer.requirement):
+            _remember(now, (requirement, "require"), answer)
         return answer
     raise _error(answer, chosen, feature or "", any_will_do=which == "any")
 
@@ -253,13 +308,27 @@ def supports(requirement: str | Requirement, device: int | Device = 0) -> bool:
         UnknownNameError: *requirement* names a feature that does not exist.
         RecordError: The record that ``CAPABLY_SYSTEM`` names cannot be read.
     """
-    if isinstance(device, Device):
+    values, known = _warm
+    now = (probe.refreshes, _value(_A), _value(_B), _value(_C), _value(_D), _value(_E), _value(_F))
+    if now == values and (found := known.get((requirement, device))) is not None:
+        return found is True
+    if not isinstance(device, int):
+        from capably.engine import judge  # noqa: PLC0415 - see `_load`
+
         needed = requirement if isinstance(requirement, Requirement) else Requirement.parse(requirement)
         driver = probe.look().driver if needed.mentions("driver", "cuda") else None
         verdict = judge(needed, device, driver, toolkit=_compiler(needed, None), installed=_installed(needed))
         return verdict.outcome is Outcome.RUNS
-    verdicts = usable(requirement).verdicts
-    return 0 <= device < len(verdicts) and verdicts[device].outcome is Outcome.RUNS
+    answer = usable(requirement)
+    met = 0 <= device < len(answer.verdicts) and answer.verdicts[device].outcome is Outcome.RUNS
+    if answer.verdicts and _holds(answer.requirement):
+        _remember(now, (requirement, device), met)
+    return met
+
+
+def _holds(needed: Requirement) -> bool:
+    """Whether the answer is that of the next call too: a compiler and packages may come and go."""
+    return not needed.mentions("toolkit", "installed")
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -290,6 +359,8 @@ def decide(
     Raises:
         UnknownNameError: *needed* names a feature, or *dialect* a tool, that is not known.
     """
+    from capably.engine import judge  # noqa: PLC0415 - see `_load`
+
     named = environ.get(_OVERRIDE)
     own, lists = _lists(environ, dialect)
     by = _HERE if seen.devices else "nothing"
@@ -334,6 +405,11 @@ def decide(
     )
 
 
+def _load() -> None:
+    """Load what judges. It takes as long as the child process that asks the driver, and so costs nothing beside it."""
+    import capably.engine  # noqa: F401, PLC0415 - see above
+
+
 def _lists(
     environ: Mapping[str, str], dialect: str | None
 ) -> tuple[str | None, tuple[tuple[str, str, str | None], ...]]:
@@ -351,6 +427,7 @@ def _lists(
 
 def _listed(text: str, dialect: str | None) -> tuple[Target, ...]:
     """What a list asks for, machine code and PTX for the same target once."""
+    from capably.arch import Target  # noqa: PLC0415 - rarely needed
     from capably.archlist import entries, read  # noqa: PLC0415 - rarely needed
 
     if dialect is None:
@@ -390,10 +467,13 @@ def _named(text: str) -> tuple[Device, ...]:
 
 
 def _compiler(needed: Requirement, toolkit: str | None) -> Toolkit | None:
+    if toolkit is None and not needed.mentions("toolkit"):
+        return None
+    from capably.facts import Toolkit, ToolkitKind  # noqa: PLC0415 - rarely needed
+    from capably.version import CudaVersion  # noqa: PLC0415 - rarely needed
+
     if toolkit is not None:
         return Toolkit(ToolkitKind.NVCC, "", cuda=CudaVersion.parse(toolkit))
-    if not needed.mentions("toolkit"):
-        return None
     found = [one for one in probe.system(thorough=False).toolkits if one.kind is ToolkitKind.NVCC]
     return next((one for one in found if "torch" in one.used_by), found[0] if found else None)
 

@@ -7,8 +7,6 @@ it is answered with "unknown" by whoever asks.
 
 from __future__ import annotations
 
-import difflib
-import enum
 import functools
 import json
 import re
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from capably.arch import ComputeCapability, Target
 from capably.errors import TableError, UnknownNameError
-from capably.facts import Driver
+from capably.facts import Driver, Standing
 from capably.reasons import Grade
 from capably.requirement import Requirement
 from capably.version import CudaVersion, DriverRelease, PtxVersion
@@ -43,7 +41,6 @@ __all__ = [
     "Runtime",
     "SharedMemory",
     "Source",
-    "Standing",
     "Tables",
     "Toolkit",
     "tables",
@@ -148,14 +145,6 @@ class Package:
     check: str | None
     sources: tuple[str, ...]
     grade: Grade
-
-
-class Standing(enum.Enum):
-    """Where a driver stands beside the branches that the tables know."""
-
-    OLDER = "older"
-    KNOWN = "known"
-    NEWER = "newer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -589,6 +578,8 @@ class Tables:
         for product in self.products:
             for form in (*_full_names(product), *_short_names(product)):
                 known.setdefault(form, product.name)
+        import difflib  # noqa: PLC0415 - only for the error
+
         close = difflib.get_close_matches(wanted, known, n=6, cutoff=0.6)
         raise UnknownNameError("GPU", name, tuple(dict.fromkeys(known[form] for form in close))[:3])
 

@@ -29,10 +29,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Self
 
 from capably.arch import ComputeCapability, Suffix, Target
 from capably.errors import ParseError
+
+TYPE_CHECKING = False  # to import typing costs 8 ms
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["Clause", "CodeFor", "Comparison", "Generation", "Limit", "NamedFeature", "OneOf", "Requirement", "Version"]
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Self
 
 from capably.errors import ParseError
+
+TYPE_CHECKING = False  # to import typing costs 8 ms
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["CudaVersion", "DriverRelease", "PtxVersion"]
 

@@ -144,7 +144,8 @@ def _columns(gpus: tuple[str, ...], driver: str | None, record: str | None, *, q
     """The devices that are meant, each with the driver that is taken to serve it."""
     from capably import probe  # noqa: PLC0415 - see capably.cli.app
     from capably.cli.targets import models, read_driver, read_gpus  # noqa: PLC0415 - as above
-    from capably.knowledge import Standing, tables  # noqa: PLC0415 - as above
+    from capably.facts import Standing  # noqa: PLC0415 - as above
+    from capably.knowledge import tables  # noqa: PLC0415 - as above
     from capably.report.answer import Gpu  # noqa: PLC0415 - as above
 
     taken: Driver | None = read_driver(driver) if driver is not None else None

@@ -10,15 +10,17 @@ names one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from capably.errors import ParseError
 from capably.probe.machine import Machine
-from capably.probe.record import dumps, load, loads, save
 
+TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
+    import ctypes
+    from collections.abc import Callable
+
     from capably.facts import Device, Driver, System
     from capably.probe.fleet import Look
+    from capably.probe.record import dumps, load, loads, save
 
 __all__ = ["Machine", "devices", "dumps", "kernel_driver", "load", "loads", "look", "save", "system"]
 
@@ -27,10 +29,18 @@ _PATIENCE = "CAPABLY_PROBE_TIMEOUT"
 # What may change between two calls and would change the answer.
 _ASKED = (_REPLAY, _PATIENCE, "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "LD_LIBRARY_PATH")
 
-# Causes that may be gone at the next call, so nothing is remembered of a look that ended in one.
-_PASSING = frozenset({"probe-timed-out", "probe-crashed", "probe-failed", "driver-failed"})
-
 _known: dict[tuple[object, ...], Look] = {}
+refreshes = 0
+"""How often somebody has had the machine looked at again: whoever remembers an answer compares it."""
+
+
+def __getattr__(name: str) -> object:
+    """Records are loaded by those who use them: the others wait for an answer."""
+    if name in ("dumps", "load", "loads", "save"):
+        from capably.probe import record  # noqa: PLC0415 - see above
+
+        return getattr(record, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def system(machine: Machine | None = None, *, thorough: bool = True, toolkits: bool = True) -> System:
@@ -51,6 +61,8 @@ def system(machine: Machine | None = None, *, thorough: bool = True, toolkits: b
     here = _here(machine)
     replayed = here.environ.get(_REPLAY)
     if replayed:
+        from capably.probe.record import load  # noqa: PLC0415 - see `__getattr__`
+
         return load(replayed)
     from capably.probe import assemble  # noqa: PLC0415 - `devices` needs none of it
 
@@ -76,41 +88,70 @@ def devices(*, refresh: bool = False) -> tuple[Device, ...]:
     return look(refresh=refresh).devices
 
 
-def look(*, thorough: bool = False, refresh: bool = False) -> Look:
+def look(*, thorough: bool = False, refresh: bool = False, meanwhile: Callable[[], object] | None = None) -> Look:
     """The devices as `devices` gives them, with the driver, what decided, and why there are none.
 
     Args:
         thorough: Ask the driver also where there is no doubt about the devices: it tells more of them.
         refresh: Look again.
+        meanwhile: Is called while the child process that asks is starting, if there is one: for work that would have to
+            be done anyway.
 
     Raises:
         RecordError: The record that ``CAPABLY_SYSTEM`` names cannot be read.
         ParseError: ``CAPABLY_PROBE_TIMEOUT`` is no number of seconds.
     """
-    from capably.probe import fleet  # noqa: PLC0415 - importing the package asks nobody
+    from capably.probe.loaded import initialised_here  # noqa: PLC0415 - importing the package asks nobody
 
+    global refreshes  # noqa: PLW0603 - counts, and is read only elsewhere
+    refreshes += refresh
     here = _here(None)
     replayed = here.environ.get(_REPLAY)
-    library = None if replayed else fleet.initialised_here(here)
+    library = None if replayed else initialised_here(here)
     key = (thorough, library is not None, *(here.environ.get(name) for name in _ASKED))
     found = None if refresh else _known.get(key)
-    if found is None and replayed:
-        recorded = load(replayed)
-        state, seen = recorded.driver_state, recorded.visibility
-        found = fleet.Look(
-            recorded.devices, recorded.fleet, seen, state, recorded.driver, recorded.absence, recorded.findings
-        )
-    if found is None and library is not None:
-        found = fleet.look_in_process(here, library)
-    if found is None and here.os_name.startswith("linux"):
-        found = fleet.look(here, thorough=thorough)
     if found is None:
+        found = _replay(replayed) if replayed else _look(here, library, meanwhile, thorough=thorough)
+        if found.lasting:
+            _known[key] = found
+    return found
+
+
+def _replay(path: str) -> Look:
+    from capably.probe.fleet import Look  # noqa: PLC0415 - as above
+    from capably.probe.record import load  # noqa: PLC0415 - see `__getattr__`
+
+    recorded = load(path)
+    return Look(
+        recorded.devices,
+        recorded.fleet,
+        recorded.visibility,
+        recorded.driver_state,
+        recorded.driver,
+        recorded.absence,
+        recorded.findings,
+    )
+
+
+def _look(
+    here: Machine, library: ctypes.CDLL | None, meanwhile: Callable[[], object] | None, *, thorough: bool
+) -> Look:
+    if not here.os_name.startswith("linux"):
         from capably.probe.assemble import without_driver  # noqa: PLC0415 - for other systems only
 
-        found = without_driver(here)
-    if found.absence not in _PASSING:  # a slow or broken driver may answer the next time
-        _known[key] = found
-    return found
+        return without_driver(here)
+    if library is None:
+        from capably.probe.ask import start  # noqa: PLC0415 - as above
+
+        asking = start(here)
+        if meanwhile is not None:
+            meanwhile()
+        from capably.probe import fleet  # noqa: PLC0415 - loaded while the child starts
+
+        return fleet.look(here, thorough=thorough, asking=asking)
+    from capably.probe import fleet  # noqa: PLC0415 - as above
+
+    return fleet.look_in_process(here, library) or fleet.look(here, thorough=thorough)
 
 
 def kernel_driver(machine: Machine | None = None) -> Driver | None:

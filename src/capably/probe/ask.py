@@ -9,17 +9,20 @@ import select
 import subprocess
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any  # noqa: TC004 - of fields, which nobody resolves
 
     from capably.probe.machine import Machine
 
-__all__ = ["Answers", "ask_drivers"]
+__all__ = ["Answers", "Child", "ask_drivers", "start"]
 
-_CHILD = Path(__file__).with_name("child.py")
+# Imported, so that it is not compiled at each start, as a script is; -B, so that nothing is written beside it. It ends
+# at once: everything is said then, and somebody waits for the end.
+_FOLDER = os.path.dirname(__file__)  # noqa: PTH120 - pathlib costs 5 ms
+_PROGRAM = "import os, sys; sys.path.append(sys.argv[1]); import child; os._exit(child.main(sys.argv[2:]))"
 _MOST_BYTES = 4 << 20
 
 
@@ -40,21 +43,31 @@ class Answers:
     failures: list[tuple[str, str]] = field(default_factory=list)
 
 
-def ask_drivers(machine: Machine, wants_cuda: Callable[[dict[str, Any] | None], bool]) -> Answers:
+def ask_drivers(
+    machine: Machine, wants_cuda: Callable[[dict[str, Any] | None], bool], child: Child | None = None
+) -> Answers:
     """Ask NVML, and the driver where *wants_cuda* says so once it has seen the inventory.
 
     If NVML hangs or crashes, the driver is asked without it, in a second process.
+
+    Args:
+        machine: Where.
+        wants_cuda: Is given the inventory.
+        child: One that `start` has started for this machine; None starts one.
     """
     answers = Answers()
-    _converse(machine, answers, wants_cuda, with_nvml=True)
+    _converse(machine, answers, wants_cuda, child or start(machine))
     if answers.failures and answers.failures[-1][0] == "nvmlInit_v2":
-        _converse(machine, answers, lambda _: True, with_nvml=False)
+        _converse(machine, answers, lambda _: True, start(machine, with_nvml=False), with_nvml=False)
     return answers
 
 
-def _converse(
-    machine: Machine, answers: Answers, wants_cuda: Callable[[dict[str, Any] | None], bool], *, with_nvml: bool
-) -> None:
+Child = subprocess.Popen[bytes] | OSError
+"""The process that asks, or why there is none."""
+
+
+def start(machine: Machine, *, with_nvml: bool = True) -> Child:
+    """Start the process that asks. It works already while the caller loads what it needs to understand the answers."""
     request = {
         "cuda": [str(machine.at(name)) if name.startswith("/") else name for name in machine.libcuda],
         "nvml": [str(machine.at(name)) if name.startswith("/") else name for name in machine.libnvml],
@@ -62,18 +75,30 @@ def _converse(
     }
     if not with_nvml:
         request["nvml"] = []
-    deadline = time.monotonic() + machine.patience
-    calling = "start"
     try:
-        child = subprocess.Popen(  # noqa: S603 - a list, no shell; our own interpreter and our own file
-            [machine.executable, "-I", "-S", str(_CHILD), json.dumps(request)],
+        return subprocess.Popen(  # noqa: S603 - a list, no shell; our own interpreter and our own file
+            [machine.executable, "-I", "-S", "-B", "-c", _PROGRAM, _FOLDER, json.dumps(request)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=dict(machine.environ),
         )
     except OSError as error:
-        answers.failures.append((calling, type(error).__name__))
+        return error
+
+
+def _converse(
+    machine: Machine,
+    answers: Answers,
+    wants_cuda: Callable[[dict[str, Any] | None], bool],
+    child: Child,
+    *,
+    with_nvml: bool = True,
+) -> None:
+    deadline = time.monotonic() + machine.patience
+    calling = "start"
+    if isinstance(child, OSError):
+        answers.failures.append((calling, type(child).__name__))
         return
     with contextlib.ExitStack() as stack:
         stack.callback(_end, child)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from capably.facts import Finding, System
 from capably.probe.compilers import compiler_findings, find_compilers
-from capably.probe.fleet import Look, initialised_here, look, look_in_process
+from capably.probe.fleet import Look, look, look_in_process
+from capably.probe.loaded import initialised_here
 from capably.probe.settings import VARIABLES
 from capably.reasons import FINDINGS
 

@@ -1,6 +1,6 @@
 """Asks the driver libraries, in a process of its own that may hang or crash.
 
-Run as a script (``python -I -S child.py REQUEST``) by `capably.probe.ask`; it imports the standard library
+Run by `capably.probe.ask` in an interpreter without site-packages (``python -I -S``); it imports the standard library
 only, and nothing of capably. The answer is JSON, one line for each step, so that what was learnt before a
 crash is not lost:
 
@@ -19,7 +19,10 @@ import json
 import os
 import re
 import sys
-from typing import Any
+
+TYPE_CHECKING = False  # typing costs 8 ms, and somebody waits for the answer
+if TYPE_CHECKING:
+    from typing import Any
 
 _MOST_DEVICES = 1024
 _MISSING = -1  # no result of the libraries: the function is not there
@@ -241,7 +244,3 @@ def main(arguments: list[str]) -> int:
         code = call(cuda, "cuInit", ctypes.c_uint(0))
         say({"step": "cuda", "error": code, "devices": []} if code else ask_devices(cuda))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

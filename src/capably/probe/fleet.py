@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 from capably.arch import ComputeCapability
 from capably.errors import ParseError
 from capably.facts import Confidence, Device, Driver, DriverState, Finding, Visibility
-from capably.probe import child
 from capably.probe.ask import Answers, ask_drivers
 from capably.probe.settings import jit_setting
 from capably.probe.visible import Seen, alike, by_pci, parse_visible
 from capably.reasons import FINDINGS
 from capably.version import CudaVersion, DriverRelease
 
+TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Iterable
+    from typing import Any
 
     from capably.facts import PtxJit
+    from capably.probe.ask import Child
     from capably.probe.machine import Machine
 
-__all__ = ["Look", "initialised_here", "look", "look_in_process"]
+__all__ = ["Look", "look", "look_in_process"]
 
-_NOT_INITIALIZED = 3
 _RELEASE = re.compile(r"\.so\.([0-9]{3,4}\.[0-9]+(?:\.[0-9]+)?)$")
+# Causes that may be gone at the next call, so nothing is remembered of a look that ended in one.
+_PASSING = frozenset({"probe-timed-out", "probe-crashed", "probe-failed", "driver-failed"})
 _SLICE = re.compile(r"\bMIG (\S+)")
 
 
@@ -53,17 +54,23 @@ class Look:
     absence: str | None = None
     findings: tuple[Finding, ...] = ()
 
+    @property
+    def lasting(self) -> bool:
+        """Whether the same may be said at the next call: a slow or broken driver may answer then."""
+        return self.absence not in _PASSING
 
-def look(machine: Machine, *, thorough: bool) -> Look:
+
+def look(machine: Machine, *, thorough: bool, asking: Child | None = None) -> Look:
     """The devices of *machine*.
 
     Args:
         machine: Where to look.
         thorough: Ask the driver even where NVML and the documented rules leave no doubt about the devices.
+        asking: The process that asks, where it is started already.
     """
     order = machine.environ.get("CUDA_DEVICE_ORDER")
     value = machine.environ.get("CUDA_VISIBLE_DEVICES")
-    answers = ask_drivers(machine, lambda nvml: thorough or _in_doubt(machine, nvml, value, order))
+    answers = ask_drivers(machine, lambda nvml: thorough or _in_doubt(machine, nvml, value, order), asking)
     if _needs_unhidden(answers, value):
         # The driver sees nothing and nobody else can count: what would it see if nothing were hidden?
         bare = replace(machine, environ={k: v for k, v in machine.environ.items() if k != "CUDA_VISIBLE_DEVICES"})
@@ -369,26 +376,14 @@ def _missing(answers: Answers) -> Finding:
 # -- a driver that this process uses already
 
 
-def initialised_here(machine: Machine) -> ctypes.CDLL | None:
-    """The driver's library, where this process has it loaded and initialised; loads and initialises nothing."""
-    noload = getattr(os, "RTLD_NOLOAD", None)
-    if noload is None or not machine.os_name.startswith("linux"):
-        return None
-    library, _ = child.open_library(list(machine.libcuda[:1]), noload | os.RTLD_LAZY)
-    if library is None:
-        return None
-    count = ctypes.c_int()
-    # Before cuInit, and in a child forked after it, this answers "not initialised" and changes nothing.
-    code = child.call(library, "cuDeviceGetCount", ctypes.byref(count))
-    return library if code == 0 else None
-
-
 def look_in_process(machine: Machine, library: ctypes.CDLL) -> Look | None:
     """The devices by a driver that is initialised in this process: what it sees is what counts.
 
     Returns:
         None where it sees none; `look` says why.
     """
+    from capably.probe import child  # noqa: PLC0415 - it loads ctypes, which a process with a driver has anyway
+
     devices = _from_cuda(child.ask_devices(library)["devices"], ())
     if not devices:
         return None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+
+TYPE_CHECKING = False  # to import typing costs 8 ms
+if TYPE_CHECKING:
+    from pathlib import Path  # noqa: TC004 - of a field, which nobody resolves
 
 __all__ = ["Machine"]
 
@@ -17,6 +19,14 @@ _PATIENCE = 20.0
 # Where systems keep software. What lies elsewhere may carry the names of people and projects.
 _SYSTEM = ("/usr", "/opt", "/lib", "/lib64", "/bin", "/etc", "/proc", "/dev", "/nix/store", "/run/opengl-driver")
 _ABSOLUTE = re.compile(r"(?<![\w.~>])/[^\s:;,\"'=]*")
+
+
+def _processor() -> str:
+    if hasattr(os, "uname"):
+        return os.uname().machine
+    import platform  # noqa: PLC0415 - asks the same where there is no such call
+
+    return platform.machine()
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ class Machine:
             daemon can take ten.
     """
 
-    root: Path = Path("/")
+    root: Path | str = "/"
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     prefix: str = sys.prefix
     paths: tuple[str, ...] = field(default_factory=lambda: tuple(path for path in sys.path if path))
@@ -46,7 +56,7 @@ class Machine:
     # A frozen application is no interpreter: started as one, it would start itself again and again.
     executable: str = "" if getattr(sys, "frozen", False) else sys.executable or ""
     os_name: str = sys.platform
-    processor: str = field(default_factory=platform.machine)
+    processor: str = field(default_factory=_processor)
     libcuda: tuple[str, ...] = (
         "libcuda.so.1",
         "/usr/lib/wsl/lib/libcuda.so.1",
@@ -62,12 +72,21 @@ class Machine:
 
     def at(self, path: str) -> Path:
         """*path* under the root."""
-        return self.root / path.lstrip("/")
+        from pathlib import Path  # noqa: PLC0415 - it costs 5 ms, and somebody waits for the devices
+
+        return Path(self._at(path))
+
+    def _at(self, path: str) -> str:
+        return f"{str(self.root).rstrip('/')}/{path.lstrip('/')}"
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file or folder."""
+        return os.path.exists(self._at(path))  # noqa: PTH110 - as above
 
     def read(self, path: str) -> str | None:
         """A small text file of the system; None where it cannot be read."""
         try:
-            with self.at(path).open("rb") as file:
+            with open(self._at(path), "rb") as file:  # noqa: PTH123 - see `at`
                 return file.read(65536).decode("utf-8", "replace").replace("\0", "\n")
         except OSError:
             return None
@@ -75,7 +94,7 @@ class Machine:
     def names(self, path: str) -> list[str]:
         """What a folder holds, sorted; nothing where it cannot be listed."""
         try:
-            return sorted(file.name for file in self.at(path).iterdir())
+            return sorted(os.listdir(self._at(path)))  # noqa: PTH208 - as above
         except OSError:
             return []
 
@@ -97,7 +116,7 @@ class Machine:
         if self.environ.get("KUBERNETES_SERVICE_HOST"):
             return "kubernetes"
         for path, kind in (("/.dockerenv", "docker"), ("/run/.containerenv", "podman")):
-            if self.at(path).exists():
+            if self.exists(path):
                 return kind
         if self.environ.get("APPTAINER_CONTAINER") or self.environ.get("SINGULARITY_CONTAINER"):
             return "apptainer"
@@ -133,16 +152,16 @@ class Machine:
         version = self.read("/sys/module/nvidia/version")
         if version is not None:
             return version.strip()
-        return "" if self.at("/sys/module/nvidia").exists() else None
+        return "" if self.exists("/sys/module/nvidia") else None
 
     @property
     def nodes(self) -> bool:
         """Device files of GPUs are there, as this kind of system has them."""
         if self.wsl:
-            return self.at("/dev/dxg").exists()
+            return self.exists("/dev/dxg")
         if any(re.fullmatch(r"nvidia[0-9]+", name) for name in self.names("/dev")):
             return True
-        return self.jetson and any(self.at(f"/dev/{name}").exists() for name in ("nvhost-gpu", "nvgpu", "nvmap"))
+        return self.jetson and any(self.exists(f"/dev/{name}") for name in ("nvhost-gpu", "nvgpu", "nvmap"))
 
     # -- paths
 
@@ -153,7 +172,7 @@ class Machine:
         anything else is shortened to its last part.
         """
         plain = path
-        if self.root != Path("/") and (plain == str(self.root) or plain.startswith(f"{self.root}/")):
+        if str(self.root) != "/" and (plain == str(self.root) or plain.startswith(f"{self.root}/")):
             plain = plain[len(str(self.root)) :] or "/"
         for folder, name in (
             (self.prefix, "<env>"),
