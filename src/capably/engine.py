@@ -23,8 +23,10 @@ from capably.facts import (
     Device,
     Driver,
     Fatbin,
+    FatbinKernels,
     Finding,
     Image,
+    ImageKernels,
     ImageKind,
     Library,
     PtxJit,
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
     from capably.knowledge import Alternatives, Feature, Tables
     from capably.version import CudaVersion
 
-__all__ = ["Coverage", "OutcomeCounts", "Verdict", "choose", "judge"]
+__all__ = ["Coverage", "KernelVerdict", "OutcomeCounts", "Verdict", "choose", "judge", "judge_kernels"]
 
 
 @functools.cache
@@ -154,6 +156,23 @@ class Verdict:
             TypeError: Always.
         """
         raise TypeError("a verdict is neither true nor false; ask for .outcome or .coverage")
+
+
+@dataclass(frozen=True, slots=True)
+class KernelVerdict:
+    """What becomes of one kernel of a library on a device.
+
+    Attributes:
+        name: As the compiler mangled it.
+        counts: The fatbins that hold it for any target, by what becomes of it in them.
+        targets: What it is there for, over these fatbins, in the order of the file.
+        left_out: Some image of a fatbin of it loads there and does not hold it.
+    """
+
+    name: str
+    counts: OutcomeCounts
+    targets: tuple[Target, ...]
+    left_out: bool
 
 
 def judge(
@@ -701,6 +720,98 @@ def _judge_library(library: Library, device: Device, driver: Driver | None) -> V
         findings=tuple(_host_findings(library, device, driver)),
         parts=tuple(part for part in parts if part.outcome is not None),
     )
+
+
+def judge_kernels(library: Library, device: Device, driver: Driver | None = None) -> tuple[KernelVerdict, ...]:
+    """What becomes of each kernel of *library* on *device*; the fatbins are judged as `judge` does.
+
+    A kernel fares as the best image of its fatbin that holds it. Where another image may be the one that the driver
+    takes, or holds names that could not be read, that is undecided.
+
+    Args:
+        library: Scanned with its kernels.
+        device: On which device.
+        driver: None means that the driver is not known.
+
+    Returns:
+        One for each different name, in the order of the file. Kernels of images outside any fatbin are not judged,
+        nor those of link input.
+
+    Raises:
+        ValueError: It was scanned without its kernels.
+    """
+    if library.kernels is None:
+        raise ValueError(f"{library.path} was scanned without its kernels")
+    origins = tuple(
+        part
+        for found in library.kernels
+        if not found.bare and found.fatbin.relocatable
+        for part in found.images
+        if part.image.stub is not True
+    )
+    origin_images = tuple(dict.fromkeys(part.image for part in origins))
+    counts: dict[str, Counter[str]] = {}
+    targets: dict[str, dict[Target, None]] = {}
+    left_out: set[str] = set()
+    for found in library.kernels:
+        fatbin = found.fatbin
+        if found.bare or fatbin.relocatable or fatbin.stub:
+            continue
+        verdict = _judge_fatbin(fatbin, device, driver, origin_images)
+        for names, holders in _held(found, origins):
+            outcome, lacking = _kernel_outcome((*found.images, *origins), holders, verdict)
+            here = dict.fromkeys(part.image.target for part in holders if part.image.target is not None)
+            for name in names:
+                counts.setdefault(name, Counter())[outcome.value] += 1
+                targets.setdefault(name, {}).update(here)
+            if lacking:
+                left_out.update(names)
+    return tuple(
+        KernelVerdict(name, OutcomeCounts(**found), tuple(targets[name]), name in left_out)
+        for name, found in counts.items()
+    )
+
+
+def _held(
+    found: FatbinKernels, origins: tuple[ImageKernels, ...]
+) -> Iterator[tuple[list[str], tuple[ImageKernels, ...]]]:
+    """Kernels of a fatbin, together where the same images hold them: its own, and those that it was linked from."""
+    masks: dict[str, int] = {}
+    for index, part in enumerate(found.images):
+        for name in part.names or ():
+            masks[name] = masks.get(name, 0) | 1 << index
+    for index, part in enumerate(origins, len(found.images)):
+        for name in part.names or ():
+            if name in masks:  # the linker took the others out
+                masks[name] |= 1 << index
+    groups: dict[int, list[str]] = {}
+    for name, mask in masks.items():
+        groups.setdefault(mask, []).append(name)
+    every = (*found.images, *origins)
+    for mask, names in groups.items():
+        yield names, tuple(part for index, part in enumerate(every) if mask >> index & 1)
+
+
+def _kernel_outcome(
+    images: tuple[ImageKernels, ...], holders: tuple[ImageKernels, ...], verdict: Verdict
+) -> tuple[Outcome, bool]:
+    """What becomes of the kernels that *holders* hold, and whether an image that loads lacks them."""
+    outcomes = {part.image: part.outcome for part in verdict.parts}
+    usable = (Outcome.RUNS, Outcome.COMPILES)
+    best = min((outcomes[part.image] or Outcome.UNKNOWN for part in holders), key=_SEVERITY.__getitem__)
+    others = [part for part in images if part not in holders]
+    lacking = any(
+        _outcome(_loading_reasons(part.image, verdict.device, verdict.driver)) in usable
+        for part in others
+        if part.names is not None
+    )
+    if best not in usable:
+        unread = any(part.names is None and outcomes[part.image] is not Outcome.FAILS for part in others)
+        return (Outcome.UNKNOWN if unread else best), lacking
+    # The driver takes one image of a fatbin: where that may be one without the kernel, nothing is certain.
+    rivals = [part.image for part in others if outcomes[part.image] in usable]
+    taken = verdict.chosen in {part.image for part in holders} and verdict.chosen not in rivals
+    return (best if taken or not rivals else Outcome.UNKNOWN), lacking
 
 
 def _coverage(counts: OutcomeCounts, findings: Iterable[Finding]) -> Coverage | None:

@@ -177,6 +177,7 @@ def read_environment(
     progress: Progress,
     report: Callable[[str, CapablyError], None],
     store: Store | None = None,
+    with_kernels: bool = False,
 ) -> list[tuple[str, Artifact]]:
     """Every installed distribution that holds GPU code.
 
@@ -186,6 +187,7 @@ def read_environment(
         progress: See `capably.scanner.scan`.
         report: Is told about a distribution that cannot be read.
         store: See `capably.scanner.scan`.
+        with_kernels: Whether to read the kernels of each image.
     """
     from capably.cli.environment import distributions, find_environment  # noqa: PLC0415 - 30 ms
     from capably.scanner import scan_distribution  # noqa: PLC0415 - as above
@@ -197,7 +199,7 @@ def read_environment(
     found = []
     for name, distribution in installed.items():
         try:
-            artifact = scan_distribution(distribution, progress=progress, store=store)
+            artifact = scan_distribution(distribution, progress=progress, with_kernels=with_kernels, store=store)
         except CapablyError as error:
             report(name, error)
             continue

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from capably.cli.console import note, output_options, print_answer, style_of
+from capably.cli.kernels import kernel_options
 from capably.cli.sources import source_options
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class GpuType(_ParamType):
     "or started there counts as none.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="All reasons, with their sources.")
+@kernel_options("check")
 @source_options("check")
 @output_options("check")
 def check(  # noqa: PLR0917 - click passes options by name
@@ -94,6 +96,8 @@ def check(  # noqa: PLR0917 - click passes options by name
     record: str | None,
     fail_on: str | None,
     verbose: bool,
+    kernels: bool,
+    pattern: str | None,
     reader: Reader,
     format_: str,
     as_json: bool,
@@ -120,16 +124,23 @@ def check(  # noqa: PLR0917 - click passes options by name
         if artifacts and (text := unquoted(gpus, artifacts)):
             error.add_note(text)
         raise
-    found = reader.read(artifacts, advice=lambda name: unquoted(gpus, artifacts[artifacts.index(name) :]))
+    kernels = kernels or pattern is not None
+    found = reader.read(
+        artifacts,
+        with_kernels=kernels,
+        advice=lambda name: unquoted(gpus, artifacts[artifacts.index(name) :]),
+    )
+    wanted = None if pattern is None else reader.find_kernels(found, pattern)
     answer = judge_all(found, columns)
     if as_json or format_ == "json":
         from capably.report.machine import check_document, dumps  # noqa: PLC0415 - see capably.cli.app
 
-        print_answer(dumps(check_document(answer, reader.errors)) + "\n")
+        print_answer(dumps(check_document(answer, reader.errors, kernels=kernels, wanted=wanted)) + "\n")
     elif found or not reader.errors:
         from capably.report.text import check_text  # noqa: PLC0415 - see capably.cli.app
 
-        print_answer(check_text(answer, style_of(color), verbose=verbose))
+        text = check_text(answer, style_of(color), verbose=verbose, kernels=kernels, wanted=wanted)
+        print_answer(text)
     if reader.errors:
         return 2
     if fail_on is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from capably.cli.console import output_options, print_answer, style_of
+from capably.cli.kernels import kernel_options
 from capably.cli.sources import source_options
 
 if TYPE_CHECKING:
@@ -18,11 +19,14 @@ __all__ = ["scan"]
 @click.command()
 @click.argument("artifacts", nargs=-1, required=True, metavar="ARTIFACT...")
 @click.option("--hash", "with_sha256", is_flag=True, help="Add the sha256 of files and libraries.")
+@kernel_options("scan")
 @source_options("scan")
 @output_options("scan")
 def scan(  # noqa: PLR0917 - click passes options by name
     artifacts: tuple[str, ...],
     with_sha256: bool,
+    kernels: bool,
+    pattern: str | None,
     reader: Reader,
     format_: str,
     as_json: bool,
@@ -37,13 +41,16 @@ def scan(  # noqa: PLR0917 - click passes options by name
     they run anywhere is a question for `capably check`.
     """
     del quiet  # the reader has it
-    found = reader.read(artifacts, with_sha256=with_sha256)
+    found = reader.read(artifacts, with_sha256=with_sha256, with_kernels=kernels or pattern is not None)
+    wanted = None if pattern is None else reader.find_kernels(found, pattern)
     if as_json or format_ == "json":
         from capably.report.machine import dumps, scan_document  # noqa: PLC0415 - see capably.cli.app
 
-        print_answer(dumps(scan_document(found, reader.errors)) + "\n")
+        print_answer(
+            dumps(scan_document(found, reader.errors, kernels=kernels or pattern is not None, wanted=wanted)) + "\n"
+        )
     elif found:
         from capably.report.text import scan_text  # noqa: PLC0415 - see capably.cli.app
 
-        print_answer(scan_text(found, style_of(color)))
+        print_answer(scan_text(found, style_of(color), wanted=wanted))
     return 2 if reader.errors else 0

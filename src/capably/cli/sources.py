@@ -84,6 +84,7 @@ class Reader:
                     progress=progress,
                     report=report,
                     store=store,
+                    with_kernels=with_kernels,
                 )
             return list(
                 read_artifacts(
@@ -97,6 +98,15 @@ class Reader:
                     with_kernels=with_kernels,
                 )
             )
+
+    def find_kernels(self, found: Sequence[tuple[str, Artifact]], pattern: str) -> frozenset[str]:
+        """See `capably.cli.kernels.find_kernels`; nothing where nothing could be read."""
+        from capably.cli.kernels import find_kernels  # noqa: PLC0415 - see capably.cli.app
+
+        if not found and self.errors:
+            return frozenset()
+        with ProgressBar(quiet=self.quiet, color=self.color) as progress:
+            return find_kernels((artifact for _, artifact in found), pattern, progress)
 
     def _fetch(self, requirement: str) -> Path:
         from capably.cli.fetch import fetch  # noqa: PLC0415 - see capably.cli.app

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from capably.engine import Verdict, choose, judge
+from capably.engine import Coverage, OutcomeCounts, Verdict, choose, judge
 from capably.facts import Artifact, Device, Driver, Finding
 from capably.reasons import FINDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Answer", "Gpu", "Result", "Row", "judge_all"]
+__all__ = ["Answer", "Gpu", "Result", "Row", "judge_all", "word"]
 
 
 # These say already why there is nothing to judge.
@@ -78,6 +78,22 @@ def _nothing(artifact: Artifact) -> str:
     if any(library.fatbins for library in artifact.libraries):
         return "GPU code without any kernel: there is nothing to judge"
     return "GPU code outside of any container that a driver loads: it is listed, not judged"
+
+
+def word(counts: OutcomeCounts, coverage: Coverage | None = None) -> str:
+    """What fatbins amount to, as cells say it.
+
+    Args:
+        counts: Of the fatbins.
+        coverage: Where more than the counts decides it.
+    """
+    match coverage or counts.coverage:
+        case None:
+            return "no GPU code"
+        case Coverage.FULL:
+            return "native" if not counts.compiles else "native+PTX" if counts.runs else "PTX"
+        case other:
+            return str(other)
 
 
 @dataclass(frozen=True, slots=True)

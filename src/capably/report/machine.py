@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from capably.engine import OutcomeCounts
     from capably.facts import Artifact, Driver, Finding, Image, Library
@@ -52,8 +52,23 @@ def schema() -> dict[str, Any]:
 # -- check
 
 
-def check_document(answer: Answer, errors: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
-    """The answer of ``capably check``; *errors* are pairs of what was asked for and why it could not be read."""
+def check_document(
+    answer: Answer,
+    errors: Sequence[tuple[str, str]] = (),
+    *,
+    kernels: bool = False,
+    wanted: Collection[str] | None = None,
+) -> dict[str, Any]:
+    """The answer of ``capably check``.
+
+    Args:
+        answer: What was judged.
+        errors: Pairs of what was asked for and why it could not be read.
+        kernels: Add which kernels of each library have nothing for the GPU.
+        wanted: Of the kernels, tell of these only.
+    """
+    from capably.report.kernels import judged_kernels  # noqa: PLC0415 - see _kernels
+
     return {
         "schema": _SCHEMA,
         "gpus": [
@@ -75,8 +90,13 @@ def check_document(answer: Answer, errors: Sequence[tuple[str, str]] = ()) -> di
                 "coverage": result.verdict.coverage,
                 "outcomes": _outcomes(result.verdict.counts),
                 "libraries": [
-                    {"path": part.subject, "coverage": part.coverage, "outcomes": _outcomes(part.counts)}
-                    for part in result.verdict.parts
+                    {
+                        "path": part.subject,
+                        "coverage": part.coverage,
+                        "outcomes": _outcomes(part.counts),
+                        **({"kernels": judged_kernels(library, result, answer, wanted)} if kernels else {}),
+                    }
+                    for library, part in zip(result.artifact.libraries, result.verdict.parts, strict=True)
                 ],
                 "reasons": [reason_object(reason) for reason in result.verdict.reasons],
                 "findings": [finding_object(finding) for finding in result.findings],
@@ -124,8 +144,14 @@ def finding_object(finding: Finding) -> dict[str, Any]:
 # -- scan
 
 
-def scan_document(artifacts: Sequence[tuple[str, Artifact]], errors: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
-    """The answer of ``capably scan``; *errors* as for `check_document`."""
+def scan_document(
+    artifacts: Sequence[tuple[str, Artifact]],
+    errors: Sequence[tuple[str, str]] = (),
+    *,
+    kernels: bool = False,
+    wanted: Collection[str] | None = None,
+) -> dict[str, Any]:
+    """The answer of ``capably scan``; *artifacts* are pairs of what was asked for and what that is, the rest as above."""
     return {
         "schema": _SCHEMA,
         "artifacts": [
@@ -137,13 +163,22 @@ def scan_document(artifacts: Sequence[tuple[str, Artifact]], errors: Sequence[tu
                 "platforms": list(artifact.platforms),
                 "files": artifact.files,
                 "sha256": artifact.sha256,
-                "libraries": [_library(library) for library in artifact.libraries],
+                "libraries": [
+                    {**_library(library), **({"kernels": _kernels(library, wanted)} if kernels else {})}
+                    for library in artifact.libraries
+                ],
                 "findings": [finding_object(finding) for finding in artifact.findings],
             }
             for asked, artifact in artifacts
         ],
         "errors": _errors(errors),
     }
+
+
+def _kernels(library: Library, wanted: Collection[str] | None) -> list[dict[str, Any]]:
+    from capably.report.kernels import kernel_rows  # noqa: PLC0415 - what files hold is told without the engine
+
+    return kernel_rows(library, wanted)
 
 
 def _library(library: Library) -> dict[str, Any]:

@@ -15,13 +15,15 @@ from capably.facts import ImageKind
 from capably.knowledge import tables
 from capably.reasons import FINDINGS, Outcome
 from capably.report.answer import Result, Row
+from capably.report.answer import word as word_of
+from capably.report.kernels import check_kernels_text, scan_kernels_text
 from capably.report.layout import HARD_SPACE, Cell, fits, grid
 from capably.report.machine import scan_document
 from capably.report.safe import columns, wrap
 from capably.report.why import Story, by_number, join, story
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from capably.arch import ComputeCapability
     from capably.facts import Artifact, Driver, Finding
@@ -94,8 +96,23 @@ class _Entry:
                     yield row, result
 
 
-def check_text(answer: Answer, style: Style, *, verbose: bool = False) -> str:
-    """The matrix of ``capably check``, and below it why, and what to do."""
+def check_text(
+    answer: Answer,
+    style: Style,
+    *,
+    verbose: bool = False,
+    kernels: bool = False,
+    wanted: Collection[str] | None = None,
+) -> str:
+    """The matrix of ``capably check``, and below it why, and what to do.
+
+    Args:
+        answer: What was judged.
+        style: How to print.
+        verbose: Leave nothing out, and add all reasons.
+        kernels: Tell which kernels have nothing for which GPU.
+        wanted: Of the kernels, tell of these only.
+    """
     if not answer.rows:
         return "nothing to judge: no GPU code found\n"
     entries = _entries(answer, style)
@@ -104,6 +121,12 @@ def check_text(answer: Answer, style: Style, *, verbose: bool = False) -> str:
     for entry in entries:
         for block in _stories(entry, names, answer, style, verbose=verbose):
             out += ["", *block]
+        if kernels:
+            short = [_short(name, gpu) for name, gpu in zip(names, answer.gpus, strict=True)]
+            for block in check_kernels_text(
+                entry.label, entry.rows, short, answer, style, wanted=wanted, verbose=verbose
+            ):
+                out += ["", *block]
         for block in _findings(entry, names, answer, style, verbose=verbose):
             out += ["", *block]
     out += ["", *_drivers(answer, names, style), *_legend(entries, style)]
@@ -113,14 +136,7 @@ def check_text(answer: Answer, style: Style, *, verbose: bool = False) -> str:
 
 
 def _word(result: Result) -> str:
-    counts = result.verdict.counts
-    match result.verdict.coverage:
-        case None:
-            return "no GPU code"
-        case Coverage.FULL:
-            return "native" if not counts.compiles else "native+PTX" if counts.runs else "PTX"
-        case coverage:
-            return str(coverage)
+    return word_of(result.verdict.counts, result.verdict.coverage)
 
 
 def _percent(part: int, whole: int) -> str:
@@ -421,7 +437,8 @@ def _ways(told: _Told, answer: Answer, style: Style, *, verbose: bool) -> Iterat
             texts.append(f"and so on for {len(ways) - len(shown)} more (-v shows all)")
     if texts and told.result.verdict.coverage is Coverage.PARTIAL:
         texts.append(
-            "Unless those kernels are meant for other architectures only: which of them are called cannot be seen."
+            "Unless those kernels are meant for other architectures only: --kernels lists them, and which of them are "
+            "called cannot be seen."
         )
     yield from _labelled("do", texts, style, "good")
 
@@ -608,17 +625,25 @@ def _all_reasons(answer: Answer, names: Sequence[str], style: Style) -> Iterator
 # scan
 
 
-def scan_text(artifacts: Sequence[tuple[str, Artifact]], style: Style) -> str:
-    """What code files hold, library by library."""
+def scan_text(artifacts: Sequence[tuple[str, Artifact]], style: Style, *, wanted: Collection[str] | None = None) -> str:
+    """What code files hold, library by library.
+
+    Args:
+        artifacts: Pairs of the name or path as asked and what it turned out to be.
+        style: How to print.
+        wanted: Of the kernels, tell of these only.
+    """
     out: list[str] = []
     for (_, artifact), document in zip(artifacts, scan_document(artifacts)["artifacts"], strict=True):
         if out:
             out.append("")
-        out += _scanned(artifact, document, style)
+        out += _scanned(artifact, document, style, wanted)
     return "\n".join(out) + "\n"
 
 
-def _scanned(artifact: Artifact, document: dict[str, Any], style: Style) -> Iterator[str]:
+def _scanned(
+    artifact: Artifact, document: dict[str, Any], style: Style, wanted: Collection[str] | None
+) -> Iterator[str]:
     yield style.paint(style.safe(document["path"]), "strong")  # whole, to be copied
     facts = [str(artifact.kind)]
     if artifact.name:
@@ -629,9 +654,10 @@ def _scanned(artifact: Artifact, document: dict[str, Any], style: Style) -> Iter
     yield from style.wrap(", ".join(facts), "  ")
     if artifact.sha256:
         yield from style.wrap(f"sha256 {artifact.sha256}", "  ")
-    for library in document["libraries"]:
+    for library, facts_of in zip(document["libraries"], artifact.libraries, strict=True):
         yield ""
         yield from _scanned_library(library, style)
+        yield from scan_kernels_text(facts_of, style, wanted=wanted)
     groups: dict[str, dict[str, list[Finding]]] = {}
     for finding in artifact.findings:
         message = finding.message.replace(finding.path, "") if finding.path else finding.message
