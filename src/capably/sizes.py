@@ -82,22 +82,34 @@ class Estimate:
         wanted = tuple(targets)
         sizes = [size for target in wanted if (size := self.of(target))]
         now = tuple(self.sizes.values())
-        held = ", ".join(map(str, sorted(self.sizes, key=lambda t: (t.kind is TargetKind.VIRTUAL, t)))) or "none"
+        held = _listed(sorted(self.sizes, key=lambda t: (t.kind is TargetKind.VIRTUAL, t))) or "no target"
         return f"about {_total(sizes)} of GPU code; {_total(now)} now, for {held}"
 
     def notes(self, targets: Iterable[Target]) -> Iterator[str]:
         """On what the sizes of *targets* rest, where that is not the plain case."""
-        for target in targets:
-            size = self.of(target)
-            if size is None:
-                yield f"{target}: nothing in this build tells its size, for it holds no {_WORDS[target.kind]}"
-            elif not size.there:
+        for kind, word in _WORDS.items():
+            wanted = [target for target in targets if target.kind is kind]
+            whole = self._others.get(kind)
+            if wanted and whole is None:
+                yield f"{_listed(wanted)}: nothing in this build tells the size, for it holds no {word}"
+                continue
+            missing = [target for target in wanted if target not in self.sizes]
+            if missing and whole is not None:
                 yield (
-                    f"{target} is not in this build; taken as the mean of the {_WORDS[target.kind]} in each of its "
-                    f"{size.fatbins} fatbins that hold some"
+                    f"{_listed(missing)}: not in this build, so taken as the mean of the {word} in each of the "
+                    f"{whole.fatbins} fatbins that hold some"
                 )
-            elif size.fatbins < self.fatbins:
-                yield f"{target} is in {size.fatbins} of the {self.fatbins} fatbins of this build, and counted as it is"
+            for target in wanted:
+                size = self.sizes.get(target)
+                if size is not None and whole is not None and size.fatbins < whole.fatbins:
+                    yield (
+                        f"{target}: in {size.fatbins} of the {self.fatbins} fatbins of this build, and counted as it "
+                        f"is there; in each that holds {word} it would be about {_amount(whole.stored, whole.packed)}"
+                    )
+
+
+def _listed(targets: Iterable[Target]) -> str:
+    return ", ".join(map(str, targets))
 
 
 def estimate(artifact: Artifact, packed: Mapping[str, float]) -> Estimate:
