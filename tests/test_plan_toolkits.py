@@ -150,7 +150,7 @@ def every_plan(version: str) -> Iterable[tuple[Target, ...]]:
 
 def would_make(nvcc: Path, flags: list[str], **variables: str) -> set[Target]:
     """The images that nvcc would put into a fatbin."""
-    command = [nvcc, "--dryrun", "-fatbin", "k.cu", "-o", "k.fatbin", *flags]
+    command = [str(nvcc), "--dryrun", "-fatbin", "k.cu", "-o", "k.fatbin", *flags]
     env = {name: value for name, value in os.environ.items() if not name.startswith("NVCC_")}
     done = subprocess.run(
         command, cwd=nvcc.parent, env={**env, **variables}, capture_output=True, text=True, check=False
