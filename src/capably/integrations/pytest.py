@@ -127,9 +127,9 @@ def _reason(mark: pytest.Mark) -> str | None:
     try:
         answer = gate.require(requirement, devices=mark.kwargs.get("devices", "current"))
     except UndecidedError as error:
-        return f"unknown whether the GPU meets `{requirement}`: {_one_line(error)}"
+        return f"unknown whether the GPU meets `{requirement}`: {_one_line(*_about_gpus(error), error.way_out)}"
     except IncompatibleError as error:
-        return f"needs `{requirement}`: {error.problem}; {_one_line(error)}"
+        return f"needs `{requirement}`: {_one_line(error.problem, *_about_gpus(error))}"
     except ValueError as error:
         return f"needs `{requirement}`: {error}"
     if any(device.assumed for device in answer):
@@ -137,9 +137,12 @@ def _reason(mark: pytest.Mark) -> str | None:
     return None
 
 
-def _one_line(error: IncompatibleError) -> str:
-    about_gpus = (line for line in error.lines if not line.startswith(("Decided by: ", "Ignored: ")))
-    return "; ".join(part.rstrip(".") for part in (*about_gpus, error.way_out) if part)
+def _about_gpus(error: IncompatibleError) -> list[str]:
+    return [line for line in error.lines if not line.startswith(("Decided by: ", "Ignored: "))]
+
+
+def _one_line(*parts: str) -> str:
+    return "; ".join(part.rstrip(".") for part in parts if part)
 
 
 # ---------------------------------------------------------------------------------------------------------
