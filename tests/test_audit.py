@@ -132,7 +132,7 @@ def test_nvbench_308_one_target_was_forgotten(tmp_path: Path) -> None:
     found = report(tmp_path, libraries, claimed, name="cuda-bench")
     assert codes(found) == [("target-missing", "error", "")]
     assert "sm_89" in found.remarks[0].message
-    assert "served by machine code for other numbers" in found.remarks[0].message
+    assert "served by machine code for other targets" in found.remarks[0].message
     assert codes(report(tmp_path, libraries, {"require": "L4"})) == []
     assert codes(report(tmp_path, {"x.so": build.library(fatbin(*built, "sm_89"))}, claimed)) == []
 
@@ -207,8 +207,8 @@ def test_the_promised_driver_decides(tmp_path: Path) -> None:
     old = report(tmp_path, {"a.so": packed}, {"require": "A100", "driver": "R525"})
     assert codes(old) == [
         ("gpu-not-covered", "error", "a.so"),
+        ("compression-beyond-driver", "error", "a.so"),
         ("ptx-beyond-driver", "warning", "a.so"),
-        ("compression-beyond-driver", "warning", "a.so"),
     ]
     assert "Promise a driver of R550" in old.remarks[0].way_out
     newer = report(tmp_path, {"a.so": packed}, {"require": "A100", "driver": "R550"})
@@ -357,11 +357,38 @@ def test_what_was_gained_and_lost(tmp_path: Path) -> None:
     assert changes["7.5"] == ("partial", "none")
     assert changes["10.0"] == ("none", "full")
     assert changes["8.0"] == ("partial", "full")
+    assert "9.0" not in changes
     assert codes(found) == [("coverage-lost", "error", "")]
     assert gpus_of(found, "coverage-lost") == ["7.5"]
     allowed = Policy(allow=(Allowance("Turing is dropped", ("coverage-lost",), gpus=named_devices(["7.5"])),))
     assert codes(audit(newer, allowed, baseline=(older, 1))) == []
     assert codes(audit(newer, Policy(), baseline=(newer, 1))) == []
+
+
+def test_machine_code_lost_and_a_smaller_share_are_warnings(tmp_path: Path) -> None:
+    both, one = fatbin("sm_80", "sm_90", "compute_80"), fatbin("sm_80", "compute_80")
+    older = scan(wheel(tmp_path, {"a.so": build.library(both, both, fatbin("sm_80"))}))
+    newer = scan(wheel(tmp_path, {"a.so": build.library(both, one, fatbin("sm_80"), fatbin("sm_80"))}, version="2.0"))
+    found = audit(newer, Policy(), baseline=(older, 1))
+    assert {("coverage-lost", "warning", "")} == {c for c in codes(found) if c[0] == "coverage-lost"}
+    assert "9.0" in gpus_of(found, "coverage-lost")
+    native, some = (
+        scan(wheel(tmp_path, {"a.so": build.library(kind)}, version=v)) for kind, v in ((both, "3"), (one, "4"))
+    )
+    found = audit(some, Policy(), baseline=(native, 1))
+    assert codes(found) == [("coverage-lost", "warning", "")]
+    assert "full, some of it as PTX on 9.0" in found.remarks[0].message.replace("H100 (9.0)", "9.0")
+
+
+def test_gpus_of_one_processor_are_looked_for_in_the_wheel_for_it(tmp_path: Path, capsys: Captured) -> None:
+    for processor in ("x86_64", "aarch64"):
+        library = build.library(fatbin("sm_90", "sm_120"), machine=processor)
+        wheel(tmp_path, {"a.so": library}, platform=f"manylinux_2_28_{processor}")
+    asked = ["audit", "--require", "H100, DGX Spark"]
+    assert main([*asked, *(str(path) for path in tmp_path.glob("*.whl"))]) == 0
+    assert "another wheel" in capsys.readouterr().out
+    assert main([*asked, *(str(path) for path in tmp_path.glob("*x86_64.whl"))]) == 1
+    assert "[host-platform]" in capsys.readouterr().out
 
 
 # -- policies

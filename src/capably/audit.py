@@ -22,7 +22,7 @@ from capably.reasons import FINDINGS, Outcome
 from capably.version import CudaVersion, DriverRelease
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from capably.facts import FatbinGroup, Finding
 
@@ -243,6 +243,7 @@ class Report:
         remarks: The worst first; what is allowed last.
         comparison: With an older release; None where none was given.
         size_bytes: Of the artifact; None where it is no file.
+        elsewhere: GPUs that something is promised for, and that another wheel of the release is for.
     """
 
     artifact: Artifact
@@ -251,6 +252,7 @@ class Report:
     remarks: tuple[Remark, ...]
     comparison: Comparison | None = None
     size_bytes: int | None = None
+    elsewhere: tuple[Device, ...] = ()
 
     def count(self, severity: Severity) -> int:
         """How many remarks of that severity are not allowed."""
@@ -263,6 +265,7 @@ def audit(
     *,
     size_bytes: int | None = None,
     baseline: tuple[Artifact, int | None] | None = None,
+    beside: Sequence[Artifact] = (),
 ) -> Report:
     """Everything that is to be said about *artifact* under *policy*.
 
@@ -271,12 +274,13 @@ def audit(
         policy: What is promised.
         size_bytes: Of the artifact, where it is a file.
         baseline: An older release and its size.
+        beside: Other wheels of the same release: what comes in machines of another processor, one of them may be for.
 
     >>> report = audit(Artifact("x.whl", "wheel"), Policy(require=named_devices(["H100"])))
     >>> [(remark.code, str(remark.severity)) for remark in report.remarks]
     [('no-gpu-code', 'error')]
     """
-    found = _Audit(artifact, policy, size_bytes)
+    found = _Audit(artifact, policy, size_bytes, beside)
     remarks = [*found.run()]
     comparison = None
     if baseline is not None:
@@ -286,7 +290,7 @@ def audit(
     order = {severity: place for place, severity in enumerate(Severity)}
     ranks = {code: place for place, code in enumerate(CHECKS)}
     remarks.sort(key=lambda r: (r.allowed is not None, order[r.severity], ranks.get(r.code, -1), r.path))
-    return Report(artifact, found.gpus, found.verdicts, tuple(remarks), comparison, size_bytes)
+    return Report(artifact, found.gpus, found.verdicts, tuple(remarks), comparison, size_bytes, found.elsewhere)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -444,12 +448,18 @@ class _Kind:
 class _Audit:
     """One artifact under one policy."""
 
-    def __init__(self, artifact: Artifact, policy: Policy, size_bytes: int | None) -> None:
+    def __init__(self, artifact: Artifact, policy: Policy, size_bytes: int | None, beside: Sequence[Artifact]) -> None:
         self.artifact = artifact
         self.policy = policy
         self.size_bytes = size_bytes
         self.title = artifact.name or artifact.path
-        self.gpus = tuple((device, promised_driver(device, policy.driver)) for device in policy.gpus)
+        self.elsewhere = tuple(
+            device
+            for device in policy.gpus
+            if _other_host(artifact, device) and not all(_other_host(other, device) for other in beside)
+        )
+        here = (device for device in policy.gpus if device not in self.elsewhere)
+        self.gpus = tuple((device, promised_driver(device, policy.driver)) for device in here)
         self.verdicts = tuple(
             tuple((name, judge(reduced, device, driver)) for name, reduced in choose(artifact, device))
             for device, driver in self.gpus
@@ -587,7 +597,7 @@ class _Audit:
             return f"nothing in it loads on {where}"
         if counts.fails or counts.unknown:
             return f"{counts.usable} of {counts.total} fatbins load on {where} by other targets"
-        how = "PTX that the driver compiles" if counts.compiles else "machine code for other numbers"
+        how = "PTX that the driver compiles" if counts.compiles else "machine code for other targets"
         return f"{where} are served by {how}"
 
     def stray(self) -> Iterator[Remark]:
@@ -678,6 +688,13 @@ class _Audit:
         for library in self.artifact.libraries:
             exact: dict[Target, int] = {}
             without, total, shipped = 0, 0, 0
+            # Whether a driver links relocatable PTX is not known.
+            linkable = any(
+                _reaches(image, _TO_COME)
+                for group in _counted(library)
+                if group.fatbin.relocatable
+                for image in group.fatbin.images
+            )
             for group in _counted(library):
                 if group.fatbin.relocatable:
                     continue
@@ -704,7 +721,8 @@ class _Audit:
                     newer=f" ({_joined((d.capability for d in newer), 12)} among them)" if newer else "",
                 )
             if self.policy.ptx is Ptx.REQUIRED and without:
-                yield _remark("ptx-missing", Severity.ERROR, library.path, count=without, total=total)
+                severity = Severity.UNKNOWN if linkable else Severity.ERROR
+                yield _remark("ptx-missing", severity, library.path, count=without, total=total)
             if self.policy.ptx is Ptx.FORBIDDEN and shipped:
                 yield _remark("ptx-shipped", Severity.ERROR, library.path, count=shipped, total=total)
 
@@ -720,7 +738,10 @@ class _Audit:
                 if image.target is None or image.relocatable:
                     continue
                 device = Device(image.target.capability, assumed=True)
-                for reason in judge(image, device, promised_driver(device, self.policy.driver)).reasons:
+                driver = promised_driver(device, self.policy.driver)
+                if any(finding.code in BLOCKERS for finding in judge(library, device, driver).findings):
+                    continue  # it needs a newer driver anyway
+                for reason in judge(image, device, driver).reasons:
                     code = _DRIVER_CHECKS.get(reason.code)
                     if code is not None:
                         params = dict(reason.params)
@@ -730,9 +751,10 @@ class _Audit:
                         number, targets = found.get(key, (0, set()))
                         found[key] = number + count, targets | {image.target}
             for (code, problem, needs), (count, targets) in found.items():
+                native = any(target.kind is TargetKind.REAL for target in targets)
                 yield _remark(
                     code,
-                    Severity.WARNING,
+                    Severity.ERROR if native else Severity.WARNING,  # PTX is there for other GPUs beside
                     library.path,
                     count=count,
                     targets=_joined(sorted(targets)),
@@ -828,11 +850,10 @@ class _Audit:
         for device in dict.fromkeys((*self.policy.gpus, *_known_devices())):
             driver = promised_driver(device, self.policy.driver)
             before, after = (_as_loaded(one, device, driver) for one in (baseline, self.artifact))
-            told_apart = (before.coverage, before.counts.compiles > 0), (after.coverage, after.counts.compiles > 0)
-            if told_apart[0] != told_apart[1] and not any(
-                change.device.capability == device.capability for change in changes
-            ):
-                changes.append(Change(device, before.coverage, after.coverage, before.counts, after.counts))
+            change = Change(device, before.coverage, after.coverage, before.counts, after.counts)
+            seen = any(other.device.capability == device.capability for other in changes)
+            if not seen and _worth(change.before, change.counts_before) != _worth(change.after, change.counts_after):
+                changes.append(change)
         old, new = _targets(baseline.libraries), _targets(self.artifact.libraries)
         old_paths = {path for library in baseline.libraries for path in (library.path, *library.copies)}
         new_paths = {path for library in self.artifact.libraries for path in (library.path, *library.copies)}
@@ -848,14 +869,17 @@ class _Audit:
 
     def lost(self, comparison: Comparison) -> Iterator[Remark]:
         """GPUs that an older release served better."""
-        worth = {Coverage.FULL: 3, Coverage.PARTIAL: 2, Coverage.UNKNOWN: 1, Coverage.NONE: 0, None: 0}
         for change in comparison.changes:
-            if worth[change.after] < worth[change.before]:
+            before, after = _worth(change.before, change.counts_before), _worth(change.after, change.counts_after)
+            if after < before:
                 driver = promised_driver(change.device, self.policy.driver)
                 missing = change.counts_after.total - change.counts_after.usable
+                undecided = change.after is Coverage.UNKNOWN
+                # A library that holds more may well serve a smaller share, and PTX still runs.
+                lost = after[0] < before[0]
                 yield _remark(
                     "coverage-lost",
-                    Severity.ERROR if change.after is not Coverage.UNKNOWN else Severity.UNKNOWN,
+                    Severity.UNKNOWN if undecided else Severity.ERROR if lost else Severity.WARNING,
                     "",
                     (Gap(change.device, driver, change.counts_after, missing),),
                     subject=self.title,
@@ -872,13 +896,13 @@ class _Audit:
         """*remarks*, marked where the policy allows them."""
         for remark in remarks:
             devices: list[Device | None] = [gap.device for gap in remark.gaps] or [None]
-            allowed = None
+            reasons: dict[Device | None, str] = {}
             for index, allowance in enumerate(self.policy.allow):
-                if allowance.kernel is None and all(
-                    allowance.allows(remark.code, remark.path, device) for device in devices
-                ):
+                spoken = [device for device in devices if allowance.allows(remark.code, remark.path, device)]
+                if spoken and allowance.kernel is None:
                     self.used.add(index)
-                    allowed = allowed or allowance.reason
+                    reasons = {**dict.fromkeys(spoken, allowance.reason), **reasons}
+            allowed = "; ".join(dict.fromkeys(reasons.values())) if len(reasons) == len(devices) else None
             yield replace(remark, allowed=allowed)
 
     def unused(self) -> Iterator[Remark]:
@@ -917,6 +941,11 @@ def _within(artifact: Artifact, finding: Finding) -> str:
     return "" if finding.path in (artifact.path, artifact.name) else finding.path
 
 
+def _other_host(artifact: Artifact, device: Device) -> bool:
+    """Whether *artifact* is for another processor than the machines that *device* comes in."""
+    return any(finding.code == "host-platform" for finding in judge(artifact, device).findings)
+
+
 def _gap_of(device: Device, driver: Driver, counts: OutcomeCounts, found: Iterable[Verdict]) -> Gap:
     verdicts = sorted(found, key=lambda verdict: -verdict.count)
     return Gap(device, driver, counts, sum(verdict.count for verdict in verdicts), tuple(verdicts))
@@ -944,10 +973,24 @@ def _as_loaded(artifact: Artifact, device: Device, driver: Driver) -> Verdict:
     return judge(chosen[0][1] if len(chosen) == 1 else artifact, device, driver)
 
 
+def _worth(coverage: Coverage | None, counts: OutcomeCounts) -> tuple[int, float]:
+    """For comparing: how much is usable, then which share of it, as machine code where all is."""
+    worth = {Coverage.FULL: 3, Coverage.PARTIAL: 2, Coverage.UNKNOWN: 1, Coverage.NONE: 0, None: 0}[coverage]
+    if coverage is Coverage.FULL:
+        return worth, float(not counts.compiles)
+    return worth, counts.usable / counts.total if coverage is Coverage.PARTIAL else 0.0
+
+
 def _share(coverage: Coverage | None, counts: OutcomeCounts) -> str:
-    if coverage is None:
-        return "no GPU code"
-    return f"{coverage} ({counts.usable} of {counts.total})" if coverage is Coverage.PARTIAL else str(coverage)
+    match coverage:
+        case None:
+            return "without GPU code"
+        case Coverage.FULL:
+            return "full, as machine code" if not counts.compiles else "full, some of it as PTX"
+        case Coverage.PARTIAL:
+            return f"partial ({counts.usable} of {counts.total} fatbins)"
+        case _:
+            return str(coverage)
 
 
 # ---------------------------------------------------------------------------------------------------------

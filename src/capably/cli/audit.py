@@ -142,7 +142,21 @@ def audit(  # noqa: PLR0917 - click passes options by name
     if baseline is not None and older is None:
         return 2
     reports = [
-        (asked, core.audit(artifact, policy, size_bytes=_size(artifact), baseline=older)) for asked, artifact in found
+        (
+            asked,
+            core.audit(
+                artifact,
+                policy,
+                size_bytes=_size(artifact),
+                baseline=older,
+                beside=[
+                    o
+                    for _, o in found
+                    if o is not artifact and (o.name, o.version) == (artifact.name, artifact.version)
+                ],
+            ),
+        )
+        for asked, artifact in found
     ]
     _answer(reports, reader, "json" if as_json else format_, color, file, fail_on=fail_on, verbose=verbose)
     if reader.errors:

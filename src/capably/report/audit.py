@@ -159,7 +159,7 @@ def _report(report: Report, style: Style, *, verbose: bool) -> Iterator[str]:
     size = f", {_size(report.size_bytes)}" if report.size_bytes is not None else ""
     head = style.safe(f"{_title(report.artifact)}{size}")
     yield from style.wrap(f"{head}: {_verdict(report)}", "", tone="")
-    if report.gpus:
+    if report.gpus or report.elsewhere:
         yield ""
         yield from _matrix(report, style)
     shown = [
@@ -210,6 +210,9 @@ def _matrix(report: Report, style: Style) -> Iterator[str]:
             which = f" ({', '.join(alternatives)})" if any(alternatives) else ""
             lead = (style.safe(name), str(device.capability), _driver(driver)) if not index else ("", "", "")
             rows.append((*lead, text, tone, style.safe(which)))
+    for device in report.elsewhere:
+        name = (device.name or "").removeprefix("NVIDIA ").removeprefix("GeForce ")
+        rows.append((style.safe(name), str(device.capability), "", "another wheel", "dim", ""))
     widths = [max(columns(row[index]) for row in rows) for index in range(3)]
     for row in rows:
         cells_ = [text + " " * (width - columns(text)) for text, width in zip(row[:3], widths, strict=True) if width]
@@ -333,6 +336,7 @@ def _artifact_object(asked: str, report: Report) -> dict[str, Any]:
             }
             for (device, driver), verdicts in zip(report.gpus, report.verdicts, strict=True)
         ],
+        "elsewhere": [{"name": d.name, "capability": str(d.capability)} for d in report.elsewhere],
         "findings": [_remark_object(remark) for remark in report.remarks],
         "comparison": None if report.comparison is None else _comparison_object(report.comparison),
     }

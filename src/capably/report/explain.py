@@ -80,7 +80,7 @@ _CASES: dict[str, dict[str, str]] = {
     "gpu-not-covered": {"device": "T4 (7.5)", "asked": "T4"},
     "gpu-partly-covered": {"device": "T4 (7.5)"},
     "gpu-coverage-unknown": {"device": "Jetson Orin (8.7)"},
-    "target-missing": {"target": "sm_89", "instead": "devices of 8.9 are served by machine code for other numbers"},
+    "target-missing": {"target": "sm_89", "instead": "devices of 8.9 are served by machine code for other targets"},
     "stray-target": {"targets": "sm_52 in 1 of 80, compute_52 in 1 of 80"},
     "hole-in-range": {"lowest": "7.5", "highest": "12.0", "holes": "A100 (8.0)"},
     "fatbin-behind": {"total": "80", "device": "RTX 5090 (12.0)"},
