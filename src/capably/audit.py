@@ -93,17 +93,17 @@ class Allowance:
     Attributes:
         reason: Why, for whoever reads the answer.
         codes: The findings that are allowed; by default all gaps in what a GPU can run.
-        library: A shell pattern for the paths of libraries.
-        kernel: A shell pattern for the names of kernels, as the compiler mangled them. A gap is allowed where all
-            kernels of a fatbin match. None means any.
+        libraries: Shell patterns for the paths of libraries; empty means any.
+        kernels: Shell patterns for the names of kernels, as the compiler mangled them. A gap is allowed where all
+            kernels of a fatbin match one. Empty means any.
         gpus: For which GPUs; empty means any.
         place: Where in the policy it stands.
     """
 
     reason: str
     codes: tuple[str, ...] = _GAPS
-    library: str = "*"
-    kernel: str | None = None
+    libraries: tuple[str, ...] = ()
+    kernels: tuple[str, ...] = ()
     gpus: tuple[Device, ...] = ()
     place: str = "allow"
 
@@ -111,7 +111,7 @@ class Allowance:
         """Whether it speaks of that finding in that library, on that device."""
         return (
             code in self.codes
-            and _matches(self.library, path)
+            and (not self.libraries or _matches(self.libraries, path))
             and (not self.gpus or (device is not None and device.capability in {g.capability for g in self.gpus}))
         )
 
@@ -146,7 +146,7 @@ class Policy:
     @property
     def reads_kernels(self) -> bool:
         """Whether names of kernels decide anything, so that they have to be read."""
-        return any(allowance.kernel is not None for allowance in self.allow)
+        return any(allowance.kernels for allowance in self.allow)
 
     @property
     def gpus(self) -> tuple[Device, ...]:
@@ -164,6 +164,7 @@ class Gap:
         counts: Of the fatbins that were judged.
         missing: How many of them the remark is about.
         fatbins: The verdicts about these, one for each kind, the most numerous first.
+        kernels: Names of the kernels in these fatbins, as the compiler mangled them, where kernels were read.
         since: The oldest driver with which nothing of it would be missing; None where no driver helps.
     """
 
@@ -172,6 +173,7 @@ class Gap:
     counts: OutcomeCounts
     missing: int
     fatbins: tuple[Verdict, ...] = ()
+    kernels: tuple[str, ...] = ()
     since: Driver | None = None
 
 
@@ -360,8 +362,8 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(text))
 
 
-def _matches(pattern: str, text: str) -> bool:
-    return _pattern(pattern).match(text) is not None
+def _matches(patterns: Iterable[str], text: str) -> bool:
+    return any(_pattern(pattern).match(text) for pattern in patterns)
 
 
 def _name(device: Device) -> str:
@@ -429,20 +431,28 @@ class _Kind:
         self.members = tuple(range(group.count)) if members is None else members
         self.verdict = replace(verdict, count=len(self.members))
 
+    @property
+    def names(self) -> set[str]:
+        """Of the kernels in it, where they were read."""
+        read = [self.library.kernels[member] for member in self.members] if self.library.kernels is not None else []
+        return {name for one in read for part in one.images for name in part.names or ()}
+
     def split(self, allowance: Allowance) -> tuple[_Kind, _Kind]:
         """Those that *allowance* speaks of, and the others."""
-        some = tuple(member for member in self.members if self._excused(member, allowance.kernel))
+        some = tuple(member for member in self.members if self._excused(member, allowance.kernels))
         rest = tuple(member for member in self.members if member not in set(some))
         return _Kind(self.library, self.group, self.verdict, some), _Kind(self.library, self.group, self.verdict, rest)
 
-    def _excused(self, member: int, pattern: str | None) -> bool:
+    def _excused(self, member: int, patterns: tuple[str, ...]) -> bool:
         """Whether all kernels of one fatbin match; kernels that could not be read do not."""
-        if pattern is None:
+        if not patterns:
             return True
         if self.library.kernels is None:
             return False
         names = [part.names for part in self.library.kernels[member].images if part.image.stub is not True]
-        return bool(names) and all(some is not None and all(_matches(pattern, name) for name in some) for some in names)
+        return bool(names) and all(
+            some is not None and all(_matches(patterns, name) for name in some) for some in names
+        )
 
 
 class _Audit:
@@ -555,10 +565,10 @@ class _Audit:
                 split = [kind.split(allowance) for kind in left]
                 if excused := [some for some, _ in split if some.members]:
                     self.used.add(index)
-                    yield code, allowance.reason, _gap_of(device, driver, counts, [kind.verdict for kind in excused])
+                    yield code, allowance.reason, _gap_of_kinds(device, driver, counts, excused)
                 left = [rest for _, rest in split if rest.members]
             if left:
-                gap = _gap_of(device, driver, counts, [kind.verdict for kind in left])
+                gap = _gap_of_kinds(device, driver, counts, left)
                 since = None if self.policy.driver is None else _loads_since(library, device, driver, outcome)
                 yield code, None, replace(gap, since=since)
 
@@ -899,7 +909,7 @@ class _Audit:
             reasons: dict[Device | None, str] = {}
             for index, allowance in enumerate(self.policy.allow):
                 spoken = [device for device in devices if allowance.allows(remark.code, remark.path, device)]
-                if spoken and allowance.kernel is None:
+                if spoken and not allowance.kernels:
                     self.used.add(index)
                     reasons = {**dict.fromkeys(spoken, allowance.reason), **reasons}
             allowed = "; ".join(dict.fromkeys(reasons.values())) if len(reasons) == len(devices) else None
@@ -951,6 +961,11 @@ def _gap_of(device: Device, driver: Driver, counts: OutcomeCounts, found: Iterab
     return Gap(device, driver, counts, sum(verdict.count for verdict in verdicts), tuple(verdicts))
 
 
+def _gap_of_kinds(device: Device, driver: Driver, counts: OutcomeCounts, kinds: list[_Kind]) -> Gap:
+    names = sorted({name for kind in kinds for name in kind.names})
+    return replace(_gap_of(device, driver, counts, [kind.verdict for kind in kinds]), kernels=tuple(names))
+
+
 @functools.lru_cache(maxsize=1024)
 def _reaches_others(target: Target) -> bool:
     """Whether PTX for *target* is for any other device than that of its own number."""
@@ -997,31 +1012,39 @@ def _share(coverage: Coverage | None, counts: OutcomeCounts) -> str:
 # A policy to start from
 
 
+_SERVED = 0.1
+"""Of the fatbins, how many have to load for a GPU to be taken as meant. Files without flags, and what a dependency
+brings along, are fewer; libraries that hold one fatbin for each architecture have more."""
+
+
 def starting_policy(artifact: Artifact, *, size_bytes: int | None = None) -> Policy:
     """What a good wheel keeps, as a policy that it passes; a person has to say whether that is what is meant.
 
-    Required are the capabilities that most of its fatbins serve; what is missing there is allowed, with a reason that
-    is still to be written. The driver is the oldest branch by which all of this holds.
+    Required are the capabilities that a tenth of its fatbins or more serve; what is missing there is allowed, with a
+    reason that is still to be written. Targets are claimed where every library has them or does without. The driver is
+    the oldest branch by which all of this holds.
     """
     served = []
     for device in _known_devices():
         verdict = _as_loaded(artifact, device, tables().newest_driver(device.capability))
-        blocks = any(FINDINGS[f.code].blocks for f in verdict.findings if f.code in FINDINGS)
-        if not blocks and 2 * verdict.counts.usable >= max(verdict.counts.total, 1) and not verdict.counts.unknown:
+        blocked = any(finding.code in BLOCKERS for finding in verdict.findings)
+        if not blocked and verdict.counts.usable and verdict.counts.usable >= _SERVED * verdict.counts.total:
             served.append(device)
     libraries = artifact.libraries
     counted = [group for library in libraries for group in _counted(library) if not group.fatbin.relocatable]
     forward = bool(counted) and all(any(_reaches(i, _TO_COME) for i in group.fatbin.images) for group in counted)
-    toolkits = {image.toolkit for library in libraries for image, _ in _images(library)} - {None}
+    toolkits = {image.toolkit for library in libraries for image, _ in _images(library) if image.toolkit is not None}
     policy = Policy(
         require=tuple(served),
         targets=tuple(sorted(_targets(libraries), key=_by_kind)),
         ptx=Ptx.REQUIRED if forward else None,
-        toolkits=tuple(sorted(toolkit for toolkit in toolkits if toolkit is not None)),
+        toolkits=tuple(sorted(toolkits)),
         artifact_bytes=None if size_bytes is None else _rounded_up(size_bytes),
     )
+    if any(True for _ in _Audit(artifact, policy, None, ()).claimed()):
+        policy = replace(policy, targets=())
     policy = replace(policy, driver=_oldest_driver(artifact, policy))
-    return replace(policy, allow=tuple(dict.fromkeys(_allowances(audit(artifact, policy, size_bytes=size_bytes)))))
+    return replace(policy, allow=tuple(_allowances(audit(artifact, policy, size_bytes=size_bytes))))
 
 
 def _rounded_up(size_bytes: int) -> int:
@@ -1032,17 +1055,18 @@ def _rounded_up(size_bytes: int) -> int:
 def _oldest_driver(artifact: Artifact, policy: Policy) -> Driver | None:
     """The oldest branch that makes nothing worse; None where there is nothing to decide it."""
 
-    def errors(driver: Driver | None) -> list[tuple[str, str, int]]:
-        report = audit(artifact, replace(policy, driver=driver))
-        return sorted((r.code, r.path, len(r.gaps)) for r in report.remarks if r.severity is not Severity.NOTE)
+    def wrong(driver: Driver | None) -> set[tuple[str, str, int]]:
+        found = _Audit(artifact, replace(policy, driver=driver), None, ())
+        remarks = (*found.blocked(), *found.gaps(), *found.behind_driver())
+        return {(r.code, r.path, sum(gap.missing for gap in r.gaps)) for r in remarks}
 
     if not policy.require:
         return None
-    best = errors(None)
+    best = wrong(None)
     oldest = None
     for branch in reversed(tables().branches):
         driver = Driver(DriverRelease(branch.number))
-        if errors(driver) == best:
+        if wrong(driver) == best:
             oldest = driver
         elif oldest is not None:  # the newest may have dropped some of the GPUs
             break
@@ -1050,15 +1074,15 @@ def _oldest_driver(artifact: Artifact, policy: Policy) -> Driver | None:
 
 
 def _allowances(report: Report) -> Iterator[Allowance]:
-    """One for each remark but notes, as narrow as it can be."""
+    """What the policy has to allow for all remarks but notes, as narrow as it can be."""
+    found: dict[tuple[str, tuple[Device, ...]], list[str]] = {}
     for remark in report.remarks:
         if remark.severity is not Severity.NOTE and remark.code in ALLOWABLE:
-            yield Allowance(
-                reason="TODO: say why",
-                codes=(remark.code,),
-                library=_escaped(remark.path) if remark.path else "*",
-                gpus=tuple(gap.device for gap in remark.gaps),
-            )
+            paths = found.setdefault((remark.code, tuple(gap.device for gap in remark.gaps)), [])
+            if remark.path and (pattern := _escaped(remark.path)) not in paths:
+                paths.append(pattern)
+    for (code, gpus), paths in found.items():
+        yield Allowance("TODO: say why", (code,), libraries=tuple(paths), gpus=gpus)
 
 
 def _escaped(path: str) -> str:

@@ -77,6 +77,7 @@ FORMATS = ("text", "json", "github", "sarif", "junit")
     help="Exit with 1 on errors, but not where some code loads on a GPU (none); on all errors (partial); also where it "
     "cannot be told (unknown); or also on warnings.",
 )
+@click.option("--kernels", is_flag=True, help="Read the kernels too, and name those that a gap is about. Takes longer.")
 @click.option("-v", "--verbose", is_flag=True, help="All kinds of fatbins, all that is allowed, and notes.")
 @source_options("audit")
 @output_options("audit", FORMATS)
@@ -96,6 +97,7 @@ def audit(  # noqa: PLR0917 - click passes options by name
     baseline: str | None,
     write_policy: bool,
     fail_on: str,
+    kernels: bool,
     verbose: bool,
     reader: Reader,
     format_: str,
@@ -133,7 +135,7 @@ def audit(  # noqa: PLR0917 - click passes options by name
         note("there is no policy: this says what is odd about any wheel; see --require and --write-policy", quiet=quiet)
     elif file is not None:
         note(f"by the policy in {file}", quiet=quiet)
-    found = reader.read(artifacts, with_kernels=policy.reads_kernels)
+    found = reader.read(artifacts, with_kernels=kernels or policy.reads_kernels)
     older: tuple[Artifact, int | None] | None = None
     if baseline is not None and (read := reader.read([baseline])):
         older = read[0][1], _size(read[0][1])

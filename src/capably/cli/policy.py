@@ -46,8 +46,8 @@ _KEYS = {
 }
 _ALLOW_KEYS = {
     "reason": "why",
-    "library": "a pattern for paths",
-    "kernel": "a pattern for mangled names",
+    "library": "patterns for paths",
+    "kernel": "patterns for mangled names",
     "gpu": "for which GPUs",
     "finding": "which findings",
 }
@@ -126,15 +126,15 @@ def _allowance(item: object, file: str, place: str) -> Allowance:
     reason = reader.parsed("reason", _text)
     if not reason:
         raise PolicyError(file, f"{place}.reason", "is missing: whoever reads the answer wants to know why")
-    library = reader.parsed("library", _text)
-    kernel = reader.parsed("kernel", _text)
+    libraries = tuple(reader.parsed("library", _texts) or ())
+    kernels = tuple(reader.parsed("kernel", _texts) or ())
     gpus = reader.parsed("gpu", _gpus) or ()
     codes = reader.parsed("finding", _codes)
-    if not (library or kernel or gpus or codes):
+    if not (libraries or kernels or gpus or codes):
         raise PolicyError(file, place, "it allows everything; say at least one of library, kernel, gpu and finding")
-    if kernel is not None and codes is not None and not set(codes) <= set(Allowance("").codes):
+    if kernels and codes is not None and not set(codes) <= set(Allowance("").codes):
         raise PolicyError(file, f"{place}.kernel", f"kernels are looked at for {', '.join(Allowance('').codes)} only")
-    return Allowance(reason, codes or Allowance("").codes, library or "*", kernel, gpus, place)
+    return Allowance(reason, codes or Allowance("").codes, libraries, kernels, gpus, place)
 
 
 class _Reader:

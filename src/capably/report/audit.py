@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import urllib.parse
+from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape, quoteattr
@@ -20,6 +21,7 @@ from capably.engine import Coverage
 from capably.knowledge import tables
 from capably.reasons import FINDINGS, REASONS, Outcome
 from capably.report.machine import driver_object
+from capably.report.names import families
 from capably.report.safe import columns, printable
 from capably.report.why import join
 
@@ -36,7 +38,7 @@ __all__ = ["audit_document", "audit_github", "audit_junit", "audit_sarif", "audi
 
 _SCHEMA = 1
 _TONES = {Severity.ERROR: "bad", Severity.UNKNOWN: "doubt", Severity.WARNING: "warn", Severity.NOTE: "dim"}
-_FEW, _MORE = 3, 12
+_FEW, _MORE, _MANY = 3, 12, 1_000
 # Arguments that say more than that the code is for something else.
 _TELLING = frozenset(
     {
@@ -137,10 +139,32 @@ def _all_why(remark: Remark, most: int) -> list[str]:
     ]
 
 
+def _families(gap: Gap, most: int) -> tuple[list[tuple[str, int]], int]:
+    """The kernels of a gap in families of names, the largest first, and how many more there are."""
+    if not gap.kernels:
+        return [], 0
+    found = families(gap.kernels)
+    shown = [(family.name, len(family.members)) for family in found[:most] if family.name is not None]
+    return shown, len(gap.kernels) - sum(count for _, count in shown)
+
+
+def _kernels(remark: Remark, most: int) -> str:
+    """What is in the fatbins of a gap, over all GPUs; empty where kernels were not read."""
+    names = {name for gap in remark.gaps for name in gap.kernels}
+    if not names:
+        return ""
+    shown, more = _families(replace(remark.gaps[0], kernels=tuple(sorted(names))), most)
+    listed = [f"{name} ({count})" if count > 1 else name for name, count in shown]
+    count = f"{len(names)} kernel{'s' if len(names) > 1 else ''}"
+    return f"{count}: {', '.join(listed)}" + (f" and {more} more" if more else "")
+
+
 def _details(remark: Remark, most: int = _FEW) -> list[str]:
-    """A line for what is missing for which GPUs, and the arguments behind it."""
+    """A line for what is missing for which GPUs, the arguments behind it, and the kernels in it."""
     lines = [f"{names}: {text}" for names, text in _by_line(remark, most)]
-    return lines + [f"why: {message}" for message in _all_why(remark, most)]
+    lines += [f"why: {message}" for message in _all_why(remark, most)]
+    held = _kernels(remark, most)
+    return [*lines, f"what: {held}"] if held else lines
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -248,6 +272,8 @@ def _block(remarks: Sequence[Remark], style: Style, most: int) -> Iterator[str]:
         yield from style.wrap(style.safe(f"{names}: {text}"), "  ", "    ")
     for index, message in enumerate(_all_why(remark, most)):
         yield from style.wrap(style.safe(message), "  why   " if not index else "        ", "        ")
+    if held := _kernels(remark, most):
+        yield from style.wrap(style.safe(held), "  what  ", "        ")
     if remark.allowed is not None:
         yield from style.wrap(style.safe(remark.allowed), "  for   ")
     elif remark.way_out:
@@ -357,6 +383,7 @@ def _remark_object(remark: Remark) -> dict[str, Any]:
                 "missing": gap.missing,
                 "outcomes": _outcomes(gap.counts),
                 "fatbins": [{"targets": targets, "count": count} for targets, count in _holdings(gap)],
+                "kernels": [{"name": name, "count": count} for name, count in _families(gap, _MANY)[0]],
                 "reasons": [
                     {"code": reason.code, "message": reason.message, "way_out": reason.way_out}
                     for reason in _arguments(gap)
@@ -634,8 +661,8 @@ def policy_toml(policy: Policy, artifact: Artifact) -> str:
         out.append(f"max-size = {_string(f'{policy.artifact_bytes // 10**6} MB')}")
     for allowance in policy.allow:
         out += ["", "[[tool.capably.allow]]", f"finding = [{', '.join(map(_string, allowance.codes))}]"]
-        if allowance.library != "*":
-            out.append(f"library = {_string(allowance.library)}")
+        if allowance.libraries:
+            out.append(f"library = [{', '.join(map(_string, allowance.libraries))}]")
         if allowance.gpus:
             out.append(f"gpu = [{', '.join(_string(str(device.capability)) for device in allowance.gpus)}]")
         out.append(f"reason = {_string(allowance.reason)}")
