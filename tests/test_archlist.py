@@ -4,20 +4,42 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from capably.arch import ComputeCapability
-from capably.archlist import ListError, Reading, read
+from capably.archlist import DIALECTS, ListError, Reading, read
+from capably.cli.app import run
+from capably.report.machine import schema
 from capably.version import CudaVersion
 
+Captured = pytest.CaptureFixture[str]
+GOLDEN = Path(__file__).parent / "golden"
+UPDATE = bool(os.environ.get("CAPABLY_UPDATE_GOLDEN"))
 RECORD = Path(__file__).parent / "data/archlists_recorded.jsonl"
 # The tools whose order is one of a set, or of a fatbin, where it means nothing.
 UNORDERED = ("flashinfer", "nvcc-arch", "nvcc-gencode")
 IS_TARGET = re.compile(r"(sm|compute|lto)_[1-9][0-9]{1,2}[af]?", re.ASCII)
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*os.environ]:
+        if name.startswith("CAPABLY_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def golden(name: str, text: str) -> None:
+    path = GOLDEN / f"{name}.txt"
+    if UPDATE:
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text
 
 
 @functools.cache
@@ -60,3 +82,85 @@ def test_every_recorded_answer_of_the_tool_itself_is_ours(dialect: str) -> None:
         if not agrees(case, answer, reading := ours(case, version))
     ]
     assert not wrong, f"{len(wrong)} differ, the first: {wrong[0]}"
+
+
+# ---------------------------------------------------------------------------------------------------------
+# plan --read
+
+
+def answered(arguments: list[str], capsys: Captured) -> tuple[int, dict[str, Any], str]:
+    """The exit code, the JSON answer, held to its schema, and the text."""
+    code = run(["plan", *arguments, "--json"])
+    document = json.loads(capsys.readouterr().out)
+    closed = {"$ref": "#/$defs/read", "$defs": schema()["$defs"]}
+    jsonschema.validate(document, closed, jsonschema.Draft202012Validator)
+    assert run(["plan", *arguments]) == code
+    return code, document, capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "arguments"),
+    [
+        ("read-torch", 0, ["--read", "8.0;9.0+PTX", "--for", "torch==2.13", "--toolkit", "12.8"]),
+        ("read-space", 1, ["--read", "9.0 ", "--for", "flashinfer==0.7.2.post1"]),
+        ("read-dropped", 0, ["--read", "80;87;90", "--for", "flash-attn==2.8.3", "--toolkit", "12.8"]),
+        ("read-left-out", 1, ["--read", "7.5 9.0", "--for", "torch==2.13", "--toolkit", "13.0", "--gpu", "V100,H100"]),
+        ("read-hostile", 1, ["--read", "8.0\t\x1b[31m9.0", "--for", "torch==2.13"]),
+    ],
+)
+def test_text_of_a_reading(name: str, code: int, arguments: list[str], capsys: Captured) -> None:
+    found, document, text = answered(arguments, capsys)
+    assert found == code
+    golden(name, text)
+    reading = document["readings"][0]
+    assert (reading["targets"] is None) == (reading["error"] is not None)
+
+
+def test_all_tools_side_by_side_answer_as_each_alone(capsys: Captured) -> None:
+    code, document, text = answered(["--read", "9.0"], capsys)
+    assert code == 0
+    assert [reading["dialect"] for reading in document["readings"]] == list(DIALECTS)
+    alone = [answered(["--read", "9.0", "--for", dialect], capsys)[1]["readings"][0] for dialect in DIALECTS]
+    assert document["readings"] == alone
+    found = {r["dialect"]: [t["target"] for t in r["targets"]] for r in alone if r["targets"] is not None}
+    assert found["torch-python"] == found["torch-cmake"] == ["sm_90"]
+    assert found["flashinfer"] == ["sm_90a"]
+    assert "cmake" not in found
+    assert all(dialect in text for dialect in DIALECTS)
+
+
+def test_the_same_in_other_words_is_the_same(capsys: Captured) -> None:
+    for text, dialect in (("8.0;9.0+PTX", "torch-python"), ("80-real;90", "cmake"), ("9.0a", "flashinfer")):
+        _, document, _ = answered(["--read", text, "--for", dialect, "--toolkit", "12.8"], capsys)
+        reading = document["readings"][0]
+        wanted = {row["target"] for row in reading["targets"]}
+        said = [other for other in reading["lists"] if other["text"] is not None]
+        assert said
+        for other in said:
+            back = read(other["text"], other["dialect"], other["version"], toolkit=CudaVersion(12, 8))
+            assert set(map(str, back.targets or ())) == wanted, other
+        assert all(other["problem"] for other in reading["lists"] if other["text"] is None)
+
+
+def test_what_detection_finds_is_what_gpu_names(capsys: Captured) -> None:
+    _, document, text = answered(["--read", "native", "--for", "torch==2.13", "--gpu", "9.0,12.0"], capsys)
+    assert [row["target"] for row in document["readings"][0]["targets"]] == ["sm_120", "compute_90", "sm_90"]
+    assert "PTX goes to 9.0, not to 12.0" in text
+    code, document, _ = answered(["--read", "native", "--for", "torch==2.13"], capsys)
+    assert (code, document["readings"][0]["error"]["code"]) == (1, "no-device")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--for", "tensorflow"], ["tensorflow"]),
+        (["--for", "torch==latest"], ["latest"]),
+        (["--for", "nvcc==12.8"], ["--toolkit"]),
+        (["--for", "torch", "--toolkit", "12"], ["in full"]),
+    ],
+)
+def test_wrong_use_of_a_reading(arguments: list[str], words: list[str], capsys: Captured) -> None:
+    assert run(["plan", "--read", "9.0", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert all(word in printed.err for word in words), printed.err

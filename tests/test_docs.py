@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import re
 from pathlib import Path
@@ -10,8 +11,13 @@ from pathlib import Path
 import click
 import pytest
 
+from capably.arch import Target
+from capably.archlist import DIALECTS, VARIABLES, Reading, read
 from capably.cli.app import cli as group
+from capably.knowledge import tables
 from capably.reasons import FINDINGS, REASONS
+from capably.spelling import spell
+from capably.version import CudaVersion
 
 ROOT = Path(__file__).parents[1]
 DOCS = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
@@ -76,3 +82,47 @@ def test_links_inside_the_repository_lead_somewhere() -> None:
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
             assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+
+def table(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading, the row of dashes left out."""
+    below = (ROOT / "docs" / page).read_text(encoding="utf-8").split(f"## {heading}\n")[1]
+    lines = list(itertools.takewhile(lambda line: line.startswith("|"), below[below.index("\n|") + 1 :].splitlines()))
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if not line.startswith("|---")]
+
+
+def shown(reading: Reading) -> str:
+    if reading.error is not None:
+        return f"*{reading.error.code}*"
+    return " ".join(f"`{target}`" for target in reading.targets or ()) or "nothing"
+
+
+def test_the_table_of_dialects_is_that_of_the_tool() -> None:
+    rows = [[cell.strip("` |") for cell in row] for row in table("dialects.md", "The dialects")[1:]]
+    assert [row[0] for row in rows] == list(DIALECTS)
+    for name, variable, since, ignored in rows:
+        known = [row for row in tables().dialects if row.dialect == name]
+        assert variable == VARIABLES[name]
+        assert since == ", ".join(".".join(map(str, row.since)) for row in known)
+        assert ignored == (known[-1].ignored or "").strip("`")
+
+
+def test_what_the_documentation_says_about_lists_is_what_is_answered() -> None:
+    head, *rows = table("dialects.md", "The same text, tool by tool")
+    tools = [cell.split() for cell in head[1:]]
+    toolkit = CudaVersion(13, 0)
+    assert len(rows) > 20
+    for text, *cells in rows:
+        given = text.strip("`").replace("␣", " ")
+        found = [shown(read(given, *tool, devices=[], toolkit=toolkit)) for tool in tools]
+        assert found == [cell.strip(" |") for cell in cells], given
+    for dialect, text, answers in table("dialects.md", "The same text, version by version")[1:]:
+        for answer in answers.strip(" |").split("; "):
+            version, _, said = answer.partition(": ")
+            assert shown(read(text.strip("`"), dialect, version, devices=[])) == said, (dialect, text, version)
+    for targets, *cells in table("dialects.md", "From one dialect into another")[1:]:
+        wanted = [Target.parse(name) for name in targets.strip("`").split()]
+        written = [spell(wanted, *tool, toolkit=toolkit).text for tool in tools]
+        assert [f"`{text}`" if text is not None else "cannot" for text in written] == [c.strip(" |") for c in cells], (
+            targets
+        )

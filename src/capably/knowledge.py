@@ -325,6 +325,7 @@ class DialectVersion:
         since: The first version of the tool that reads so, as numbers.
         read: The versions that were run or read.
         numbers: The capabilities that a list may name, where the tool has a table of them.
+        ignored: Where the tool takes no notice of the list; None where nothing is known.
         names: Pairs of a name and what the tool puts in its place, in the order in which it looks for them.
         lists: What words and defaults stand for, in the tool's own spelling.
         rules: Switches of the reader in `capably.archlist`.
@@ -336,6 +337,7 @@ class DialectVersion:
     since: tuple[int, ...]
     read: tuple[str, ...]
     numbers: tuple[str, ...]
+    ignored: str | None
     names: tuple[tuple[str, str], ...]
     lists: tuple[tuple[str, str], ...]
     rules: frozenset[str]
@@ -843,6 +845,7 @@ def _dialects() -> tuple[DialectVersion, ...]:
             r.parsed("since", lambda text: tuple(int(part) for part in text.split("."))),
             tuple(r.string("read").split()),
             tuple(r.string("numbers").split()),
+            r.optional("ignored", str),
             r.pairs("names"),
             r.pairs("lists"),
             frozenset(r.string("rules").split()),

@@ -97,6 +97,14 @@ __all__ = ["plan"]
     envvar="CAPABLY_PLAN_WHEEL",
     help="A wheel or library of the project, as it was built: estimates from it what each target takes.",
 )
+@click.option(
+    "--read",
+    "listed",
+    metavar="LIST",
+    envvar="CAPABLY_PLAN_READ",
+    help="Instead of a plan: what the tool of --for makes of this list, or each tool; which GPUs its targets serve, and "
+    "the same for other tools. --gpu is what automatic detection finds, and what the answer is about.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="All that could not be had, and why tools cannot say the plan.")
 @output_options("plan")
 def plan(  # noqa: PLR0917 - click passes options by name
@@ -109,6 +117,7 @@ def plan(  # noqa: PLR0917 - click passes options by name
     tool: str | None,
     shell: str | None,
     wheel: str | None,
+    listed: str | None,
     verbose: bool,
     format_: str,
     as_json: bool,
@@ -123,6 +132,7 @@ def plan(  # noqa: PLR0917 - click passes options by name
     \b
     capably plan --gpu "T4, A100, H100, RTX 5090" --toolkit 12.8
     capably plan --gpu H100 --require 9.0a --for torch==2.13
+    capably plan --read "8.0;9.0+PTX" --for torch==2.13
     eval "$(capably plan --for flashinfer --shell)"
     """  # noqa: D301 - the backspace tells click to keep the lines below it as they are
     from capably.cli.tools import Versions, asked_tool  # noqa: PLC0415 - see capably.cli.app
@@ -135,6 +145,12 @@ def plan(  # noqa: PLR0917 - click passes options by name
         raise WrongUseError(
             "--shell prints the variable of one tool and nothing else: name it with --for, without --json"
         )
+    if listed is not None:
+        from capably.cli.lists import read_list  # noqa: PLC0415 - see capably.cli.app
+
+        asked = read_toolkit(toolkit) if toolkit is not None else None
+        versions = Versions(_recorded(record) if record else None)
+        return read_list(listed, tool, gpus, asked, versions, as_json=as_json, color=color, quiet=quiet)
     columns, system = _columns(gpus, driver, record, quiet=quiet)
     if system is None and record:
         system = _recorded(record)

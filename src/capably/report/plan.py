@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from capably.spelling import Spelling
     from capably.version import CudaVersion
 
-__all__ = ["Origin", "Tool", "left_out", "paste", "plan_document", "plan_text", "shell_line"]
+__all__ = ["Origin", "Tool", "left_out", "list_object", "paste", "plan_document", "plan_text", "shell_line"]
 
 _SCHEMA = 1
 _PROMISES = {
@@ -384,18 +384,20 @@ def plan_document(
         ],
         "toolkits": [str(cuda) for cuda in plan.toolkits],
         "findings": [finding_object(found) for found in plan.findings],
-        "lists": [
-            {
-                "dialect": one.dialect,
-                "version": one.version,
-                "text": one.text,
-                "line": paste(one),
-                "variable": one.variable,
-                "value": one.value,
-                "problem": one.problem,
-            }
-            for one in spellings
-        ],
+        "lists": [list_object(one) for one in spellings],
+    }
+
+
+def list_object(spelling: Spelling) -> dict[str, Any]:
+    """Targets in the words of one tool."""
+    return {
+        "dialect": spelling.dialect,
+        "version": spelling.version,
+        "text": spelling.text,
+        "line": paste(spelling),
+        "variable": spelling.variable,
+        "value": spelling.value,
+        "problem": spelling.problem,
     }
 
 
