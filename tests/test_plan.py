@@ -131,26 +131,38 @@ def different_toolkits() -> list[CudaVersion]:
     return list({signature(version): version for version in EVERY_TOOLKIT}.values())
 
 
+@cache
+def alone(version: CudaVersion, capability: ComputeCapability) -> Target:
+    """What a GPU gets that is the only one: machine code of its own number where that exists and runs."""
+    (target,) = plan([gpu(capability)], cuda(str(version))).targets
+    plain = f"sm_{capability.number}"
+    assert str(target) == plain or plain not in candidates(version)
+    return target
+
+
 def check(subset: Sequence[ComputeCapability], version: CudaVersion, policy: Policy) -> None:
     found = plan([gpu(capability) for capability in subset], cuda(str(version)), policy=policy)
     promised = [one for one in found.served if one.covered]
     open_to_it = frozenset(one.device.capability for one in found.served if not one.blocked)
     native = (Outcome.RUNS,)
     either = (Outcome.RUNS, Outcome.COMPILES)
+    only_native = policy in (Policy.NATIVE, Policy.EACH)
     # It covers what it promises: each GPU by itself, and judged from the targets alone.
     for one in promised:
         outcomes = {outcome(str(target), version, one.device.capability) for target in found.targets}
-        assert outcomes & set(native if policy is Policy.NATIVE else either)
+        assert outcomes & set(native if only_native else either)
         assert one.outcome in outcomes
     # It promises whatever can be had.
     reach = {p: frozenset().union(*rows(version, w)) & open_to_it for p, w in ((1, native), (2, either))}
-    can = reach[1] if policy is Policy.NATIVE else reach[2]
+    can = reach[1] if only_native else reach[2]
     assert {one.device.capability for one in promised} == can
     # Nothing smaller does.
     match policy:
         case Policy.NATIVE:
             assert len(found.targets) == fewest(can, rows(version, native))
             assert all(target.kind is TargetKind.REAL for target in found.targets)
+        case Policy.EACH:
+            assert set(found.targets) == {alone(version, capability) for capability in can}
         case Policy.SIZE:
             assert len(found.targets) == fewest(can, rows(version, either))
         case Policy.PTX:
@@ -200,6 +212,8 @@ def test_it_covers_what_it_promises_and_nothing_smaller_does(
         ("8.0 12.0", "12.6", "size", "compute_80"),
         ("9.0", "12.6", "size", "sm_90"),  # as small as PTX, and better
         ("10.0 10.3 12.0 12.1", "12.8", "native", "sm_100 sm_120"),
+        ("8.6 8.9", "12.8", "each", "sm_86 sm_89"),
+        ("8.6 8.9 12.1", "12.8", "each", "sm_86 sm_89 sm_120"),
         ("10.7", "12.9", "native", "sm_103"),  # of its family, before there was a target of its own
         # Machine code of desktop parts and of Jetson boards: apart up to CUDA 12.9, unsettled since.
         ("8.0 8.7 8.9", "12.9", "native", "sm_80 sm_87"),

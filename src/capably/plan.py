@@ -35,6 +35,7 @@ class Policy(enum.StrEnum):
     """What a plan is for."""
 
     NATIVE = "native"  # machine code for every GPU
+    EACH = "each"  # machine code for every GPU, chosen as if it were the only one
     PTX = "ptx"  # machine code where the toolkit has it, and PTX for GPUs to come
     SIZE = "size"  # the fewest images, even if some GPUs have PTX only
 
@@ -234,6 +235,7 @@ def undecided(
 
 _WANTED = {
     Policy.NATIVE: (Outcome.RUNS,),
+    Policy.EACH: (Outcome.RUNS,),
     Policy.PTX: (Outcome.RUNS, Outcome.COMPILES),
     Policy.SIZE: (Outcome.RUNS, Outcome.COMPILES),
 }
@@ -273,7 +275,7 @@ def _refused(
     emitted = [
         target
         for target in itertools.chain.from_iterable(entries(toolkit))
-        if policy is not Policy.NATIVE or target.kind is TargetKind.REAL
+        if Outcome.COMPILES in _WANTED[policy] or target.kind is TargetKind.REAL
     ]
     sayable = set(itertools.chain.from_iterable(offered))
     fitting = [target for target in emitted if _fits(needs, target, device, driver, toolkit.cuda)]
@@ -296,7 +298,7 @@ def _refused(
         blocked=blocked,
         toolkits=toolkits,
         unsaid=unsaid,
-        ptx=policy is Policy.NATIVE and _coverable(gpu, toolkit, Policy.PTX, needs),
+        ptx=Outcome.COMPILES not in _WANTED[policy] and _coverable(gpu, toolkit, Policy.PTX, needs),
     )
 
 
@@ -443,6 +445,9 @@ class _Search:
         match self.policy:
             case Policy.NATIVE:
                 return self.cover(native, self.runs, set())
+            case Policy.EACH:
+                alone = (self.cover(native & 1 << bit, self.runs, set()) for bit in range(len(self.gpus)))
+                return set().union(*alone)
             case Policy.SIZE:
                 either = [runs | compiles for runs, compiles in zip(self.runs, self.compiles, strict=True)]
                 return self.cover(usable, either, set())

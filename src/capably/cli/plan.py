@@ -45,11 +45,11 @@ __all__ = ["plan"]
 )
 @click.option(
     "--policy",
-    type=click.Choice(["native", "ptx", "size"]),
-    default="native",
-    show_default=True,
-    help="native: machine code for every GPU. ptx: PTX for GPUs to come, and for those that the toolkit has no machine "
-    "code for, beside it. size: the fewest images, be they PTX.",
+    type=click.Choice(["native", "each", "ptx", "size"]),
+    help="native: machine code for every GPU, as little as that takes. each: the machine code that each GPU would get "
+    "alone, for sources that differ by architecture. ptx: as native, and PTX for GPUs to come and for those that the "
+    "toolkit has no machine code for. size: the fewest images, be they PTX.  [default: native; with --for flashinfer, "
+    "which compiles on the machine itself, each]",
 )
 @click.option(
     "--driver",
@@ -110,7 +110,7 @@ __all__ = ["plan"]
 def plan(  # noqa: PLR0917 - click passes options by name
     gpus: tuple[str, ...],
     toolkit: str | None,
-    policy: str,
+    policy: str | None,
     driver: str | None,
     record: str | None,
     requirement: str | None,
@@ -158,12 +158,13 @@ def plan(  # noqa: PLR0917 - click passes options by name
     versions = Versions(system if record else None)
     made_for = asked_tool(tool, versions, cuda, quiet=quiet) if tool is not None else None
     needs = _needs(requirement, made_for)
+    chosen = Policy(policy or ("each" if made_for is not None and made_for.asked == "flashinfer" else "native"))
     emitter: Toolkit | None = toolkit_named(cuda)
     if emitter is None:
-        found = undecided(columns, cuda, Policy(policy), needs)
+        found = undecided(columns, cuda, chosen, needs)
     else:
         offered = offers(made_for.dialect, made_for.version, emitter.targets, cuda) if made_for is not None else None
-        found = make_plan(columns, emitter, policy=Policy(policy), offers=offered, needs=needs)
+        found = make_plan(columns, emitter, policy=chosen, offers=offered, needs=needs)
     speakers = [(made_for.dialect, made_for.version)] if made_for is not None else versions(cuda)
     spellings = [spell(found.targets, *speaker, toolkit=cuda) for speaker in speakers] if found.targets else []
     estimate = _estimate(wheel, quiet=quiet, color=color) if wheel is not None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from capably.arch import TargetKind
+from capably.arch import Suffix, TargetKind
 from capably.knowledge import tables
 from capably.plan import Policy, compiled
 from capably.reasons import Outcome
@@ -28,6 +28,7 @@ __all__ = ["Origin", "Tool", "left_out", "list_object", "paste", "plan_document"
 _SCHEMA = 1
 _PROMISES = {
     Policy.NATIVE: "machine code for every GPU",
+    Policy.EACH: "for every GPU the machine code that it would get alone",
     Policy.PTX: "machine code where there is some, and PTX for GPUs to come",
     Policy.SIZE: "the fewest images, be they PTX",
 }
@@ -201,7 +202,10 @@ def _future(plan: Plan, target: Target, *, alone: bool) -> str:
     cuda = tables().cuda_of_ptx(version) if version is not None else None
     release = tables().release_of_cuda(cuda) if cuda is not None else None
     needs = f"a driver of CUDA {cuda} or newer" + (f" ({release} on Linux)" if release else "")
-    purpose = "for GPUs to come: the driver compiles it for any number that is not lower; " if alone else ""
+    purpose = ""
+    if target.suffix is Suffix.NONE:
+        also = "" if alone else "also "
+        purpose = f"{also}for GPUs to come: the driver compiles it for any number that is not lower; "
     return f"{purpose}PTX ISA {version} needs {needs}"
 
 
