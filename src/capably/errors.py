@@ -14,10 +14,11 @@
     ├── IncompatibleError (RuntimeError)  what software needs of the GPUs is not there
     │   ├── NoDeviceError                 no GPU was found
     │   ├── HiddenDeviceError             GPUs are there, and CUDA_VISIBLE_DEVICES hides them all
-    │   ├── DriverError                   the driver is missing, broken, or does not answer
+    │   ├── DriverError                   the driver is missing, broken, silent, or of another release than is needed
     │   ├── UnsupportedDeviceError        a GPU is there and does not meet the requirement
     │   │   └── DeviceTooOldError         and that because it is too old, and nothing else
     │   ├── ToolkitError                  the GPU would do; the compiler makes no code for it
+    │   ├── PackageError                  the GPU would do; the version of an installed package does not
     │   ├── UndecidedError                the facts do not tell
     │   └── GpuListError                  the list that stands in for GPUs is faulty, or names none that will do
     └── ScanError                         an input could not be read at all
@@ -46,6 +47,7 @@ __all__ = [
     "IncompatibleError",
     "LimitError",
     "NoDeviceError",
+    "PackageError",
     "ParseError",
     "PolicyError",
     "RecordError",
@@ -282,7 +284,7 @@ class HiddenDeviceError(IncompatibleError):
 
 
 class DriverError(IncompatibleError):
-    """The driver is missing, broken or does not answer, so that no GPU can be used or judged."""
+    """The driver is missing, broken or does not answer, so that no GPU can be used; or it is not of the release needed."""
 
 
 class UnsupportedDeviceError(IncompatibleError):
@@ -295,6 +297,10 @@ class DeviceTooOldError(UnsupportedDeviceError):
 
 class ToolkitError(IncompatibleError):
     """The GPU meets the requirement, and the compiler that would be used makes no native code for it that does."""
+
+
+class PackageError(IncompatibleError):
+    """The GPU meets the requirement, and the version of an installed distribution does not."""
 
 
 class UndecidedError(IncompatibleError):

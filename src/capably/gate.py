@@ -28,6 +28,7 @@ from capably.errors import (
     HiddenDeviceError,
     IncompatibleError,
     NoDeviceError,
+    PackageError,
     ParseError,
     ToolkitError,
     UndecidedError,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from capably.arch import Target
     from capably.engine import Verdict  # noqa: TC004 - of the fields only, which nobody resolves
-    from capably.facts import Device, Finding, Toolkit  # noqa: TC004 - as above
+    from capably.facts import Device, Driver, Finding, Toolkit  # noqa: TC004 - as above
     from capably.probe.fleet import Look
 
 __all__ = ["Answer", "Policy", "decide", "require", "supports", "usable"]
@@ -114,7 +115,8 @@ class Answer(Sequence["Device"]):
         decided_by: Who decided: ``the GPUs of this process``, the name of a variable, or ``nothing``.
         verdicts: Of every device that was judged, in order; of a list, of every entry.
         entries: Where a list decided: its entries, beside the verdicts.
-        only_compiler: Beside the verdicts: the device would do, and nothing but the compiler stands against it.
+        blames: Beside the verdicts, of those that are refused: what stands against them, the ``device``, or, where it
+            would do, the ``compiler``, the ``driver`` or the ``packages``. Empty for the others.
         absence: Why no device is visible, where that is so.
         ignored: What was not asked, and why, a sentence each.
         unread: Why what should decide cannot be read, where that is so.
@@ -127,7 +129,7 @@ class Answer(Sequence["Device"]):
     decided_by: str
     verdicts: tuple[Verdict, ...] = ()
     entries: tuple[str, ...] = ()
-    only_compiler: tuple[bool, ...] = ()
+    blames: tuple[str, ...] = ()
     absence: Finding | None = None
     ignored: tuple[str, ...] = ()
     unread: str | None = None
@@ -158,6 +160,24 @@ class Answer(Sequence["Device"]):
             except CapablyError as error:
                 return f"{variable}: {str(error).splitlines()[0]}"
         return None
+
+    def require(self, feature: str | None = None, devices: str | Iterable[int] | None = None) -> Answer:
+        """This answer, where it is the one that is needed: what `capably.require` does once it has looked.
+
+        Args:
+            feature: As for `capably.require`.
+            devices: As for `capably.require`.
+
+        Raises:
+            IncompatibleError: It is not; as `capably.require` does.
+            ValueError: *devices* is no choice.
+        """
+        which = ("any" if self.entries else "all") if devices is None else devices
+        chosen = _chosen(self, which if isinstance(which, str) else tuple(which))
+        good = [number for number in chosen if self.verdicts[number].outcome is Outcome.RUNS]
+        if good and (which == "any" or len(good) == len(chosen)):
+            return self
+        raise _error(self, chosen, feature or "", any_will_do=which == "any")
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -270,10 +290,11 @@ def require(
     Raises:
         NoDeviceError: No GPU was found.
         HiddenDeviceError: CUDA_VISIBLE_DEVICES hides all GPUs.
-        DriverError: The driver is missing, broken or does not answer.
+        DriverError: The driver is missing, broken, does not answer, or is of another release than is needed.
         DeviceTooOldError: A device falls short because it is too old.
         UnsupportedDeviceError: A device falls short for another reason.
         ToolkitError: The device would do, and the compiler does not.
+        PackageError: The device would do, and the version of an installed distribution does not.
         UndecidedError: The facts do not tell.
         GpuListError: A list decides, and cannot be read or names nothing that will do.
         ValueError: *devices* or *policy* is none of the above.
@@ -285,15 +306,10 @@ def require(
     if plain and now == values and (found := known.get((requirement, "require"))) is not None:
         answer: Answer = found
         return answer
-    answer = usable(requirement, policy=policy, dialect=dialect, toolkit=toolkit)
-    which = ("any" if answer.entries else "all") if devices is None else devices
-    chosen = _chosen(answer, which if isinstance(which, str) else tuple(which))
-    good = [number for number in chosen if answer.verdicts[number].outcome is Outcome.RUNS]
-    if good and (which == "any" or len(good) == len(chosen)):
-        if plain and _holds(answer.requirement):
-            _remember(now, (requirement, "require"), answer)
-        return answer
-    raise _error(answer, chosen, feature or "", any_will_do=which == "any")
+    answer = usable(requirement, policy=policy, dialect=dialect, toolkit=toolkit).require(feature, devices)
+    if plain and _holds(answer.requirement):
+        _remember(now, (requirement, "require"), answer)
+    return answer
 
 
 def supports(requirement: str | Requirement, device: int | Device = 0) -> bool:
@@ -392,9 +408,7 @@ def decide(
         verdicts,
         entries,
         tuple(
-            verdict.outcome is Outcome.FAILS
-            and toolkit is not None
-            and judge(needed, one, driver, installed=installed).outcome is not Outcome.FAILS
+            _blame(needed, one, driver, toolkit, installed) if verdict.outcome is Outcome.FAILS else ""
             for one, verdict in zip(subjects, verdicts, strict=True)
         ),
         next((finding for finding in seen.findings if finding.code == seen.absence), None),
@@ -408,6 +422,27 @@ def decide(
 def _load() -> None:
     """Load what judges. It takes as long as the child process that asks the driver, and so costs nothing beside it."""
     import capably.engine  # noqa: F401, PLC0415 - see above
+
+
+_BLAMES = (("compiler", ("toolkit",)), ("driver", ("driver", "cuda")), ("packages", ("installed",)))
+
+
+def _blame(
+    needed: Requirement,
+    subject: Device | Target,
+    driver: Driver | None,
+    toolkit: Toolkit | None,
+    installed: tuple[tuple[str, str], ...] | None,
+) -> str:
+    """What stands against a device that is refused: the one thing without which it would not be, or the device."""
+    from capably.engine import judge  # noqa: PLC0415 - see `_load`
+
+    every = tuple(one for _, what in _BLAMES for one in what)
+    for blame, what in (*_BLAMES, ("driver", every)):
+        less, compiler = needed.without(*what), None if "toolkit" in what else toolkit
+        if less is None or judge(less, subject, driver, toolkit=compiler, installed=installed).outcome != Outcome.FAILS:
+            return blame
+    return "device"
 
 
 def _lists(
@@ -529,6 +564,8 @@ _OF_DRIVER = frozenset(
         "probe-failed",
     }
 )
+_OF_BLAME = {"compiler": ToolkitError, "driver": DriverError, "packages": PackageError}
+_CALLED = {"compiler": "compiler", "driver": "driver", "packages": "installed packages"}
 _TO_BUILD = f'To build where no GPU is, name those that it is for: {_OVERRIDE}="sm_90,RTX 4090".'
 
 
@@ -548,9 +585,13 @@ def _error(answer: Answer, chosen: tuple[int, ...], feature: str, *, any_will_do
     if not refused:
         return UndecidedError(feature, needed, "whether that holds is not known", lines, way_out, answer)
     several = len(chosen) > 1
-    if all(answer.only_compiler[number] for number in refused):
-        problem = f"the {'GPUs' if several else 'GPU'} would do, the compiler does not"
-        return ToolkitError(feature, needed, problem, lines, way_out, answer)
+    blames = {answer.blames[number] for number in refused}
+    if len(blames) == 1 and "device" not in blames:
+        blame = blames.pop()
+        gpus = "entries" if answer.entries else "GPU"
+        do = "do" if blame == "packages" else "does"
+        problem = f"the {gpus}{'s' if several and gpus == 'GPU' else ''} would do, the {_CALLED[blame]} {do} not"
+        return _OF_BLAME[blame](feature, needed, problem, lines, way_out, answer)
     if answer.entries:
         problem = f"{_counted(len(failed), len(chosen), f'entries of {answer.decided_by}', any_will_do=any_will_do)}"
         return GpuListError(feature, needed, problem, lines, way_out, answer)
@@ -594,6 +635,9 @@ def _absent(answer: Answer, feature: str, needed: str) -> IncompatibleError:
 def _way_out(failed: list[int], answer: Answer) -> str:
     if answer.devices and not any(device.assumed for device in answer.devices):
         return f"Leave the GPUs that do: CUDA_VISIBLE_DEVICES={answer.as_visible_devices()}"
+    if answer.entries and all(answer.blames[number] == "device" for number in failed):
+        needed = answer.requirement
+        return f"Name a target that meets `{needed}` in {answer.decided_by}, with the suffix that it takes."
     verdicts = [answer.verdicts[number] for number in failed]
     texts = (reason.way_out for verdict in verdicts for reason in verdict.reasons if reason.outcome is verdict.outcome)
     return next((text for text in texts if text), "")

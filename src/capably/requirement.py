@@ -204,6 +204,21 @@ class Requirement:
             for clause in clauses
         )
 
+    def without(self, *what: str) -> Requirement | None:
+        """This requirement, less its clauses about versions of these things.
+
+        Returns:
+            None where that leaves nothing of an alternative, so that everything meets it.
+
+        >>> str(Requirement.parse("9.0,driver>=550 | 10.x").without("driver"))
+        '9.0 | 10.x'
+        """
+        left = tuple(
+            tuple(c for c in clauses if not (isinstance(c, Version) and c.what.split(":", 1)[0] in what))
+            for clauses in self.alternatives
+        )
+        return Requirement(left) if all(left) else None
+
 
 # From the largest to the smallest; what is a whole number of several is shown in the largest.
 _UNITS = {

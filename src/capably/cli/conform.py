@@ -169,8 +169,8 @@ def _answer_gate(case: dict[str, Any]) -> dict[str, Any]:
     )
     names = answer.entries or tuple(str(verdict.device.capability) for verdict in answer.verdicts)
     answers = {
-        name: "toolkit" if only_compiler else _OF_OUTCOMES[verdict.outcome or Outcome.UNKNOWN]
-        for name, verdict, only_compiler in zip(names, answer.verdicts, answer.only_compiler, strict=True)
+        name: "toolkit" if blame == "compiler" else _OF_OUTCOMES[verdict.outcome or Outcome.UNKNOWN]
+        for name, verdict, blame in zip(names, answer.verdicts, answer.blames, strict=True)
     }
     return {
         "id": case["id"],
