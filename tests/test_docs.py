@@ -30,7 +30,7 @@ write_reference = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(write_reference)
 
 
-@pytest.mark.parametrize("page", ["reasons", "commands"])
+@pytest.mark.parametrize("page", ["reasons", "commands", "gate"])
 def test_generated_pages_are_current(page: str) -> None:
     current = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
     assert getattr(write_reference, page)() == current, "run tools/write_reference.py"

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 import strategies
 from hypothesis import given
 
+from capably.arch import ComputeCapability, Target
+from capably.engine import Verdict, judge
 from capably.errors import ParseError
+from capably.facts import Device, Driver, DriverState, Toolkit, ToolkitKind, Visibility
+from capably.gate import Policy, decide
+from capably.probe.fleet import Look
+from capably.reasons import Outcome
 from capably.requirement import Requirement
+from capably.version import CudaVersion, DriverRelease
 
 
 @given(strategies.requirements)
@@ -89,3 +98,55 @@ def test_a_requirement_without_conditions_is_none() -> None:
     for alternatives in ((), ((),)):
         with pytest.raises(ValueError, match="at least one condition"):
             Requirement(alternatives)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# The ways in which a real framework says what it needs, as docs/gate.md has them
+
+GATE = (Path(__file__).parents[1] / "docs/gate.md").read_text(encoding="utf-8")
+ROWS = [
+    [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))]
+    for line in GATE.splitlines()
+    if re.match(r"\| [0-9]+ \|", line)
+]
+
+
+def test_the_verdict_of_the_walk_through_is_the_gates() -> None:
+    gpu = Device(ComputeCapability(9, 0), "NVIDIA GH200 480GB", ordinal=0)
+    seen = Look((gpu,), (gpu,), Visibility(None, None), DriverState())
+    environ = {"TORCH_CUDA_ARCH_LIST": "7.0;7.5;8.0;8.9;9.0;10.0+PTX"}
+    answer = decide(Requirement.parse(">=7.5"), Policy.DEVICE, seen, environ).require("FlashInfer")
+    assert "\n".join(answer.lines) in GATE
+
+
+def held_against(requirement: str, facts: str) -> Verdict:
+    """The verdict for facts as the table writes them: ``9.0 + toolkit 12.3``."""
+    what, *others = facts.split(" + ")
+    more = dict(other.rsplit(" ", 1) for other in others)
+    toolkit, driver, sms = more.pop("toolkit", None), more.pop("driver", None), more.pop("sms", None)
+    return judge(
+        Requirement.parse(requirement),
+        Target.parse(what)
+        if what.startswith("sm_")
+        else Device(ComputeCapability.parse(what), multiprocessors=int(sms) if sms else None),
+        Driver(DriverRelease.parse(driver)) if driver else None,
+        toolkit=Toolkit(ToolkitKind.NVCC, "", cuda=CudaVersion.parse(toolkit)) if toolkit else None,
+        installed=tuple(more.items()),
+    )
+
+
+def test_the_table_has_every_form() -> None:
+    assert [int(row[0]) for row in ROWS] == list(range(1, 23))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_every_form_that_a_framework_uses_can_be_said(row: list[str]) -> None:
+    _, _, cell, met, not_met = row
+    requirement = cell.strip("`").replace("\\|", "|")
+    assert str(Requirement.parse(str(Requirement.parse(requirement)))) == str(Requirement.parse(requirement))
+    assert held_against(requirement, met).outcome is Outcome.RUNS
+    refused = held_against(requirement, not_met)
+    assert refused.outcome is Outcome.FAILS
+    reasons = [reason for reason in refused.reasons if reason.outcome is Outcome.FAILS]
+    assert reasons
+    assert all(reason.way_out and "`" in reason.message for reason in reasons)  # which clause, and what to do

@@ -1,4 +1,4 @@
-"""Writes the parts of the documentation that follow from the code: ``docs/reasons.md``, ``docs/commands.md``.
+"""Writes what follows from the code in ``docs``: ``reasons.md``, ``commands.md``, the errors in ``gate.md``.
 
 Run it after a change of a reason, a source or an option; a test compares its output with the files.
 """
@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from capably.arch import ComputeCapability
+from capably.errors import IncompatibleError
+from capably.facts import Device, Driver, DriverState, Finding, Toolkit, ToolkitKind, Visibility
+from capably.gate import Policy, decide
 from capably.knowledge import tables
+from capably.probe.fleet import Look
 from capably.reasons import FINDINGS, REASONS, Page
 from capably.report.explain import example
+from capably.requirement import Requirement
+from capably.version import CudaVersion, DriverRelease
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -125,9 +132,112 @@ def _context(command: click.Command, name: str, parent: click.Context | None = N
     return click.Context(command, info_name=name, parent=parent, **settings)
 
 
+# Title, cause, GPUs (name, capability, UUID), requirement, and what else the gate is given.
+_ERRORS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...], str, dict[str, str]], ...] = (
+    (
+        "The GPU is too old",
+        "The only case in which a text says so: a GPU is there, was asked, and falls short of what hardware has to have.",
+        (("Tesla V100-SXM2-16GB", "7.0", "GPU-8f7d1c22"),),
+        ">=7.5",
+        {},
+    ),
+    (
+        "One GPU of several falls short",
+        "Each is judged for itself; the way out leaves the others.",
+        (("NVIDIA GeForce RTX 3090", "8.6", "GPU-1d3a96b0"), ("NVIDIA GeForce RTX 4090", "8.9", "GPU-5c2f7e41")),
+        "fp8",
+        {},
+    ),
+    (
+        "The GPU is newer than the code",
+        "Code for 9.0a loads on 9.0 alone: a newer GPU is no better than an older one.",
+        (("NVIDIA GeForce RTX 5090", "12.0", "GPU-0b6e4d13"),),
+        "9.0a",
+        {},
+    ),
+    ("There is no GPU", "Nothing was found, so nothing is too old.", (), ">=7.5", {"absence": "no-nvidia-device"}),
+    (
+        "CUDA_VISIBLE_DEVICES hides all",
+        "Often left over from a scheduler or a shell.",
+        (),
+        ">=7.5",
+        {"absence": "hidden-by-environment", "value": ""},
+    ),
+    (
+        "The driver fails",
+        "The GPU cannot be asked, so nothing is said about it.",
+        (),
+        ">=7.5",
+        {"absence": "driver-library-mismatch", "user": "580.65.06", "kernel": "570.124.06"},
+    ),
+    (
+        "The driver is too old",
+        "The GPU is fine, and the text says so.",
+        (("NVIDIA H100 80GB HBM3", "9.0", "GPU-77aa0f95"),),
+        "9.0a,driver>=580",
+        {},
+    ),
+    (
+        "The compiler is too old",
+        "Some releases of FlashInfer say `requires GPUs with sm75 or higher` here (flashinfer-ai/flashinfer#3674).",
+        (("NVIDIA GeForce RTX 5090", "12.0", "GPU-0b6e4d13"),),
+        "12.0f",
+        {"toolkit": "12.8"},
+    ),
+    (
+        "The list names nothing that will do",
+        'On a build machine (`policy="build-list"`): plain targets do not have the instructions of FP4.',
+        (),
+        "fp4",
+        {"policy": "build-list", "TORCH_CUDA_ARCH_LIST": "9.0a;10.0;12.0"},
+    ),
+    (
+        "It is not known",
+        "The GPU is newer than the tables. Unknown is neither yes nor no, and `supports` is false.",
+        (("NVIDIA GPU of tomorrow", "13.0", "GPU-c0ffee00"),),
+        "13.0f",
+        {},
+    ),
+)
+
+
+def _error(gpus: tuple[tuple[str, str, str], ...], needed: str, given: dict[str, str]) -> str:
+    """What `capably.require` says on such a machine."""
+    devices = tuple(
+        Device(ComputeCapability.parse(capability), name, ordinal=number, uuid=uuid)
+        for number, (name, capability, uuid) in enumerate(gpus)
+    )
+    code = given.get("absence")
+    found = (Finding(code, "driver", FINDINGS[code].message.format_map(given)),) if code else ()
+    driver = Driver(DriverRelease(570, 124, 6), CudaVersion(12, 8))
+    seen = Look(devices, devices, Visibility(None, None), DriverState(), driver, code, found)
+    cuda = given.get("toolkit")
+    answer = decide(
+        Requirement.parse(needed),
+        Policy(given.get("policy", "device")),
+        seen,
+        given,
+        toolkit=Toolkit(ToolkitKind.NVCC, "", cuda=CudaVersion.parse(cuda)) if cuda else None,
+    )
+    try:
+        answer.require("FlashInfer")
+    except IncompatibleError as error:
+        return f"{type(error).__name__}: {error}"
+    raise AssertionError(f"{needed} is met by {gpus}")
+
+
+def gate() -> str:
+    """``docs/gate.md`` with its errors as they are raised."""
+    before, mark, rest = (DOCS / "gate.md").read_text(encoding="utf-8").partition("tools/write_reference.py -->\n")
+    lines = []
+    for number, (title, cause, gpus, needed, given) in enumerate(_ERRORS, 1):
+        lines += [f"### {number}. {title}", "", cause, "", "```", _error(gpus, needed, given), "```", ""]
+    return f"{before}{mark}\n{chr(10).join(lines)}\n{rest[rest.index('<!-- end -->') :]}"
+
+
 def main() -> int:
-    """Write both files."""
-    for name, text in (("reasons.md", reasons()), ("commands.md", commands())):
+    """Write the files."""
+    for name, text in (("reasons.md", reasons()), ("commands.md", commands()), ("gate.md", gate())):
         (DOCS / name).write_text(text, encoding="utf-8")
     return 0
 
