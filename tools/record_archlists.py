@@ -160,7 +160,7 @@ def code_of(flags: Iterable[str]) -> list[str]:
         if match is None:
             found.append(flag)
             continue
-        for code in match[2].strip("[]").split(","):
+        for code in sorted(match[2].strip("[]").split(","), reverse=True):  # machine code first
             same = match[1].removeprefix("compute_") == code.partition("_")[2]
             found.append(code if same else f"{match[1]}>{code}")
     return found
@@ -291,14 +291,15 @@ def torch_cmake_cases() -> Iterator[Case]:
 # ---------------------------------------------------------------------------------------------------------
 # CMake
 
-CMAKE = "3.18.4.post1 3.23.3 3.24.3 3.25.2 3.31.6 3.31.10 4.0.0 4.0.2 4.1.0 4.4.4".split()
+CMAKE = "3.18.4.post1 3.23.3 3.24.3 3.25.2 3.27.9 3.28.4 3.31.6 3.31.10 4.0.0 4.0.2 4.1.0 4.4.4".split()
 PROJECT = "cmake_minimum_required(VERSION 3.18)\nproject(p LANGUAGES CUDA)\nadd_library(x OBJECT x.cu)\n"
 
 
 def cmake_said(text: str) -> str:
-    """The first error, without the places that it names."""
-    error = text.partition("CMake Error")[2].partition("Call Stack")[0].partition("CMake Error")[0]
-    return " ".join(re.sub(r"^ at \S+ \(\w+\):", "", error).split())[:120]
+    """The first error; of one that CMake's own files make, only the file, as its words name places."""
+    error = " ".join(text.partition("CMake Error")[2].partition("CMake Error")[0].split())
+    module = re.match(r"at \S*/Modules/(?:\w+/)*(\w+\.cmake):", error)
+    return module[1] if module else re.sub(r"^at \S+ \(\w+\): ", "", error.partition(" Call Stack")[0])[:120]
 
 
 def cmake_program(folder: Path, version: str) -> Path:
@@ -342,8 +343,7 @@ def cmake(folder: Path) -> Iterator[Parser]:
                 f"-DCMAKE_CUDA_COMPILER={nvcc}",
                 "-GUnix Makefiles",
             ]
-            # Whether the compiler takes them is another question, and another table.
-            command += ["-DCMAKE_CUDA_COMPILER_WORKS=1", f"-DCMAKE_CUDA_ARCHITECTURES={case.text}"]
+            command.append(f"-DCMAKE_CUDA_ARCHITECTURES={case.text}")
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             flags = work / "b/CMakeFiles/x.dir/flags.make"
             written = flags.read_text(encoding="utf-8") if not done.returncode and flags.is_file() else None
@@ -366,7 +366,7 @@ def cmake_cases() -> Iterator[Case]:
         "all;80|native;80|80;native||8.0|sm_80|80,90|80 90|80 | 80|80-PTX|80+PTX|90A|80-Real|80-real-virtual|80;-real|"
         "-real|compute_80|75-real;80-real;86-real;90|89;90a|100a;100f|9|130|1000|80a|80a-real|ON|TRUE|Hopper"
     ).split("|"):
-        yield Case(text)
+        yield Case(text, toolkit="13.0")
 
 
 # ---------------------------------------------------------------------------------------------------------

@@ -687,31 +687,33 @@ def _detect_torch_cmake(reader: _Reader) -> list[str]:
 # ---------------------------------------------------------------------------------------------------------
 # CMake: CMAKE_CUDA_ARCHITECTURES, CUDAARCHS
 
-_CMAKE_FALSE = frozenset({"0", "OFF", "NO", "FALSE", "N", "IGNORE", "NOTFOUND"})
+_CMAKE_FALSE = frozenset({"0", "OFF", "NO", "FALSE", "N", "IGNORE"})
 
 
 def _read_cmake(reader: _Reader) -> list[Target]:
-    text, rules = reader.text, reader.row.rules
+    rules = reader.row.rules
+    # CMake cuts blanks behind the value of an option, and none before it.
+    text = reader.text.rstrip(" \t\r") if reader.text is not None else None
     if text is None:
         default = _default(reader)
         reader.note(NoteKind.SURPRISE, f"not set: CMake takes nvcc's own default, {default}")
         return list(_both(Target(default)))
     if text == "":
         reader.stop(ListError.EMPTY_LIST, "CMake stops: CMAKE_CUDA_ARCHITECTURES must be non-empty if set")
-    if text.upper() in _CMAKE_FALSE or text.upper().endswith("-NOTFOUND"):
+    if text.upper() in _CMAKE_FALSE or text == "NOTFOUND" or text.endswith("-NOTFOUND"):
         reader.note(NoteKind.SURPRISE, "a false value: no option is added, and nvcc builds for its own default")
         return []
     if text in ("all", "all-major") and "all" in rules:
         return _all(reader, text)
     if text == "native" and "native" in rules:
         return _native_cmake(reader)
-    suffix = "[af]?" if "family" in rules else "a?" if "arch-specific" in rules or "unchecked" in rules else ""
+    suffix = "[af]?" if rules & {"family", "unchecked"} else "a?" if "arch-specific" in rules else ""
     entry = re.compile(rf"([0-9]+{suffix})(?:-(real|virtual))?", re.ASCII)
     targets = []
     for piece in _split(text, ";"):
         match = entry.fullmatch(piece.text)
         if match is None:
-            if not piece.text and piece.start > 0:
+            if not piece.text and (piece.start > 0 or "unchecked" in rules):
                 continue
             _stop_cmake(reader, piece)
         target = _target(TargetKind.REAL, match[1])
@@ -730,6 +732,8 @@ def _read_cmake(reader: _Reader) -> list[Target]:
             reader.note(
                 NoteKind.SURPRISE, f"it embeds PTX for {match[1]}, which no other GPU can use; add -real", piece
             )
+    if not targets:  # only where the list is unchecked
+        reader.stop(ListError.COMPILER_REJECTS, "CMake takes it as empty, and its check of the compiler fails")
     return targets
 
 
@@ -749,6 +753,13 @@ def _stop_cmake(reader: _Reader, piece: _Piece) -> NoReturn:
         why, way_out = "it is not written as CMake does", f"write `{_numbered(target)}`"
     else:
         why = "it is not of the form of an entry"
+    if "unchecked" in reader.row.rules:
+        reader.stop(
+            ListError.COMPILER_REJECTS,
+            f"this CMake takes `{_shown(text)}` unchecked, and nvcc refuses it",
+            piece,
+            way_out,
+        )
     reader.stop(ListError.BAD_ENTRY, f"CMake stops at `{_shown(text)}`: {why}", piece, way_out)
 
 
@@ -779,7 +790,7 @@ def _native(reader: _Reader) -> list[Target]:
 
 
 def _native_cmake(reader: _Reader) -> list[Target]:
-    if not reader.seen() and reader.row.since < (4,):
+    if not reader.seen() and "native-unseen" not in reader.row.rules:
         reader.stop(ListError.NO_DEVICE, "CMake stops: `native` is set, but no GPU was detected")
     return _native(reader)
 
