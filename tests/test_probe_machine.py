@@ -6,12 +6,16 @@ import json
 import os
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from capably import probe
+from capably.cli.doctor import without_uuids
 from capably.facts import Driver, PtxJit, Toolkit, ToolkitKind
 from capably.probe.assemble import look_at
 from capably.probe.compilers import compiler_findings, find_compilers
@@ -92,7 +96,7 @@ def test_each_route_to_a_compiler_is_named_and_each_file_counted_once(tmp_path: 
     )
     assert found(here) == [
         ("nvcc", "/usr/local/cuda-13.0/bin/nvcc", "13.0.88", ("PATH", "/usr/local/cuda"), ("shell",)),
-        ("nvcc", "~/cuda-12.4/bin/nvcc", "12.4.131", ("CUDACXX", "CUDA_HOME"), ("torch",)),
+        ("nvcc", "~/.../nvcc", "12.4.131", ("CUDACXX", "CUDA_HOME"), ("torch",)),
         ("ptxas", "~/ptxas", "13.2.1", ("TRITON_PTXAS_PATH",), ("triton",)),
         ("ptxas", "<env>/lib/python3.12/site-packages/nvidia/cuda_nvcc/bin/ptxas", "12.8.93", ("wheel",), ("jax",)),
         ("ptxas", "<env>/lib/python3.12/site-packages/triton/backends/nvidia/bin/ptxas", "12.9.86", ("triton",), ()),
@@ -203,6 +207,7 @@ def test_a_record_holds_no_names_of_people_or_projects(tmp_path: Path) -> None:
         ("/usr/local/cuda/bin/nvcc", "/usr/local/cuda/bin/nvcc"),
         ("/home/bob/x", "~/x"),
         ("/home/bob", "~"),
+        ("/home/bob/secret/cuda/bin/nvcc", "~/.../nvcc"),
         ("/home/bobby/x", "<elsewhere>/x"),
         ("/srv/env/lib/x", "<env>/lib/x"),
         ("/srv/conda/lib", "<conda>/lib"),
@@ -213,6 +218,52 @@ def test_a_record_holds_no_names_of_people_or_projects(tmp_path: Path) -> None:
 def test_paths_are_shown_without_what_is_private(path: str, shown: str) -> None:
     here = Machine(prefix="/srv/env", home="/home/bob", environ={"CONDA_PREFIX": "/srv/conda"})
     assert here.shown(path) == shown
+
+
+_word = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=3, max_size=8).map("zq{}".format)
+
+
+@st.composite
+def _settings(draw: st.DrawFn) -> tuple[str, str, str, dict[str, str]]:
+    """Names of a user, of a host and of a project, and variables with these at every kind of place."""
+    user, host, project = draw(_word), draw(_word), draw(_word)
+    pieces = st.sampled_from(
+        [
+            *(f"/home/{user}/{project}/cuda", f"/home/{user}", f"/home/{user}/a b/{project}/lib", f"/home/{user}/x.so"),
+            *(f"/data/{user}", f"/scratch/{host}/{user}/lib", f"/opt/{user}/cuda/lib64", f"/mnt/{project}/cuda"),
+            *(f"{user}@{host}", f"//{host}/share", f"file:///home/{user}/{project}/x", f"~{user}/lib", f"{user}-build"),
+            *(f"GPU-{user}", f"{host}.example.org", f"/usr/lib/{host.upper()}/x", f"../{user}/cuda", f"<{user}>"),
+            *("/usr/local/cuda", "9.0a", "0", "", "--xla_gpu_cuda_data_dir"),
+        ]
+    )
+    values = st.lists(pieces, max_size=4).flatmap(
+        lambda parts: st.sampled_from(list(":;, =")).map(lambda s: s.join(parts))
+    )
+    return user, host, project, draw(st.dictionaries(st.sampled_from(VARIABLES), values, max_size=8))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_settings(), st.booleans())
+def test_no_record_holds_the_name_of_the_user_or_of_the_host(
+    tmp_path: Path, made: tuple[str, str, str, dict[str, str]], with_domain: bool
+) -> None:
+    user, host, project, environ = made
+    name = f"{host}.example.org" if with_domain else host
+    here = replace(
+        machine(tmp_path, site=True, **environ),
+        home=f"/home/{user}",
+        user=user,
+        host=name,
+        executable="",
+        root=tmp_path,
+    )
+    text = probe.dumps(without_uuids(look_at(here))).lower()
+    assert user not in text
+    assert host not in text
+    assert "/home/" not in text
+    if not any("=" in value and " " in value for value in environ.values()):  # a path with a space, in an option
+        assert project not in text
+    assert probe.loads(text.replace("gpu-", "GPU-")) is not None
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from capably.probe.settings import VARIABLES
 from capably.reasons import FINDINGS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from capably.probe.machine import Machine
 
 __all__ = ["look_at", "without_driver"]
@@ -40,7 +42,7 @@ def look_at(machine: Machine, *, thorough: bool = True, toolkits: bool = True) -
     found = _as_initialised(machine, found)
     located = find_compilers(machine) if toolkits else ()
     compilers = tuple(one.toolkit for one in located)
-    return System(
+    system = System(
         machine=machine.processor,
         os=machine.os_name,
         os_release=machine.os_release,
@@ -56,9 +58,29 @@ def look_at(machine: Machine, *, thorough: bool = True, toolkits: bool = True) -
         visibility=found.visibility,
         absence=found.absence,
         toolkits=compilers,
-        environment=_environment(machine),
+        environment=tuple((name, machine.environ[name]) for name in VARIABLES if name in machine.environ),
         distributions=_distributions(machine) if toolkits else (),
         findings=(*found.findings, *compiler_findings(compilers)),
+    )
+    return _without_names(system, lambda text: machine.hidden(machine.shown_text(text)))
+
+
+def _without_names(system: System, hidden: Callable[[str], str]) -> System:
+    """*system* without paths and names that are private in what anybody could have written."""
+    state, seen = system.driver_state, system.visibility
+    path, visible, order = state.library_path, seen.visible_devices, seen.device_order
+    return replace(
+        system,
+        driver_state=replace(state, library_path=None if path is None else hidden(path)),
+        visibility=replace(
+            seen,
+            visible_devices=None if visible is None else hidden(visible),
+            device_order=None if order is None else hidden(order),
+        ),
+        toolkits=tuple(replace(one, path=hidden(one.path)) for one in system.toolkits),
+        environment=tuple((name, hidden(value)) for name, value in system.environment),
+        distributions=tuple((name, hidden(version)) for name, version in system.distributions),
+        findings=tuple(replace(one, path=hidden(one.path), message=hidden(one.message)) for one in system.findings),
     )
 
 
@@ -82,11 +104,6 @@ def _as_initialised(machine: Machine, found: Look) -> Look:
     findings = tuple(finding for finding in found.findings if finding.code != found.absence)
     visibility = replace(found.visibility, confidence=own.visibility.confidence, via=own.visibility.via)
     return replace(found, devices=own.devices, visibility=visibility, absence=None, findings=findings)
-
-
-def _environment(machine: Machine) -> tuple[tuple[str, str], ...]:
-    found = {name: machine.environ[name] for name in VARIABLES if name in machine.environ}
-    return tuple((name, machine.shown_text(value)) for name, value in found.items())
 
 
 def _distributions(machine: Machine) -> tuple[tuple[str, str], ...]:

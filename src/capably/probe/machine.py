@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ _NVIDIA = "0x10de"
 _PATIENCE = 20.0
 # Where systems keep software. What lies elsewhere may carry the names of people and projects.
 _SYSTEM = ("/usr", "/opt", "/lib", "/lib64", "/bin", "/etc", "/proc", "/dev", "/nix/store", "/run/opengl-driver")
+# Names that images and products give to users and hosts: they tell nobody's, and stand in paths of software.
+_NOBODY = frozenset(
+    ("admin", "app", "cuda", "debian", "docker", "home", "jetson", "lib", "local", "localhost", "nobody", "nvidia")
+) | frozenset(("opt", "root", "ubuntu", "user", "usr", "workspace"))
 _ABSOLUTE = re.compile(r"(?<![\w.~>])/[^\s:;,\"'=]*")
 
 
@@ -27,6 +32,16 @@ def _processor() -> str:
     import platform  # noqa: PLC0415 - asks the same where there is no such call
 
     return platform.machine()
+
+
+def _whoami() -> str:
+    """The user by the system, which may have to ask a server."""
+    try:
+        import pwd  # noqa: PLC0415 - not on Windows
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError, OSError):
+        return ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,8 @@ class Machine:
         prefix: Folder of the Python environment.
         paths: Where its distributions are.
         home: Folder of the user.
+        user: Who that is; None to ask the system when it has to be known.
+        host: Name of the machine; None likewise.
         executable: An interpreter for the child process; empty where there is none.
         os_name: As `sys.platform`.
         processor: As `platform.machine`.
@@ -55,6 +72,8 @@ class Machine:
     home: str = field(default_factory=lambda: os.path.expanduser("~"))  # noqa: PTH111 - never raises
     # A frozen application is no interpreter: started as one, it would start itself again and again.
     executable: str = "" if getattr(sys, "frozen", False) else sys.executable or ""
+    user: str | None = None
+    host: str | None = None
     os_name: str = sys.platform
     processor: str = field(default_factory=_processor)
     libcuda: tuple[str, ...] = (
@@ -168,24 +187,56 @@ class Machine:
     def shown(self, path: str) -> str:
         """*path* as a record may hold it: without names of people and projects.
 
-        The Python environment becomes ``<env>``, the user's folder ``~``; where systems keep software stays,
-        anything else is shortened to its last part.
+        The Python environment becomes ``<env>``; where systems keep software stays; anything else, the user's
+        folder included, is shortened to its last part.
         """
         plain = path
         if str(self.root) != "/" and (plain == str(self.root) or plain.startswith(f"{self.root}/")):
             plain = plain[len(str(self.root)) :] or "/"
-        for folder, name in (
-            (self.prefix, "<env>"),
-            (self.environ.get("CONDA_PREFIX", ""), "<conda>"),
-            (self.home, "~"),
-        ):
-            if len(folder) > 1 and (plain == folder or plain.startswith(f"{folder.rstrip('/')}/")):
+        for folder, name in ((self.prefix, "<env>"), (self.environ.get("CONDA_PREFIX", ""), "<conda>")):
+            if len(folder) > 1 and _below(plain, folder):
                 return name + plain[len(folder.rstrip("/")) :]
-        if any(plain == folder or plain.startswith(f"{folder}/") for folder in _SYSTEM):
+        if any(_below(plain, folder) for folder in _SYSTEM):
             return plain
-        last = plain.rstrip("/").rsplit("/", 1)[-1]
-        return f"<elsewhere>/{last}" if plain.startswith("/") else plain
+        if not plain.startswith("/"):
+            return plain
+        if len(self.home) > 1 and _below(plain, self.home):
+            inner = plain[len(self.home.rstrip("/")) :].strip("/").split("/")
+            return "/".join(("~", *(("...",) if len(inner) > 1 else ()), *inner[-1:])).rstrip("/")
+        return "<elsewhere>/" + plain.rstrip("/").rsplit("/", 1)[-1]
 
     def shown_text(self, text: str) -> str:
         """*text* with each absolute path in it as `shown`."""
-        return _ABSOLUTE.sub(lambda match: self.shown(match[0]), text)
+        # In a list of paths a space may belong to one, so that only what separates them ends it.
+        return "".join(
+            self.shown(part) if part.startswith("/") else _ABSOLUTE.sub(lambda match: self.shown(match[0]), part)
+            for part in re.split(r"([:;,]|\s+(?=/))", text)
+        )
+
+    def hidden(self, text: str) -> str:
+        """*text* without the names of the user and of the machine."""
+        for pattern, mark in self._names:
+            text = pattern.sub(mark, text)
+        return text
+
+    @cached_property
+    def _names(self) -> tuple[tuple[re.Pattern[str], str], ...]:
+        environ = self.environ
+        node = os.uname().nodename if self.host is None and hasattr(os, "uname") else self.host or ""
+        hosts = {node, environ.get("HOSTNAME", "")}
+        names = {
+            "<user>": {os.path.basename(self.home.rstrip("/")), _whoami() if self.user is None else self.user}  # noqa: PTH119 - a name is wanted
+            | {environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME", "SUDO_USER")},
+            "<host>": hosts | {name.partition(".")[0] for name in hosts},
+        }
+        found = []
+        for mark, candidates in names.items():
+            telling = [n for n in candidates if len(n) > 1 and not n.isdigit() and n.lower() not in _NOBODY]
+            if telling:
+                words = "|".join(re.escape(name) for name in sorted(telling, key=len, reverse=True))
+                found.append((re.compile(rf"(?i)(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])"), mark))
+        return tuple(found)
+
+
+def _below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder.rstrip('/')}/")
