@@ -288,6 +288,36 @@ def test_a_compiler_that_was_not_asked_is_known_by_its_version() -> None:
     assert not diagnose(replace(HERE, toolkits=(thor,)), (), [gpu("11.0")]).diagnoses
 
 
+def test_a_compiler_that_knows_the_gpu_and_is_not_used_is_the_way_out() -> None:
+    old = Toolkit(ToolkitKind.NVCC, "/usr/bin/nvcc", ("PATH",), CudaVersion(11, 5), used_by=("torch",))
+    new = Toolkit(ToolkitKind.NVCC, "/usr/local/cuda-13.0/bin/nvcc", ("/usr/local/cuda",), CudaVersion(13, 0))
+    for better, command in (
+        (new, "export CUDA_HOME=/usr/local/cuda-13.0 PATH=/usr/local/cuda-13.0/bin:$PATH"),
+        (replace(new, path="~/.../nvcc"), None),
+    ):
+        told = only(diagnose(replace(HERE, toolkits=(old, better)), (), [gpu("12.0")]), "compiler-cannot-emit")
+        assert told.command == command
+        assert better.path in told.action
+    system = replace(
+        HERE, toolkits=(ptxas("ptxas", "12.4", "sm_80"), replace(ptxas("x", "13.0", "sm_90"), path="/opt/ptxas"))
+    )
+    told = only(diagnose(system, [dist("triton")], [gpu("9.0")]), "compiler-cannot-emit")
+    assert told.command == "export TRITON_PTXAS_PATH=/opt/ptxas"
+    nvrtc = Toolkit(ToolkitKind.NVRTC, "/usr/lib/libnvrtc.so.12", ("system",), CudaVersion(12, 4), used_by=("torch",))
+    told = only(diagnose(replace(HERE, toolkits=(nvrtc,)), (), [gpu("12.0")]), "compiler-cannot-emit")
+    assert told.command is None
+
+
+def test_a_driver_of_two_releases_is_told_once_and_a_container_is_not_told_to_reboot() -> None:
+    compat = load(SYSTEMS / "forward-compat.json")
+    assert {one.code for one in compat.findings} == {"forward-compat-unsupported", "driver-parts-differ"}
+    assert codes(diagnose(compat)) == ["forward-compat-unsupported"]
+    mismatch = load(SYSTEMS / "sm75-driver.json")
+    assert only(diagnose(mismatch), "driver-library-mismatch").command == "sudo reboot"
+    inside = only(diagnose(replace(mismatch, container="docker")), "driver-library-mismatch")
+    assert "reboot" not in (inside.command or "")
+
+
 def test_a_package_that_compiles_and_has_no_compiler() -> None:
     told = only(diagnose(HERE, [dist("deepspeed")], [gpu("9.0")]), "compiler-missing")
     assert "nvcc" in told.message
@@ -295,8 +325,10 @@ def test_a_package_that_compiles_and_has_no_compiler() -> None:
 
 
 def test_prebuilt_code_of_a_package_that_compiles_is_not_what_decides() -> None:
-    found = diagnose(HERE, [dist("flashinfer-python", code("compute_103a"))], [gpu("7.5")])
-    assert only(found, "package-without-code").severity is Severity.NOTE
+    found = diagnose(HERE, [dist("flashinfer-python", code("compute_103a"))], [gpu("7.5"), gpu("12.0"), gpu("10.3")])
+    told = only(found, "package-compiled-at-run-time")
+    assert (told.severity, told.gpus) == (Severity.NOTE, (0, 1))
+    assert "package-without-code" not in codes(found)
 
 
 def test_partial_code_is_a_warning_but_for_those_that_choose_by_device() -> None:

@@ -126,10 +126,12 @@ class Examination:
     Attributes:
         diagnoses: Worst first.
         judged: Distributions with GPU code by GPU.
+        holding: Those with GPU code, whether there was a GPU to judge them on or not.
     """
 
     diagnoses: tuple[Diagnosis, ...]
     judged: tuple[Judged, ...]
+    holding: tuple[Installed, ...] = ()
 
 
 def diagnose(
@@ -164,7 +166,8 @@ def diagnose(
     areas = list(Area)
     # Sorted stably: causes of one kind stay in the order in which they were found.
     found.sort(key=lambda one: (order.index(one.severity), areas.index(one.area)))
-    return Examination(tuple(dict.fromkeys(found)), judged)
+    holding = tuple(one for one in known.values() if one.artifact.libraries)
+    return Examination(tuple(dict.fromkeys(found)), judged, holding)
 
 
 def _make(
@@ -216,6 +219,12 @@ _COMMANDS = {
     "probe-timed-out": "sudo dmesg | grep -i nvrm",
     "probe-crashed": "nvidia-smi",
 }
+# Nobody reboots a host from within a container; there it is the image that brings the wrong half.
+_IN_CONTAINER = dict.fromkeys(
+    ("driver-library-mismatch", "driver-parts-differ"),
+    "ldconfig -p | grep libcuda; cat /proc/driver/nvidia/version",
+)
+_BY_PARTS = frozenset({"driver-library-mismatch", "forward-compat-unsupported"})
 _COMPILER_FINDINGS = frozenset({"toolkits-disagree", "compiler-silent"})
 _NOTES = frozenset({"forward-compat-in-use", "mig-first-only"})
 
@@ -223,6 +232,8 @@ _NOTES = frozenset({"forward-compat-in-use", "mig-first-only"})
 def _about_driver(system: System, gpus: Sequence[tuple[Device, Driver | None]]) -> Iterator[Diagnosis]:
     named = bool(gpus) and all(device.assumed for device, _ in gpus)
     for finding in system.findings:
+        if finding.code == "driver-parts-differ" and system.absence in _BY_PARTS:
+            continue  # the same once more, with a way out that is not that of the cause
         page = FINDINGS.get(finding.code)
         severity = Severity.WARNING
         if finding.code in _NO_FAULT | _NOTES:
@@ -239,7 +250,7 @@ def _about_driver(system: System, gpus: Sequence[tuple[Device, Driver | None]]) 
             tuple(_driver_evidence(system, finding)),
             # Those of the probe have no parameters in what they advise.
             page.way_out if page else "",
-            _COMMANDS.get(finding.code),
+            (_IN_CONTAINER if system.container else {}).get(finding.code) or _COMMANDS.get(finding.code),
             sources=page.sources if page else (),
         )
 
@@ -247,9 +258,14 @@ def _about_driver(system: System, gpus: Sequence[tuple[Device, Driver | None]]) 
 def _driver_evidence(system: System, finding: Finding) -> Iterator[Evidence]:
     if finding.code in _COMPILER_FINDINGS:
         return
+    visible = system.visibility.visible_devices
+    if finding.code.startswith("visible-") and visible is not None:
+        yield Evidence(f"CUDA_VISIBLE_DEVICES={visible}", "environment")
+        return
     state = system.driver_state
     if state.on_bus is not None:
-        yield Evidence(f"{state.on_bus} NVIDIA GPUs on the bus", "/sys/bus/pci/devices")
+        count = f"{state.on_bus} NVIDIA GPU{'' if state.on_bus == 1 else 's'}"
+        yield Evidence(f"{count} on the bus", "/sys/bus/pci/devices")
     if state.kernel_module is not None:
         yield Evidence(f"kernel module {state.kernel_module}", "/proc/driver/nvidia/version")
     if state.library_path is not None:
@@ -257,8 +273,8 @@ def _driver_evidence(system: System, finding: Finding) -> Iterator[Evidence]:
         yield Evidence(f"libcuda{release}", state.library_path)
     if state.error is not None:
         yield Evidence(f"error {state.error}", "cuInit")
-    if system.visibility.visible_devices is not None:
-        yield Evidence(f"CUDA_VISIBLE_DEVICES={system.visibility.visible_devices}", "environment")
+    if visible is not None:
+        yield Evidence(f"CUDA_VISIBLE_DEVICES={visible}", "environment")
     if system.container is not None:
         yield Evidence(f"inside a container ({system.container})", "marks of its runtime")
 
@@ -319,12 +335,12 @@ def _about_installation(  # noqa: PLR0917 - what it looks at
                 Area.INSTALLATION,
                 "torch",
                 [Evidence(told, f"metadata of {torch.title}")],
-                command=f"pip install --force-reinstall torch --index-url {_torch_index(gpus)}",
+                command=_torch_command(gpus),
                 version=torch.artifact.version,
             )
     yield from _about_hosts(system, known, stopped)
     yield from _about_runtimes(judged, gpus, stopped)
-    yield from _about_libraries(known, judged, present, stopped)
+    yield from _about_libraries(known, judged, present, gpus, stopped)
     for one in known.values():
         row = tables().package(one.name)
         if row is None:
@@ -355,8 +371,8 @@ def _about_installation(  # noqa: PLR0917 - what it looks at
             )
 
 
-def _torch_index(gpus: Sequence[tuple[Device, Driver | None]]) -> str:
-    """The index of builds of torch that every one of *gpus* and its driver can use; the newest plain choice."""
+def _torch_command(gpus: Sequence[tuple[Device, Driver | None]]) -> str:
+    """Installs a torch that every one of *gpus* and its driver can use; the newest plain choice."""
     oldest = min((device.capability for device, _ in gpus), default=ComputeCapability(7, 5))
     newest = max((device.capability for device, _ in gpus), default=ComputeCapability(7, 5))
     majors = [tables().driver_cuda(driver).major for _, driver in gpus if driver is not None]
@@ -364,7 +380,7 @@ def _torch_index(gpus: Sequence[tuple[Device, Driver | None]]) -> str:
         tag = "cu130"
     else:
         tag = "cu128" if newest >= ComputeCapability(10, 0) else "cu126"
-    return f"https://download.pytorch.org/whl/{tag}"
+    return f"pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/{tag}"
 
 
 def _about_hosts(system: System, known: dict[str, Installed], stopped: dict[str, str]) -> Iterator[Diagnosis]:
@@ -429,6 +445,7 @@ def _about_libraries(
     known: dict[str, Installed],
     judged: Sequence[Judged],
     present: frozenset[str] | None,
+    gpus: Sequence[tuple[Device, Driver | None]],
     stopped: dict[str, str],
 ) -> Iterator[Diagnosis]:
     brought = frozenset().union(*(one.libraries for one in known.values()), present or ())
@@ -465,7 +482,7 @@ def _about_libraries(
                     *(Evidence(f"{lacking[needed][0]} needs {needed}", "its list of libraries") for needed in of_torch),
                     Evidence(f"{torch.title} does not bring it", "list of its files"),
                 ],
-                command=f"python -m pip show {name} torch",
+                command=_torch_command(gpus) if "torch" in stopped else f"python -m pip show {name} torch",
                 names=" and ".join(of_torch),
                 version=torch.artifact.version,
             )
@@ -525,30 +542,57 @@ def _about_compilers(
             if not _serves(toolkit, capability, system.toolkits) or _emits(toolkit, capability) is not False:
                 continue
             span = tables().emitting_toolkits(Target(capability))
-            wanted = f"CUDA {span[0]} to {span[1]}" if span else "a toolkit that knows it"
             packages = [name for name in known if name in users or name in needing.get(toolkit.kind, ())]
+            action, command = _other_compiler(toolkit, capability, system.toolkits, span)
             yield _make(
                 "compiler-cannot-emit",
                 Severity.ERROR if packages else Severity.WARNING,
                 Area.COMPILER,
                 toolkit.path,
                 [
-                    Evidence(f"{toolkit.kind} {toolkit.version or toolkit.cuda}", f"found by {', '.join(toolkit.via)}"),
+                    Evidence(
+                        f"{toolkit.kind} {toolkit.version or toolkit.cuda}",
+                        f"found by {', '.join(toolkit.via)}" if toolkit.via else toolkit.path,
+                    ),
                     Evidence(
                         f"knows {', '.join(map(str, _machine_code(toolkit)))}",
                         "its own list" if toolkit.targets else "table of toolkits",
                     ),
                 ],
-                command=f"export CUDA_HOME=/usr/local/cuda-{span[0]}"
-                if span and toolkit.kind is ToolkitKind.NVCC
-                else None,
+                action=action,
+                command=command,
                 gpus=indexes,
                 path=toolkit.path,
                 cuda=f"CUDA {toolkit.cuda}" if toolkit.cuda else "CUDA of an unknown version",
                 users=" and ".join(users),
                 capability=capability,
-                wanted=wanted,
             )
+
+
+def _other_compiler(
+    toolkit: Toolkit,
+    capability: ComputeCapability,
+    all_of_them: Iterable[Toolkit],
+    span: tuple[CudaVersion, CudaVersion] | None,
+) -> tuple[str, str | None]:
+    """What to do about one that does not know the device: take another one that is here, else install one."""
+    wanted = f"one of CUDA {span[0]} to {span[1]}" if span else "a toolkit that knows it"
+    variable = "CUDA_HOME" if toolkit.kind is ToolkitKind.NVCC else "TRITON_PTXAS_PATH"
+    if toolkit.path.endswith("ptxas-blackwell"):
+        variable = "TRITON_PTXAS_BLACKWELL_PATH"
+    if toolkit.kind is ToolkitKind.NVRTC or (variable != "CUDA_HOME" and "triton" not in toolkit.used_by):
+        return f"Install {wanted}.", None
+    for other in all_of_them:
+        if other.kind is toolkit.kind and other.path != toolkit.path and _emits(other, capability):
+            action = f"Let {variable} lead to {other.path} (CUDA {other.cuda}), which knows it."
+            if not other.path.startswith("/"):  # shortened: it is a private place
+                return action, None
+            folder = other.path.rpartition("/bin/")[0]
+            if variable == "CUDA_HOME":
+                return action, f"export CUDA_HOME={folder} PATH={folder}/bin:$PATH" if folder else None
+            return action, f"export {variable}={other.path}"
+    usual = f"export CUDA_HOME=/usr/local/cuda-{span[0]}" if span and variable == "CUDA_HOME" else None
+    return f"Install {wanted}, and let {variable} name it.", usual
 
 
 def _users(toolkit: Toolkit, needing: dict[str, list[str]]) -> tuple[str, ...]:
@@ -686,8 +730,12 @@ def _about_code(
     groups: dict[tuple[str, int], list[Judged]] = {}
     for one in judged:
         groups.setdefault((one.installed.name, one.gpu), []).append(one)
+    at_run_time: dict[str, list[int]] = {}
     for (name, gpu), cells in groups.items():
         row = tables().package(name)
+        if row is not None and row.kernels == "run-time" and cells[0].verdict.coverage is Coverage.NONE:
+            at_run_time.setdefault(name, []).append(gpu)
+            continue
         # Of alternatives whose choice is not known, the best tells what the package can do there.
         best = max(cells, key=lambda one: _usefulness(one.verdict))
         diagnosis = _about_cell(best, gpus[gpu][0])
@@ -705,6 +753,20 @@ def _about_code(
                 evidence=(*diagnosis.evidence, Evidence(row.particular, row.title)),
             )
         yield diagnosis
+
+    for name, indexes in at_run_time.items():
+        row = tables().package(name)
+        title = next(one.installed.title for one in judged if one.installed.name == name)
+        yield _make(
+            "package-compiled-at-run-time",
+            Severity.NOTE,
+            Area.ARCHITECTURE,
+            name,
+            [Evidence(row.particular, row.title)] if row else (),
+            command=row.check if row else None,
+            gpus=tuple(indexes),
+            title=title,
+        )
 
 
 def _usefulness(verdict: Verdict) -> int:

@@ -889,7 +889,7 @@ FINDINGS: dict[str, Page] = {
         Page(
             "mig-first-only",
             "One slice at a time",
-            "a process sees one MIG slice; {hidden} more slices or GPUs stay hidden",
+            "a process sees one MIG slice; of slices and other GPUs, {hidden} more stay hidden",
             "CUDA gives a process one compute instance, and no whole GPU beside it.",
             "Start one process for each slice, with its UUID in CUDA_VISIBLE_DEVICES.",
             ("mig-guide",),
@@ -1014,6 +1014,14 @@ FINDINGS: dict[str, Page] = {
             "whether {subject} works on {device} is not decided by what is known",
             "Facts are missing, about the driver or about the file.",
             "Name the driver (--driver), or look at the reasons.",
+        ),
+        Page(
+            "package-compiled-at-run-time",
+            "Kernels that are compiled when first used",
+            "what {subject} brings prebuilt does not load there; its kernels are compiled at run time",
+            "The package holds sources, and a compiler on the machine decides for which devices it can build them.",
+            "Look at the compiler: `capably doctor` names the one that is used, and what it emits.",
+            harmless=True,
         ),
         Page(
             "package-compiled-by-driver",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from capably.diagnose import Severity
+from capably.engine import Coverage
 from capably.facts import to_object
 from capably.knowledge import tables
 from capably.report.answer import Result
@@ -86,7 +87,9 @@ def _machine(system: System, gpus: Sequence[tuple[Device, Driver]], style: Style
     yield from _row("system", ", ".join(kind), style, *good)
     if system.driver is not None:
         release = system.driver.release or "of unknown release"
-        yield from _row("driver", f"{release}, CUDA {tables().driver_cuda(system.driver)}", style, *good)
+        works = not system.driver_state.error or bool(system.devices) or system.absence == "hidden-by-environment"
+        text = f"{release}, CUDA {tables().driver_cuda(system.driver)}" if works else f"{release}, which fails"
+        yield from _row("driver", text, style, *(good if works else bad))
     else:
         yield from _row("driver", "none", style, *plain)
     for device in system.devices:
@@ -102,9 +105,8 @@ def _machine(system: System, gpus: Sequence[tuple[Device, Driver]], style: Style
         yield from _row("asked for", ", ".join(_gpu(device) for device, _ in gpus), style)
     for toolkit in system.toolkits:
         users = f", used by {' and '.join(toolkit.used_by)}" if toolkit.used_by else ""
-        text = (
-            f"{toolkit.version or toolkit.cuda or 'unknown version'} by {', '.join(toolkit.via)}{users}: {toolkit.path}"
-        )
+        route = f" by {', '.join(toolkit.via)}" if toolkit.via else ""
+        text = f"{toolkit.version or toolkit.cuda or 'unknown version'}{route}{users}: {toolkit.path}"
         yield from _row(str(toolkit.kind), text, style, *(good if toolkit.version or toolkit.cuda else plain))
 
 
@@ -114,6 +116,9 @@ def _gpu(device: Device) -> str:
 
 
 def _word(one: Judged) -> Cell:
+    row = tables().package(one.installed.name)
+    if row is not None and row.kernels == "run-time" and one.verdict.coverage is Coverage.NONE:
+        return Cell("at run time", "dim")  # what is prebuilt in it is not what matters
     from capably.report.text import cell_of  # noqa: PLC0415 - the text of check is made there
 
     return cell_of(Result(one.gpu, one.artifact, one.verdict))
@@ -125,7 +130,12 @@ def _packages(
     if place is None:
         return
     if not examination.judged:
-        yield from _row("packages", f"none with GPU code was judged in {place}", style)
+        holding = len(examination.holding)
+        some = f"{holding} package{'' if holding == 1 else 's'} with GPU code in {place}"
+        if holding and not gpus:
+            yield from _row("packages", f"{some}; there is no GPU to judge them on: name one with --gpu", style)
+        else:
+            yield from _row("packages", f"none with GPU code in {place}", style)
         return
     yield ""
     yield from style.wrap(style.safe(f"packages with GPU code in {place}"))
@@ -156,11 +166,12 @@ def _finding(one: Diagnosis, gpus: Sequence[tuple[Device, Driver]], style: Style
     text = style.safe(f"{one.message}{_on(one, gpus)} [{one.code}]")
     for index, line in enumerate(style.wrap(text, f"  {mark} ", "    ")):
         yield f"  {style.paint(mark, tone)}{line[3:]}" if index == 0 else line
-    evidence = one.evidence if verbose else one.evidence[: _FEW + 1]
+    telling = [fact for fact in one.evidence if verbose or fact.fact != one.message]
+    evidence = telling if verbose else telling[: _FEW + 1]
     for fact in evidence:
         yield from style.wrap(style.safe(f"{fact.fact} ({fact.via})"), "      saw  ", " " * 11)
-    if len(one.evidence) > len(evidence):
-        yield from style.wrap(f"{len(one.evidence) - len(evidence)} more", "      saw  ", " " * 11)
+    if len(telling) > len(evidence):
+        yield from style.wrap(f"{len(telling) - len(evidence)} more", "      saw  ", " " * 11)
     if one.action:
         yield from style.wrap(style.safe(one.action), "      do   ", " " * 11)
     if one.command:
