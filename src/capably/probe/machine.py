@@ -210,7 +210,7 @@ class Machine:
         # In a list of paths a space may belong to one, so that only what separates them ends it.
         return "".join(
             self.shown(part) if part.startswith("/") else _ABSOLUTE.sub(lambda match: self.shown(match[0]), part)
-            for part in re.split(r"([:;,]|\s+(?=/))", text)
+            for part in re.split(r"([:;,=\"']|\s+(?=/))", text)
         )
 
     def hidden(self, text: str) -> str:
