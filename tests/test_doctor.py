@@ -118,7 +118,8 @@ def test_no_gpu_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "nothing wrong was found" in capsys.readouterr().out
     place = environment(tmp_path, made(tmp_path, "a", "1", "sm_90"))
     assert run(["doctor", "--system", NONE, "--python", str(place)]) == 0
-    assert "none with GPU code was judged" in capsys.readouterr().out
+    assert "1 package with GPU code in" in (text := " ".join(capsys.readouterr().out.split()))
+    assert "name one with --gpu" in text
 
 
 def test_each_recorded_machine_gives_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
