@@ -221,6 +221,7 @@ def test_the_promised_driver_decides(tmp_path: Path) -> None:
         ("T4", DriverRelease(525, 60, 13), "525.60.13"),
         ("RTX 5090", DriverRelease(525, 60, 13), "R570"),  # NVIDIA's table: Blackwell from R570 on
         ("V100", DriverRelease(525), "R525"),
+        ("B300", DriverRelease(525), "R575"),
         ("V100", DriverRelease(590), "R590"),  # dropped: what is promised is said to fail
     ],
 )
@@ -260,6 +261,14 @@ def test_ptx_required_and_forbidden(tmp_path: Path) -> None:
     assert codes(report(tmp_path, {"a.so": build.library(without)}, {"ptx": "forbidden"})) == []
     family = {"a.so": build.library(fatbin("sm_100", "compute_100f", version="8.8"))}
     assert codes(report(tmp_path, family, {"ptx": "required"})) == [("ptx-missing", "error", "a.so")]
+
+
+def test_whether_relocatable_ptx_is_for_gpus_to_come_is_not_known(tmp_path: Path) -> None:
+    """As in bitsandbytes: the linked code is machine code, and PTX is in what it was linked from."""
+    origin = build.fatbin([build.entry("ptx", "compute_90", build.ptx("compute_90"), options="-c")])
+    sections = [build.section(".nv_fatbin", fatbin("sm_80", "sm_90")), build.section("__nv_relfatbin", origin)]
+    found = report(tmp_path, {"a.so": build.elf(sections)}, {"ptx": "required"})
+    assert [code for code in codes(found) if code[0] == "ptx-missing"] == [("ptx-missing", "unknown", "a.so")]
 
 
 def test_another_toolkit_and_another_cuda_major_version(tmp_path: Path) -> None:
@@ -323,6 +332,21 @@ def test_a_gap_allowed_by_the_names_of_kernels(tmp_path: Path) -> None:
     assert found.remarks[0].gaps[0].missing == 1
     assert found.remarks[0].gaps[0].kernels == ("_Z4gemmv", "_ZN5flash8fwd_sm90Ev")
     assert codes(found, allowed=True) == [("gpu-partly-covered", "error", "a.so")]
+
+
+def test_kernels_are_named_where_they_are_read(tmp_path: Path, capsys: Captured) -> None:
+    long = "_ZN1aI" + "Li1E" * 60 + "E1fEv"
+    hopper = fatbin("sm_90a", kernels=("_Z4gemmIfEvv", "_Z4gemmIiEvv", "_Z4copyv", long))
+    path = wheel(tmp_path, {"a.so": build.library(fatbin("sm_75", "sm_90"), hopper)})
+    assert main(["audit", str(path), "--require", "T4", "--kernels"]) == 1
+    assert "what  4 kernels: gemm<…> (2), a<1, 1, 1" in capsys.readouterr().out
+    assert main(["audit", str(path), "--require", "T4", "--kernels", "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, schema())
+    (gap,) = document["artifacts"][0]["findings"][0]["gpus"]
+    assert {"name": "gemm<…>", "count": 2} in gap["kernels"]
+    assert main(["audit", str(path), "--require", "T4"]) == 1
+    assert "what" not in capsys.readouterr().out
 
 
 def test_an_allowance_that_is_not_needed_any_more(tmp_path: Path) -> None:
@@ -501,7 +525,7 @@ def test_a_policy_that_is_written_is_passed(tmp_path: Path, capsys: Captured) ->
     (tmp_path / "policy.toml").write_text(text, encoding="utf-8")
     assert main(["audit", str(path), "--policy", "policy.toml", "--fail-on", "warning"]) == 0, capsys.readouterr().out
     written = starting_policy(scan(path))
-    assert written.driver == Driver(DriverRelease(575))  # the first for B300, in NVIDIA's table
+    assert written.driver == Driver(DriverRelease(525))  # the first of CUDA 12; newer GPUs have their own
     assert written.toolkits == (CudaVersion(12, 8),)
     assert written.ptx is None
     assert written.targets == ()  # not every library has them

@@ -328,10 +328,13 @@ def promised_driver(device: Device, floor: Driver | None) -> Driver:
         return tables().newest_driver(device.capability)
     own = Image(ImageKind.SASS, Target(device.capability))
     number = tables().branch(floor)[0].number
-    later = (Driver(DriverRelease(b.number), assumed=True) for b in tables().branches if b.number > number)
-    for driver in (floor, *later):
-        if judge(own, device, driver).outcome is not Outcome.FAILS:
-            return driver
+    later = [Driver(DriverRelease(b.number), assumed=True) for b in tables().branches if b.number > number]
+    outcomes = {driver: judge(own, device, driver).outcome for driver in (floor, *later)}
+    # What certainly serves it, else what may.
+    for wanted in (Outcome.RUNS, Outcome.UNKNOWN):
+        for driver, outcome in outcomes.items():
+            if outcome is wanted:
+                return driver
     return floor
 
 
@@ -1064,9 +1067,13 @@ def _oldest_driver(artifact: Artifact, policy: Policy) -> Driver | None:
         return None
     best = wrong(None)
     oldest = None
+    # The runtime is often linked in, so that no file names it as needed; it is of the toolkit all the same.
+    names = (f"libcudart.so.{cuda.major}{'.0' if cuda.major == 11 else ''}" for cuda in policy.toolkits)
+    runtime = Library("the CUDA runtime", 0, needed=tuple(names))
     for branch in reversed(tables().branches):
         driver = Driver(DriverRelease(branch.number))
-        if wrong(driver) == best:
+        starts = not any(f.code in BLOCKERS for f in judge(runtime, policy.require[0], driver).findings)
+        if starts and wrong(driver) == best:
             oldest = driver
         elif oldest is not None:  # the newest may have dropped some of the GPUs
             break

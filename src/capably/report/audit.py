@@ -22,7 +22,7 @@ from capably.knowledge import tables
 from capably.reasons import FINDINGS, REASONS, Outcome
 from capably.report.machine import driver_object
 from capably.report.names import families
-from capably.report.safe import columns, printable
+from capably.report.safe import clip, columns, printable
 from capably.report.why import join
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ __all__ = ["audit_document", "audit_github", "audit_junit", "audit_sarif", "audi
 _SCHEMA = 1
 _TONES = {Severity.ERROR: "bad", Severity.UNKNOWN: "doubt", Severity.WARNING: "warn", Severity.NOTE: "dim"}
 _FEW, _MORE, _MANY = 3, 12, 1_000
+_NAME = 60  # columns of the name of a kernel; whole ones are in the JSON
 # Arguments that say more than that the code is for something else.
 _TELLING = frozenset(
     {
@@ -154,7 +155,7 @@ def _kernels(remark: Remark, most: int) -> str:
     if not names:
         return ""
     shown, more = _families(replace(remark.gaps[0], kernels=tuple(sorted(names))), most)
-    listed = [f"{name} ({count})" if count > 1 else name for name, count in shown]
+    listed = [f"{clip(name, _NAME)} ({count})" if count > 1 else clip(name, _NAME) for name, count in shown]
     count = f"{len(names)} kernel{'s' if len(names) > 1 else ''}"
     return f"{count}: {', '.join(listed)}" + (f" and {more} more" if more else "")
 
@@ -645,8 +646,10 @@ def policy_toml(policy: Policy, artifact: Artifact) -> str:
         names = tables().products
         out.append("require = [")
         for device in policy.require:
-            products = [product.name for product in names if product.capability == device.capability]
-            shown = ", ".join(products[:3]) + (", …" if len(products) > 3 else "")
+            known = [
+                product.name.removeprefix("GeForce ") for product in names if product.capability == device.capability
+            ]
+            shown = ", ".join(sorted(known, key=len)[:_FEW]) + (", …" if len(known) > _FEW else "")
             out.append(f"    {_string(str(device.capability))},  # {shown}")
         out.append("]")
     if policy.targets:
