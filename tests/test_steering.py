@@ -6,6 +6,7 @@ import pytest
 
 from capably.arch import ComputeCapability
 from capably.archlist import read
+from capably.cli import main
 from capably.engine import judge
 from capably.errors import UnknownNameError
 from capably.facts import Device, Driver, Fatbin, Toolkit, ToolkitKind
@@ -116,3 +117,15 @@ def test_what_is_not_known_is_said() -> None:
     assert "from torch 2.14" in unsaid.reasons[0]
     with pytest.raises(UnknownNameError, match="flashinfer"):
         steer("flashinfr", devices("9.0"))
+
+
+@pytest.mark.parametrize("toolkit", ["11.5", "12.8", "13.0"])
+@pytest.mark.parametrize("version", ["0.5.0", "0.6.10", "0.7.2.post1"])
+def test_the_command_line_says_the_same(version: str, toolkit: str, capsys: pytest.CaptureFixture[str]) -> None:
+    gpus = ["7.0", "8.6", "8.9", "9.0", "10.0", "10.3", "12.0", "12.1"]
+    steering = steer("flashinfer", devices(*gpus), toolkit=nvcc(toolkit), versions={"flashinfer-python": version})
+    arguments = ["plan", "--for", f"flashinfer=={version}", "--gpu", ",".join(gpus), "--toolkit", toolkit, "--shell"]
+    assert main(arguments) == 1  # 7.0 is left out
+    (line,) = capsys.readouterr().out.splitlines()
+    ((variable, text),) = steering.variables
+    assert line.replace("'", "") == f"export {variable}={text}"

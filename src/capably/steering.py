@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capably.arch import Target
-from capably.archlist import NoteKind, read
+from capably.archlist import NoteKind, applying, read
 from capably.engine import judge
 from capably.errors import DialectError, UnknownNameError
 from capably.facts import Device, Driver, Toolkit
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from capably.spelling import Entry
     from capably.version import CudaVersion
 
-__all__ = ["TOOLS", "Steering", "Tool", "Unusable", "steer"]
+__all__ = ["TOOLS", "Steering", "Tool", "Unusable", "own_choices", "steer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +38,17 @@ class Tool:
     Attributes:
         title: What it is called in sentences.
         distributions: Names under which it is installed.
-        requirement: What a GPU must meet by its own check; empty where it has none.
+        dialect: In which it is told.
     """
 
     title: str
     distributions: tuple[str, ...]
-    requirement: str = ""
+    dialect: str
 
 
 TOOLS = {
-    # The floor is that of check_cuda_arch in flashinfer/jit/core.py, the same from 0.2.5 to 0.7.2.
-    "flashinfer": Tool("FlashInfer", ("flashinfer-python", "flashinfer"), "sm75+"),
-    "torch": Tool("torch", ("torch",)),
+    "flashinfer": Tool("FlashInfer", ("flashinfer-python", "flashinfer"), "flashinfer"),
+    "torch": Tool("torch", ("torch",), "torch-python"),
 }
 
 
@@ -130,13 +129,14 @@ def steer(
         return Steering(tool, version)
     if version is None:
         notes.append(f"{TOOLS[tool].distributions[0]} is not installed here: taken as the newest version that is known")
-    dialect, asked_version = _DIALECTS[tool], version
+    dialect, asked_version = TOOLS[tool].dialect, version
+    required = applying(dialect, version).requires
     if deciding(dialect, version) != dialect:
         dialect, asked_version = deciding(dialect, version), known.get("torch")
         notes.append(f"{TOOLS[tool].title} {version} leaves the list to torch")
     if toolkit is None or toolkit.cuda is None:
         notes.append(f"there is no nvcc that {TOOLS[tool].title} would run, so what it would refuse is not known")
-    asking = _Asking(tool, dialect, asked_version, driver, toolkit)
+    asking = _Asking(Requirement.parse(required) if required else None, dialect, asked_version, driver, toolkit)
     targets: dict[Target, None] = {}
     served, unusable = [], []
     for device in gpus:
@@ -157,14 +157,31 @@ def steer(
     )
 
 
-_DIALECTS = {"flashinfer": "flashinfer", "torch": "torch-python"}
+def own_choices(
+    dialect: str, version: str | None, devices: Iterable[Device], cuda: CudaVersion | None
+) -> tuple[Entry, ...]:
+    """What FlashInfer chooses by itself for each of *devices* alone; without those that it refuses.
+
+    >>> from capably.arch import ComputeCapability
+    >>> [own] = own_choices("flashinfer", "0.7.2", [Device(ComputeCapability(9, 0))], None)
+    >>> [str(target) for target in own]
+    ['sm_90a']
+    """
+    chosen = (read(None, dialect, version, devices=[device.capability], toolkit=cuda) for device in devices)
+    return tuple(
+        dict.fromkeys(
+            reading.targets
+            for reading in chosen
+            if reading.targets and not any(note.kind is NoteKind.LATER for note in reading.notes)
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """Who is asked, in which words, and what is known of the machine."""
+    """What is required of a GPU, in which words the tool is asked, and what is known of the machine."""
 
-    tool: str
+    required: Requirement | None
     dialect: str
     version: str | None
     driver: Driver | None
@@ -176,9 +193,8 @@ class _Asking:
 
     def about(self, device: Device) -> Entry | Unusable:
         """The targets for one device, or why there are none."""
-        requirement = TOOLS[self.tool].requirement
-        if requirement:
-            verdict = judge(Requirement.parse(requirement), device, self.driver, toolkit=self.toolkit)
+        if self.required is not None:
+            verdict = judge(self.required, device, self.driver, toolkit=self.toolkit)
             if verdict.outcome is Outcome.FAILS:
                 against = [reason for reason in verdict.reasons if reason.outcome is Outcome.FAILS]
                 return _unusable(device, [(reason.message, reason.way_out) for reason in against])

@@ -139,6 +139,7 @@ def plan(  # noqa: PLR0917 - click passes options by name
     from capably.plan import Policy, toolkit_named, undecided  # noqa: PLC0415 - as above
     from capably.plan import plan as make_plan  # noqa: PLC0415 - as above
     from capably.spelling import offers, spell  # noqa: PLC0415 - as above
+    from capably.steering import own_choices  # noqa: PLC0415 - as above
 
     as_json = as_json or format_ == "json"
     if shell is not None and (tool is None or as_json):
@@ -164,6 +165,8 @@ def plan(  # noqa: PLR0917 - click passes options by name
         found = undecided(columns, cuda, chosen, needs)
     else:
         offered = offers(made_for.dialect, made_for.version, emitter.targets, cuda) if made_for is not None else None
+        if made_for is not None and made_for.dialect == "flashinfer" and chosen is Policy.EACH:
+            offered = own_choices(made_for.dialect, made_for.version, (device for device, _ in columns), cuda)
         found = make_plan(columns, emitter, policy=chosen, offers=offered, needs=needs)
     speakers = [(made_for.dialect, made_for.version)] if made_for is not None else versions(cuda)
     spellings = [spell(found.targets, *speaker, toolkit=cuda) for speaker in speakers] if found.targets else []

@@ -17,11 +17,11 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from capably.archlist import applying
 from capably.engine import Coverage, Verdict, judge
 from capably.errors import CapablyError
 from capably.integrations import configuring
 from capably.reasons import Outcome
-from capably.steering import TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping
@@ -29,10 +29,7 @@ if TYPE_CHECKING:
     from capably.facts import Artifact, Device
     from capably.gate import Answer
 
-__all__ = ["REQUIREMENT", "Prebuilt", "check_cuda_arch", "configure", "guard_prebuilt", "prebuilt", "usable_prebuilt"]
-
-REQUIREMENT = TOOLS["flashinfer"].requirement
-"""What FlashInfer asks of a GPU."""
+__all__ = ["Prebuilt", "check_cuda_arch", "configure", "guard_prebuilt", "prebuilt", "usable_prebuilt"]
 
 
 def configure(environ: MutableMapping[str, str] | None = None) -> configuring.Configured:
@@ -77,7 +74,12 @@ def check_cuda_arch(devices: str | Iterable[int] = "any") -> Answer:
     policy = gate.Policy.BUILD_LIST if listed and not probe.look().devices else gate.Policy.DEVICE
     version = configuring.installed_version("flashinfer")
     dialect = f"flashinfer=={version}" if version else "flashinfer"
-    return gate.require(REQUIREMENT, feature="FlashInfer", devices=devices, policy=policy, dialect=dialect)
+    return gate.require(_needed(version), feature="FlashInfer", devices=devices, policy=policy, dialect=dialect)
+
+
+def _needed(version: str | None) -> str:
+    """What a version of FlashInfer asks of a GPU, by its own check."""
+    return applying("flashinfer", version).requires or ">=1.0"
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -142,7 +144,9 @@ def prebuilt(path: str | os.PathLike[str], devices: Iterable[Device] | None = No
     from capably import gate, probe  # noqa: PLC0415 - importing a plugin looks at nothing
 
     name = os.fspath(path)
-    chosen = gate.usable(REQUIREMENT).devices if devices is None else tuple(devices)
+    chosen = (
+        gate.usable(_needed(configuring.installed_version("flashinfer"))).devices if devices is None else tuple(devices)
+    )
     try:
         now = os.stat(name)  # noqa: PTH116 - of a name, for one call
         artifact = _scanned(name, now.st_size, now.st_mtime_ns)
