@@ -16,6 +16,7 @@ from capably.errors import ScanError
 from capably.scanner import Limits, archive, parallel, scan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -150,3 +151,42 @@ def test_zips_in_archives_are_held_one_at_a_time(tmp_path: Path) -> None:
 
 def test_workers_are_few() -> None:
     assert 1 <= parallel.workers() <= 4
+
+
+def test_what_is_made_ahead_is_the_same_and_ends_with_who_asks() -> None:
+    before = threading.active_count()
+    made: list[int] = []
+
+    def numbers(broken_at: int = 1_000) -> Iterator[int]:
+        for number in range(1_000):
+            if number == broken_at:
+                raise ValueError(str(number))
+            made.append(number)
+            yield number
+
+    assert list(parallel.ahead(numbers(), 3)) == list(range(1_000))
+    made.clear()
+    some = parallel.ahead(numbers(), 3)
+    assert [next(some) for _ in range(5)] == [0, 1, 2, 3, 4]
+    some.close()  # type: ignore[attr-defined]  # it is a generator
+    assert len(made) <= 5 + 3 + 1
+    with pytest.raises(ValueError, match="7"):
+        list(parallel.ahead(numbers(7), 3))
+    assert threading.active_count() == before
+
+
+def test_inflated_ahead_and_in_line_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = build.wheel(tmp_path, "x", "1.0", {**members(), "x/big.so": build.library(build.fatbin([]) * 9) * 9_000})
+    monkeypatch.setattr(archive, "_AHEAD_BYTES", 1 << 40)
+    expected = scan(path)
+    monkeypatch.setattr(archive, "_AHEAD_BYTES", 0)
+    monkeypatch.setattr(parallel, "workers", lambda: 2)
+    assert scan(path) == expected
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 0x55
+    path.write_bytes(damaged)
+    monkeypatch.setattr(archive, "_AHEAD_BYTES", 1 << 40)
+    expected = scan(path)
+    assert "damaged-archive-member" in {finding.code for finding in expected.findings}
+    monkeypatch.setattr(archive, "_AHEAD_BYTES", 0)
+    assert scan(path) == expected

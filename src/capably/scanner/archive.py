@@ -6,6 +6,7 @@ Source: PKWARE APPNOTE.TXT 6.3, sections 4.3 and 4.4.
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from capably.facts import Artifact, ArtifactKind
 from capably.scanner import parallel
 from capably.scanner.content import SliceContent, SourceContent
 from capably.scanner.library import HEAD_BYTES, Form, classify
+from capably.scanner.limits import is_source
 from capably.scanner.nested import scan_item
 from capably.scanner.source import FileSource, StreamSource
 from capably.scanner.tally import Job, Tally, is_unsafe
@@ -30,12 +32,14 @@ if TYPE_CHECKING:
 
 __all__ = ["named", "scan_archive", "scan_zip"]
 
-_INPUT = 128 << 10
+_INPUT = 256 << 10
 _OUTPUT = 1 << 20
 _STORED, _DEFLATED = 0, 8
 _LOCAL_HEADER = 30
 _PROGRESS_STEP = 8 << 20
 _PARALLEL_BYTES = 4 << 20  # of compressed data; less is read sooner than threads are at work
+_AHEAD_BYTES = 1 << 20  # of one member, likewise
+_AHEAD = 4
 
 
 def scan_archive(path: str, name: str, file: FileIO, size: int, job: Job) -> Artifact:
@@ -90,7 +94,7 @@ def scan_zip(label: str, prefix: str, file: Seekable, size: int, tally: Tally, *
     members = _members(label, prefix, file, size, job)
     repeated = _repeated(members)
     archive = _Archive(prefix, FileSource(file), size, depth)
-    tasks = [_Task(info, hashed=job.with_sha256 or (info.file_size, info.CRC) in repeated) for info in members]
+    tasks = [_Task(info, repeated=(info.file_size, info.CRC) in repeated) for info in members]
     if depth == 0 and _read_in_threads(archive, tasks, tally):
         complete = True
         for task in tasks:
@@ -128,7 +132,7 @@ class _Task:
     """A member, and after it was read in a thread, what was found in it."""
 
     info: zipfile.ZipInfo
-    hashed: bool
+    repeated: bool
     tally: Tally | None = None
 
 
@@ -156,10 +160,10 @@ def _read_member(archive: _Archive, task: _Task, tally: Tally) -> None:
     member = _open(archive, task, tally.job)
     if member is not None:
         with tally.guard(member.path):
-            _scan_member(member, tally, archive.prefix, archive.depth)
+            _scan_member(member, tally, archive.prefix, archive.depth, repeated=task.repeated)
 
 
-def _scan_member(member: _Member, tally: Tally, scope: str, depth: int) -> None:
+def _scan_member(member: _Member, tally: Tally, scope: str, depth: int, *, repeated: bool) -> None:
     content: Content = member
     head = member.stream().read(0, HEAD_BYTES)
     form = classify(head)
@@ -169,7 +173,7 @@ def _scan_member(member: _Member, tally: Tally, scope: str, depth: int) -> None:
     library = scan_item(member.path, content, head, form, tally, depth=depth + 1)
     member.report_damage()
     if library is not None:
-        digest = member.sha256
+        digest = member.digest() if repeated or tally.job.with_sha256 else None
         tally.add(
             library,
             identity=None if digest is None else (scope, digest),
@@ -264,13 +268,19 @@ def _wheel_tags(name: str) -> tuple[str, str, tuple[str, ...]] | None:
     """Name, version and platforms as the file name of a wheel tells them."""
     if not name.endswith(".whl"):
         return None
-    from packaging.utils import InvalidWheelFilename, parse_wheel_filename  # noqa: PLC0415 - 8 ms
+    # As `packaging.utils` does, which takes 8 ms to import.
+    from packaging.version import InvalidVersion, Version  # noqa: PLC0415 - 1 ms
 
-    try:
-        distribution, version, _, _ = parse_wheel_filename(name)
-    except InvalidWheelFilename:
+    parts = name.removesuffix(".whl").split("-")
+    if len(parts) not in (5, 6) or "__" in parts[0] or re.fullmatch(r"[\w.]*", parts[0]) is None:
         return None
-    return str(distribution), str(version), tuple(name.removesuffix(".whl").rsplit("-", 1)[1].split("."))
+    if len(parts) == 6 and not re.match(r"[0-9]", parts[2]):
+        return None
+    try:
+        version = str(Version(parts[1]))
+    except InvalidVersion:
+        return None
+    return re.sub(r"[-_.]+", "-", parts[0]).lower(), version, tuple(parts[-1].split("."))
 
 
 class _Place(NamedTuple):
@@ -309,7 +319,9 @@ def _open(archive: _Archive, task: _Task, job: Job) -> _Member | None:
         job.findings.add("damaged-archive-member", name, "Its data ends behind the archive.")
         return None
     ahead = ahead[_LOCAL_HEADER + names :]
-    return _Member(_Place(name, archive.source, offset, info, ahead), job, hashed=task.hashed)
+    # Many a wheel has equal sources, empty ones mostly; hardly any holds GPU code.
+    hashed = job.with_sha256 or (task.repeated and not is_source(info.filename))
+    return _Member(_Place(name, archive.source, offset, info, ahead), job, hashed=hashed)
 
 
 class _Member:
@@ -318,11 +330,12 @@ class _Member:
     def __init__(self, place: _Place, job: Job, *, hashed: bool) -> None:
         self.path = place.path
         self.size = place.info.file_size
-        self.sha256: str | None = None
+        self._sha256: str | None = None
         self._place = place
         self._job = job
         self._hashed = hashed
         self._damage: str | None = None
+        self._crc = 0
         self._stream = StreamSource(self._chunks(first=True))
 
     def stream(self) -> StreamSource:
@@ -351,6 +364,17 @@ class _Member:
         kept = self._stream.kept(offset, size)
         return self.source().read(offset, size) if kept is None else kept
 
+    def digest(self) -> str | None:
+        """Its sha256, once it was read; None if it is damaged."""
+        if self._sha256 is None and self._damage is None and not self._hashed:
+            import hashlib  # noqa: PLC0415 - OpenSSL, 3 ms
+
+            result = hashlib.sha256()
+            for chunk in self._chunks(first=False):
+                result.update(chunk)
+            self._sha256 = result.hexdigest()
+        return self._sha256
+
     def report_damage(self) -> None:
         """Say what was wrong with the compressed data, once the member was read."""
         if self._damage is not None:
@@ -365,14 +389,16 @@ class _Member:
             import hashlib  # noqa: PLC0415 - OpenSSL, 3 ms
 
             digest = hashlib.sha256()
-        crc = 0
         total = 0
         reported = 0
         cap = min(limits.member_bytes, max(limits.ratio * info.compress_size, limits.ratio_from_bytes))
         if first:
             self._job.advance(self.path, 0, info.file_size)
         try:
-            for chunk in self._inflated():
+            chunks = self._inflated(checked=first)
+            if info.compress_type == _DEFLATED and info.compress_size >= _AHEAD_BYTES and parallel.workers() > 1:
+                chunks = parallel.ahead(chunks, _AHEAD)
+            for chunk in chunks:
                 total += len(chunk)
                 self._job.budget.spend(len(chunk))
                 if total > cap:
@@ -381,7 +407,6 @@ class _Member:
                     )
                     return
                 if first:
-                    crc = _CRC32(chunk, crc)
                     if digest:
                         digest.update(chunk)
                     if total - reported >= _PROGRESS_STEP:
@@ -395,12 +420,19 @@ class _Member:
             self._job.advance(self.path, total, max(total, info.file_size))
         if first and total != info.file_size:
             self._damage = f"It has {total} bytes; the archive says {info.file_size}."
-        elif first and crc != info.CRC:
+        elif first and self._crc != info.CRC:
             self._damage = "Its CRC-32 is wrong: its bytes were changed."
         if digest:
-            self.sha256 = digest.hexdigest()
+            self._sha256 = digest.hexdigest()
 
-    def _inflated(self) -> Iterator[bytes]:
+    def _inflated(self, *, checked: bool) -> Iterator[bytes]:
+        """The decompressed data. Makes the CRC of it where it is *checked*."""
+        for chunk in self._pieces():
+            if checked:
+                self._crc = _CRC32(chunk, self._crc)
+            yield chunk
+
+    def _pieces(self) -> Iterator[bytes]:
         info = self._place.info
         position = self._place.offset
         left = info.compress_size

@@ -12,7 +12,7 @@ from capably.scanner import ar, ptx
 from capably.scanner.content import CachedSource, Content, SliceContent, Stream, in_memory_if_small
 from capably.scanner.cubin import EM_CUDA, CubinError
 from capably.scanner.elf import elf_ranges, read_elf
-from capably.scanner.fatbin import LARGEST_GAP, MAGIC, Found, Mode, cubin_image, promising, ptx_image, walk
+from capably.scanner.fatbin import LEAST_BYTES, MAGIC, Found, Mode, cubin_image, promising, ptx_image, walk
 from capably.scanner.layout import RELOCATABLE_SECTIONS, Layout, Region
 from capably.scanner.pe import coff_ranges, is_coff, is_pe, pe_ranges, read_coff, read_pe
 from capably.scanner.tally import is_unsafe
@@ -374,7 +374,7 @@ def _attribute(items: list[Found], regions: list[Region]) -> list[tuple[Found, s
             if region.named:
                 if not inside or not found.clean or found.images is None:
                     return None
-                if found.start - position > LARGEST_GAP:
+                if found.start - position >= LEAST_BYTES:  # there may be a fatbin that only this section has
                     return None
                 position = found.end
                 result.append((found, region.section))
@@ -385,7 +385,6 @@ def _attribute(items: list[Found], regions: list[Region]) -> list[tuple[Found, s
             elif found.strict or not inside:
                 return None
             index += 1
-        left = region.end - position
-        if region.named and (left > LARGEST_GAP or 0 < left < len(MAGIC)):
+        if region.named and position < region.end:  # perhaps the beginning of one
             return None
     return result

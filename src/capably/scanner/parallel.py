@@ -13,13 +13,14 @@ import threading
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["run", "workers"]
+__all__ = ["ahead", "run", "workers"]
 
 _MOST = 4  # the largest file bounds the whole, and each worker holds chunks of one
 
 Task = TypeVar("Task")
+Item = TypeVar("Item")
 
 
 def workers() -> int:
@@ -94,3 +95,49 @@ def run(
     if failure is not None:
         raise failure
     return bool(threads)
+
+
+def ahead(items: Iterator[Item], most: int) -> Iterator[Item]:
+    """The same items, made in a thread of their own before somebody asks for them.
+
+    The thread ends with the items, or with the iterator.
+
+    Args:
+        items: What to make. What it raises is raised here.
+        most: How many may wait.
+    """
+    ready: queue.SimpleQueue[tuple[Item | None, BaseException | None]] = queue.SimpleQueue()
+    room = threading.Semaphore(most)
+    stopped = False
+
+    def make() -> None:
+        try:
+            for item in items:
+                ready.put((item, None))
+                room.acquire()
+                if stopped:
+                    return
+            ready.put((None, StopIteration()))
+        except BaseException as error:  # noqa: BLE001 - raised again by who asks
+            ready.put((None, error))
+
+    thread = threading.Thread(target=make, name="capably-ahead", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # no more threads are to be had
+        yield from items
+        return
+    try:
+        while True:
+            item, error = ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            room.release()
+            yield item  # type: ignore[misc]  # there is one where there is no error
+            item = None
+    finally:
+        stopped = True
+        room.release()
+        thread.join()

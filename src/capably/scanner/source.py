@@ -7,6 +7,7 @@ inflated, with one chunk in memory.
 
 from __future__ import annotations
 
+import bisect
 import errno
 import os
 from io import FileIO
@@ -154,7 +155,10 @@ class StreamSource:
         self._chunks = chunks
         self._base = 0
         self._buffer = b""
-        self._kept: list[tuple[int, int, bytearray]] = []
+        self._wanted: list[tuple[int, int]] = []
+        # What was put aside: offsets, and the pieces there as they came, so that nothing is copied.
+        self._starts: list[int] = []
+        self._pieces: list[bytes] = []
         self._hashed: tuple[int, int, Digest] | None = None
 
     @property
@@ -164,17 +168,34 @@ class StreamSource:
 
     def keep(self, start: int, stop: int) -> None:
         """Put aside the bytes from *start* to *stop* as they come by, as far as they are still to come."""
-        start = max(start, self._base)
         if start < stop:
-            held = self._buffer[start - self._base : stop - self._base]
-            self._kept.append((start, stop, bytearray(held)))
+            self._wanted.append((start, stop))
+            if self._buffer and start < self.position and self._base < stop:
+                self._keep_buffer()
+
+    def _keep_buffer(self) -> None:
+        """Put aside what is at hand, up to what already is."""
+        index = bisect.bisect_right(self._starts, self._base)
+        if index and self._base < self._starts[index - 1] + len(self._pieces[index - 1]):
+            return
+        stop = self._starts[index] if index < len(self._starts) else self.position
+        self._starts.insert(index, self._base)
+        self._pieces.insert(index, self._buffer[: stop - self._base])
 
     def kept(self, offset: int, size: int) -> bytes | None:
         """The bytes at *offset* if they were put aside, else None."""
-        for start, _, data in self._kept:
-            if start <= offset and offset + size <= start + len(data):
-                return bytes(data[offset - start : offset - start + size])
-        return None
+        index = bisect.bisect_right(self._starts, offset) - 1
+        parts: list[bytes] = []
+        while size > 0:
+            start = self._starts[index] if 0 <= index < len(self._starts) else -1
+            part = self._pieces[index][offset - start : offset - start + size] if 0 <= start <= offset else b""
+            if not part:
+                return None
+            parts.append(part)
+            offset += len(part)
+            size -= len(part)
+            index += 1
+        return b"".join(parts)
 
     def hash(self, start: int, stop: int, digest: Digest) -> None:
         """Feed *digest* with the bytes from *start* to *stop* as they come by; one at a time.
@@ -188,10 +209,15 @@ class StreamSource:
 
     def forget(self) -> None:
         """Drop what was put aside."""
-        self._kept.clear()
+        self._wanted.clear()
+        self._starts.clear()
+        self._pieces.clear()
 
     def read(self, offset: int, size: int) -> bytes:
         """See `Source.read`."""
+        start = offset - self._base
+        if 0 <= start <= len(self._buffer) - size:  # as nearly always
+            return self._buffer[start : start + size]
         self._seek(offset)
         if self.position < offset:
             return b""
@@ -239,10 +265,11 @@ class StreamSource:
     def _pull(self, position: int) -> bytes:
         chunk = next(self._chunks, b"")
         end = position + len(chunk)
-        for start, stop, data in self._kept:
-            want = start + len(data)
-            if want < stop and want < end and want >= position:
-                data.extend(chunk[want - position : stop - position])
+        wanted = [(start, stop) for start, stop in self._wanted if start < end and position < stop]
+        if wanted and chunk:
+            first = max(position, min(start for start, _ in wanted))
+            self._starts.append(first)
+            self._pieces.append(chunk[first - position : max(stop for _, stop in wanted) - position])
         if self._hashed is not None and chunk:
             start, stop, digest = self._hashed
             digest.update(chunk[max(0, start - position) : max(0, stop - position)])
