@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 
+from capably import facts
 from capably.arch import ComputeCapability, Target, TargetKind
 from capably.archlist import read
 from capably.cli.app import run
@@ -26,6 +27,7 @@ from capably.reasons import Outcome
 from capably.report.machine import schema
 from capably.requirement import Requirement
 from capably.spelling import offers, spell
+from capably.steering import steer
 from capably.version import CudaVersion, DriverRelease
 
 if TYPE_CHECKING:
@@ -133,10 +135,11 @@ def different_toolkits() -> list[CudaVersion]:
 
 @cache
 def alone(version: CudaVersion, capability: ComputeCapability) -> Target:
-    """What a GPU gets that is the only one: machine code of its own number where that exists and runs."""
-    (target,) = plan([gpu(capability)], cuda(str(version))).targets
+    """What a GPU gets that is the only one: machine code of its own number where that exists and runs, else PTX."""
+    (target,) = plan([gpu(capability)], cuda(str(version)), policy=Policy.EACH).targets
     plain = f"sm_{capability.number}"
-    assert str(target) == plain or plain not in candidates(version)
+    runs = {name for name in candidates(version) if outcome(name, version, capability) is Outcome.RUNS}
+    assert str(target) == plain if plain in runs else (str(target) in runs) is bool(runs)
     return target
 
 
@@ -146,7 +149,7 @@ def check(subset: Sequence[ComputeCapability], version: CudaVersion, policy: Pol
     open_to_it = frozenset(one.device.capability for one in found.served if not one.blocked)
     native = (Outcome.RUNS,)
     either = (Outcome.RUNS, Outcome.COMPILES)
-    only_native = policy in (Policy.NATIVE, Policy.EACH)
+    only_native = policy is Policy.NATIVE
     # It covers what it promises: each GPU by itself, and judged from the targets alone.
     for one in promised:
         outcomes = {outcome(str(target), version, one.device.capability) for target in found.targets}
@@ -214,6 +217,7 @@ def test_it_covers_what_it_promises_and_nothing_smaller_does(
         ("10.0 10.3 12.0 12.1", "12.8", "native", "sm_100 sm_120"),
         ("8.6 8.9", "12.8", "each", "sm_86 sm_89"),
         ("8.6 8.9 12.1", "12.8", "each", "sm_86 sm_89 sm_120"),
+        ("8.9 12.1", "12.6", "each", "sm_89 compute_90"),
         ("10.7", "12.9", "native", "sm_103"),  # of its family, before there was a target of its own
         # Machine code of desktop parts and of Jetson boards: apart up to CUDA 12.9, unsettled since.
         ("8.0 8.7 8.9", "12.9", "native", "sm_80 sm_87"),
@@ -479,8 +483,23 @@ def test_the_version_of_the_tool_is_that_of_the_machine(tmp_path: Path, capsys: 
     assert run(["plan", *arguments, "--for", "torch", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["gpus"][0]["unsaid"] == ["sm_110", "sm_110a", "sm_110f"]
     assert run(["plan", *arguments, "--for", "torch==2.9", "--json"]) == 0
-    assert run(["plan", *arguments, "--for", "flashinfer", "--json"]) == 1  # by the installed torch
-    assert "reads no list of its own" in capsys.readouterr().err
+    assert run(["plan", *arguments, "--for", "flashinfer", "--json"]) == 0  # by the installed torch, which has no 11.0
+    printed = capsys.readouterr()
+    assert "reads no list of its own" in printed.err
+    assert json.loads(printed.out)["lists"][0]["value"] == "10.0+PTX"
+
+
+@pytest.mark.parametrize("version", ["0.4.0", "0.6.8", "0.7.2"])
+def test_in_and_outside_of_python_flashinfer_is_told_the_same(version: str, capsys: Captured) -> None:
+    capabilities = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "10.3", "12.0", "12.1"]
+    for some in itertools.combinations(capabilities, 2):
+        devices = [Device(ComputeCapability.parse(text)) for text in some]
+        compiler = facts.Toolkit(facts.ToolkitKind.NVCC, "", cuda=CudaVersion(13, 0))
+        inside = steer("flashinfer", devices, toolkit=compiler, versions={"flashinfer-python": version})
+        arguments = ["--gpu", ",".join(some), "--toolkit", "13.0", "--for", f"flashinfer=={version}", "--json"]
+        assert run(["plan", *arguments]) == 0
+        (said,) = json.loads(capsys.readouterr().out)["lists"]
+        assert inside.variables == ((said["variable"], said["value"]),)
 
 
 def test_json_proves_each_gpu(capsys: Captured) -> None:

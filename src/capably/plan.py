@@ -35,7 +35,7 @@ class Policy(enum.StrEnum):
     """What a plan is for."""
 
     NATIVE = "native"  # machine code for every GPU
-    EACH = "each"  # machine code for every GPU, chosen as if it were the only one
+    EACH = "each"  # what every GPU would get if it were the only one: machine code, else PTX
     PTX = "ptx"  # machine code where the toolkit has it, and PTX for GPUs to come
     SIZE = "size"  # the fewest images, even if some GPUs have PTX only
 
@@ -235,7 +235,7 @@ def undecided(
 
 _WANTED = {
     Policy.NATIVE: (Outcome.RUNS,),
-    Policy.EACH: (Outcome.RUNS,),
+    Policy.EACH: (Outcome.RUNS, Outcome.COMPILES),
     Policy.PTX: (Outcome.RUNS, Outcome.COMPILES),
     Policy.SIZE: (Outcome.RUNS, Outcome.COMPILES),
 }
@@ -446,8 +446,11 @@ class _Search:
             case Policy.NATIVE:
                 return self.cover(native, self.runs, set())
             case Policy.EACH:
-                alone = (self.cover(native & 1 << bit, self.runs, set()) for bit in range(len(self.gpus)))
-                return set().union(*alone)
+                chosen = set()
+                for gpu in (1 << bit for bit in range(len(self.gpus))):
+                    chosen |= self.cover(native & gpu, self.runs, set())
+                    chosen |= self.cover(usable & ~native & gpu, self.compiles, set())
+                return chosen
             case Policy.SIZE:
                 either = [runs | compiles for runs, compiles in zip(self.runs, self.compiles, strict=True)]
                 return self.cover(usable, either, set())

@@ -46,8 +46,8 @@ __all__ = ["plan"]
 @click.option(
     "--policy",
     type=click.Choice(["native", "each", "ptx", "size"]),
-    help="native: machine code for every GPU, as little as that takes. each: the machine code that each GPU would get "
-    "alone, for sources that differ by architecture. ptx: as native, and PTX for GPUs to come and for those that the "
+    help="native: machine code for every GPU, as little as that takes. each: what each GPU would get alone, for sources "
+    "that differ by architecture. ptx: as native, and PTX for GPUs to come and for those that the "
     "toolkit has no machine code for. size: the fewest images, be they PTX.  [default: native; with --for flashinfer, "
     "which compiles on the machine itself, each]",
 )

@@ -28,7 +28,7 @@ __all__ = ["Origin", "Tool", "left_out", "list_object", "paste", "plan_document"
 _SCHEMA = 1
 _PROMISES = {
     Policy.NATIVE: "machine code for every GPU",
-    Policy.EACH: "for every GPU the machine code that it would get alone",
+    Policy.EACH: "for every GPU what it would get alone, machine code if there is some",
     Policy.PTX: "machine code where there is some, and PTX for GPUs to come",
     Policy.SIZE: "the fewest images, be they PTX",
 }
