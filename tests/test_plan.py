@@ -483,6 +483,7 @@ def test_the_version_of_the_tool_is_that_of_the_machine(tmp_path: Path, capsys: 
     assert run(["plan", *arguments, "--for", "torch", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["gpus"][0]["unsaid"] == ["sm_110", "sm_110a", "sm_110f"]
     assert run(["plan", *arguments, "--for", "torch==2.9", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["lists"][0]["value"] == "11.0"
     assert run(["plan", *arguments, "--for", "flashinfer", "--json"]) == 0  # by the installed torch, which has no 11.0
     printed = capsys.readouterr()
     assert "reads no list of its own" in printed.err
