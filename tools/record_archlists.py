@@ -458,6 +458,87 @@ def flashinfer_cases() -> Iterator[Case]:
 
 
 # ---------------------------------------------------------------------------------------------------------
+# flash-attention
+
+FLASH_ATTN = "2.7.3 2.7.4.post1 2.8.0.post2 2.8.3.post2".split()
+
+
+def flash_attn(folder: Path) -> Iterator[Parser]:
+    """The statements of ``setup.py`` that make ``-gencode`` options. Source distributions: ``setup.py`` put by hand."""
+    for version in FLASH_ATTN:
+        tree = ast.parse((folder / f"flash-attn-{version}-setup.py").read_text(encoding="utf-8"))
+        function = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "cuda_archs")
+        function.decorator_list = []  # its cache
+        build = next(n for n in tree.body if isinstance(n, ast.If) and "bare_metal_version" in ast.unparse(n))
+        chosen = [n for n in build.body if isinstance(n, ast.If) and "cuda_archs()" in ast.unparse(n)]
+        text = "\n".join(map(ast.unparse, (function, *chosen)))
+
+        def ask(case: Case, text: str = text) -> Answer:
+            default = dict(() if case.text is None else [("FLASH_ATTN_CUDA_ARCHS", case.text)])
+            space: dict[str, Any] = {
+                "os": types.SimpleNamespace(getenv=default.get),
+                "CUDA_HOME": "/usr/local/cuda",
+                "Version": lambda number: tuple(map(int, number.split("."))),
+                "bare_metal_version": tuple(map(int, (case.toolkit or "").split("."))),
+                "cc_flag": [],
+            }
+            exec(text, space)  # noqa: S102 - this is what is recorded
+            return {"code": code_of(flag for flag in space["cc_flag"] if flag != "-gencode")}
+
+        yield Parser(version, ask, text)
+
+
+def flash_attn_cases() -> Iterator[Case]:
+    """Lists of flash-attention, and slips, by several toolkits."""
+    numbers = "75 80 86 87 89 90 90a 100 103 110 120 121 8.0 sm_80".split()
+    chance = random.Random("flash-attn")  # noqa: S311 - reproducible, not secret
+    some = [";".join(chance.choices(numbers, k=chance.randint(2, 5))) for _ in range(40)]
+    for toolkit in ("11.7", "11.8", "12.6", "12.8", "13.0"):
+        for text in (None, "", " ", ";", "80 ", "80;", "80,90", "80 90", "90;80", "80;80", *numbers, *some):
+            yield Case(text, toolkit=toolkit)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# CuPy
+
+CUPY = "12.0.0 12.3.0 13.0.0 13.4.1 13.6.0 14.0.1 14.2.0".split()
+
+
+def cupy(folder: Path) -> Iterator[Parser]:
+    """``_nvcc_gencode_options`` of each version. Source distributions: ``_compiler.py`` put by hand."""
+    for version in CUPY:
+        tree = ast.parse((folder / f"cupy-{version}-_compiler.py").read_text(encoding="utf-8"))
+        function = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "_nvcc_gencode_options")
+        text = "from __future__ import annotations\n" + ast.unparse(function)
+
+        def ask(case: Case, text: str = text) -> Answer:
+            found = {int(device.replace(".", "")) for device in case.devices} or None
+            space: dict[str, Any] = {
+                "os": types.SimpleNamespace(getenv=lambda _, default: default if case.text is None else case.text),
+                "sys": types.SimpleNamespace(argv=["setup.py"]),
+                "platform": types.SimpleNamespace(machine=lambda: "x86_64"),
+                "build": types.SimpleNamespace(get_compute_capabilities=lambda: found),
+            }
+            exec(text, space)  # noqa: S102 - this is what is recorded
+            major, _, minor = (case.toolkit or "").partition(".")
+            return {"code": sorted(code_of(space["_nvcc_gencode_options"](int(major) * 1000 + int(minor) * 10)))}
+
+        yield Parser(version, ask, text)
+
+
+def cupy_cases() -> Iterator[Case]:
+    """What CuPy builds for by itself, by several toolkits and devices; and what it hands on."""
+    for toolkit in ("12.0", "12.4", "12.8", "12.9", "13.0", "13.4"):
+        yield Case(None, toolkit=toolkit)
+        yield Case("", toolkit=toolkit)
+        for fleet in ((), ("9.0",), ("8.6", "9.0"), ("5.2", "7.0"), ("9.0", "9.0", "12.0")):
+            yield Case("current", fleet, toolkit=toolkit)
+        pair = "arch=compute_90,code=sm_90"
+        for text in (pair, f"{pair};;arch=compute_80,code=compute_80;", f"{pair};{pair}", ";"):
+            yield Case(text, toolkit=toolkit)
+
+
+# ---------------------------------------------------------------------------------------------------------
 # nvcc
 
 NVCCS = "13.0.88 13.1.115 13.2.86 13.3.73 13.4.92 13.5.37".split()
@@ -547,6 +628,8 @@ DIALECTS: dict[str, tuple[Callable[[Path], Iterator[Parser]], Callable[[], Itera
     "torch-cmake": (torch_cmake, torch_cmake_cases, 2),
     "cmake": (cmake, cmake_cases, 2),
     "flashinfer": (flashinfer, flashinfer_cases, 1),
+    "flash-attn": (flash_attn, flash_attn_cases, 1),
+    "cupy": (cupy, cupy_cases, 1),
     "nvcc-arch": (nvcc_arch, nvcc_arch_cases, 2),
     "nvcc-gencode": (nvcc_gencode, nvcc_gencode_cases, 2),
 }

@@ -1127,22 +1127,22 @@ def _read_bitsandbytes(reader: _Reader) -> list[Target]:
 
 
 def _read_cupy(reader: _Reader) -> list[Target]:
-    if reader.text == "current":
-        devices = reader.seen()
-        if not devices:
-            reader.stop(ListError.NO_DEVICE, "`current` finds no GPU, and CuPy builds for its default list instead")
+    devices = reader.seen() if reader.text == "current" else ()
+    if devices:
         return [
             target
             for device in dict.fromkeys(devices)
             for target in (_both(Target(device))[1:] if device < ComputeCapability(6, 0) else [Target(device)])
         ]
-    if reader.text is None:
+    if reader.text in (None, "current"):
+        cuda = reader.nvcc().cuda
+        why = "not set" if reader.text is None else "no GPU is found"
         reader.note(
-            NoteKind.SURPRISE, "not set: CuPy builds for its own list, which depends on its version and on CUDA"
+            NoteKind.SURPRISE, f"{why}: it builds for its own list, by CUDA {cuda}; on aarch64 for Jetson boards too"
         )
-        return []
+        return [Target.parse(name) for name in reader.listed("default", cuda)]
     targets: list[Target] = []
-    for piece in _split(reader.text, ";"):
+    for piece in _split(reader.text or "", ";"):
         if piece.text:
             targets += _gencode(reader, piece)
     if not targets:
