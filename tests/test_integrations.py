@@ -87,6 +87,8 @@ def test_without_a_gpu_everything_stays_and_the_cause_is_named(tmp_path: Path) -
     old = configure(Host(tmp_path / "old", (V100,)), site)
     assert (old["found"], old["unusable"]) == ("none usable", ["7.0"])
     assert old["environment"] == {"FLASHINFER_CUDA_ARCH_LIST": None, "TORCH_CUDA_ARCH_LIST": None}
+    with pytest.raises(AssertionError, match=r"GpuListError: .*CAPABLY_GPUS cannot be read"):
+        configure(none, site, CAPABLY_GPUS="RTX 4900")
     named = configure(none, site, CAPABLY_GPUS="RTX 4090")
     assert named["environment"]["FLASHINFER_CUDA_ARCH_LIST"] == "8.9"
 

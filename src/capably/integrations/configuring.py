@@ -6,6 +6,7 @@ torch and FlashInfer are not imported for it, and no code of theirs is run: vers
 from __future__ import annotations
 
 import enum
+import functools
 import os
 import sys
 from dataclasses import dataclass
@@ -101,6 +102,7 @@ _IMPORTED = {
     "flashinfer": "flashinfer is imported already and has read its list: configure first, or in a new process",
     "torch": "torch is imported already, which does no harm: it reads its list at each build",
 }
+_ANY_GPU = ">=1.0"
 # Every variable by which a version of the tool is told.
 _VARIABLES = {
     "flashinfer": ("FLASHINFER_CUDA_ARCH_LIST", "TORCH_CUDA_ARCH_LIST"),
@@ -125,7 +127,9 @@ def configure(tool: str, environ: MutableMapping[str, str] | None = None) -> Con
     from capably import gate, probe  # noqa: PLC0415 - importing a plugin looks at nothing
 
     environment = os.environ if environ is None else environ
-    answer = gate.usable(">=1.0")  # every GPU there is: what the tool needs is judged with its compiler
+    answer = gate.usable(_ANY_GPU)  # what the tool needs is judged with its compiler
+    if answer.unread is not None:
+        gate.require(_ANY_GPU, feature=TOOLS[tool].title)  # raises what is wrong with it
     steering = steer(
         tool,
         [verdict.device for verdict in answer.verdicts],
@@ -160,6 +164,7 @@ def installed_version(tool: str) -> str | None:
     return next((found[name] for name in TOOLS[tool].distributions if name in found), None)
 
 
+@functools.cache
 def _versions(tool: str) -> dict[str, str]:
     """The versions that decide in which words the tool is told; nothing is imported for them."""
     from importlib import metadata  # noqa: PLC0415 - slow to import
