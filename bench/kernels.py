@@ -4,7 +4,8 @@
 
 All kernels of all targets of a library, by three processes in turns: capably, ``cuobjdump --dump-elf-symbols``, and one
 that inflates every image with as many threads and throws it away (the fatbins are walked before its clock starts).
-The figure is the best of several, files in the page cache; memory is the peak of the process as the kernel counts it.
+Figures are the best of several, files in the page cache; on a machine that does other things too, those of the
+processor are the ones to compare; memory is the peak of the process as the kernel counts it.
 Prints a table in Markdown; ``bench/RESULTS.md`` holds the last one.
 """
 
@@ -16,19 +17,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Each prints one JSON: seconds, MiB, kernels, and bytes that were inflated.
-_MEMORY = "import resource; peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024"
+# Each prints one JSON: seconds by the clock and of the processor, MiB, kernels, and bytes that were inflated.
+_USED = """
+import resource
+usage = resource.getrusage(resource.RUSAGE_SELF)
+used = [seconds, usage.ru_utime + usage.ru_stime - before, usage.ru_maxrss / 1024]
+"""
 
 _CAPABLY = f"""
 import json, sys, time
-start = time.perf_counter()
+before, start = time.process_time(), time.perf_counter()
 from capably.scanner import scan
 artifact = scan(sys.argv[1], with_kernels=True)
 images = [i for l in artifact.libraries for f in l.kernels for i in f.images]
 count = sum(len(i.names or ()) for i in images if i.image.kind == "sass")
 seconds = time.perf_counter() - start
-{_MEMORY}
-print(json.dumps([seconds, peak, count, sum(i.size_bytes for i in images)]))
+{_USED}
+print(json.dumps([*used, count, sum(i.size_bytes for i in images)]))
 """
 
 _INFLATE = f"""
@@ -54,12 +59,12 @@ def inflate(payload):
     if flags & 0x8000:
         return len(zstandard.ZstdDecompressor().decompress(stored, max_output_size=full))
     return size
-start = time.perf_counter()
+before, start = time.process_time(), time.perf_counter()
 with ThreadPoolExecutor(workers()) as pool:
     total = sum(pool.map(inflate, payloads))
 seconds = time.perf_counter() - start
-{_MEMORY}
-print(json.dumps([seconds, peak, None, total]))
+{_USED}
+print(json.dumps([*used, None, total]))
 """
 
 _CUOBJDUMP = """
@@ -69,18 +74,18 @@ process = subprocess.Popen([sys.argv[2], "--dump-elf-symbols", sys.argv[1]], std
 count = sum(line.startswith(b"FUNC") and b" ENTRY " in line for line in process.stdout)
 process.wait()
 seconds = time.perf_counter() - start
-peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-print(json.dumps([seconds, peak, count, None]))
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, count, None]))
 """
 
 
-Run = tuple[float, float, int | None, int | None]
+Run = tuple[float, float, float, int | None, int | None]
 
 
 def measured(source: str, arguments: list[str]) -> Run:
     done = subprocess.run([sys.executable, "-c", source, *arguments], check=True, capture_output=True, text=True)
-    seconds, memory, kernels, inflated = json.loads(done.stdout)
-    return seconds, memory, kernels, inflated
+    wall, cpu, memory, kernels, inflated = json.loads(done.stdout)
+    return wall, cpu, memory, kernels, inflated
 
 
 def main() -> None:
@@ -94,16 +99,23 @@ def main() -> None:
     for _ in range(options.rounds):
         for name, source in sources.items():
             runs[name].append(measured(source, [options.library, options.cuobjdump]))
-    best = {name: min(found) for name, found in runs.items()}
-    own = best["capably"][0]
     size = Path(options.library).stat().st_size / 1e6
     print(f"{Path(options.library).name}, {size:.0f} MB:\n")
-    print("| run | seconds | times capably's | MiB | kernels | MB inflated |")
-    print("|---|---|---|---|---|---|")
-    for name, (seconds, memory, count, total) in best.items():
+    print("| run | s | times capably's | of the processor, s | times capably's | MiB | kernels | MB inflated |")
+    print("|---|---|---|---|---|---|---|---|")
+    best = {
+        name: (min(r[0] for r in found), min(r[1] for r in found), min(r[2] for r in found))
+        for name, found in runs.items()
+    }
+    own = best["capably"]
+    for name, (wall, cpu, memory) in best.items():
+        _, _, _, count, total = runs[name][0]
         kernels = "" if count is None else f"{count:,}"
         inflated = "" if total is None else f"{total / 1e6:,.0f}"
-        print(f"| {name} | {seconds:.2f} | {seconds / own:.2f} | {memory:.0f} | {kernels} | {inflated} |")
+        print(
+            f"| {name} | {wall:.2f} | {wall / own[0]:.2f} | {cpu:.2f} | {cpu / own[1]:.2f} | {memory:.0f} "
+            f"| {kernels} | {inflated} |"
+        )
 
 
 if __name__ == "__main__":

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import build
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from test_scanner import both
 
-from capably.facts import Artifact, ImageKernels, Library, from_object, to_object
+from capably import knowledge
+from capably.arch import ComputeCapability
+from capably.engine import Coverage, judge_kernels
+from capably.facts import Artifact, Device, ImageKernels, Library, from_object, to_object
 from capably.scanner import Limits, scan
 from capably.scanner.cubin import CubinError
 from capably.scanner.kernels import cubin_kernels
@@ -193,3 +197,97 @@ def test_reading_kernels_changes_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "other.so"
     path.write_bytes(data)
     assert scan(path, with_kernels=True).libraries[0].fatbins == plain.libraries[0].fatbins
+
+
+def lying(entry: build.Entry, size: int) -> bytes:
+    """An entry whose header states another size for the decompressed image."""
+    raw = bytearray(build.fatbin([entry]))
+    struct.pack_into("<Q", raw, 16 + 56, size)
+    return bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("size", "codes"),
+    [
+        (1, ["damaged-image"]),
+        (4096, ["damaged-image"]),
+        (2**40, ["damaged-image"]),  # one byte of LZ4 makes 255 at most, so this is a lie
+        (2**64 - 1, ["damaged-image"]),
+        (0, ["damaged-image"]),
+    ],
+)
+def test_lies_about_the_size_of_lz4_are_a_finding(tmp_path: Path, size: int, codes: list[str]) -> None:
+    bad = build.sass("sm_90", kernels=("lie",), compression="lz4", filler=200_000)
+    path = tmp_path / "lib.so"
+    path.write_bytes(build.library(lying(bad, size), build.fatbin([build.sass("sm_80")])))
+    artifact = scan(path, with_kernels=True)
+    assert [finding.code for finding in artifact.findings] == codes
+    assert [part.names for part in tables(artifact)] == [None, ("k",)]
+
+
+@pytest.mark.parametrize("size", [0, 1, 2**40, 2**64 - 1])
+def test_of_zstd_no_stated_size_is_believed(tmp_path: Path, size: int) -> None:
+    entry = build.sass("sm_90", kernels=("there",), compression="zstd", filler=200_000)
+    path = tmp_path / "lib.so"
+    path.write_bytes(build.library(lying(entry, size)))
+    artifact = scan(path, with_kernels=True)
+    assert not artifact.findings
+    assert [part.names for part in tables(artifact)] == [("there",)]
+
+
+def frame(data: bytes, stated: int | None = None) -> bytes:
+    """A zstd frame, and what it says about its size in place of the truth."""
+    made = zstandard.ZstdCompressor(level=1, write_content_size=True).compress(data)
+    if stated is None:
+        return made
+    # The descriptor says with its two highest bits how the size is stored: 2 is four bytes (RFC 8878, 3.1.1.1).
+    assert made[4] >> 6 == 2
+    return made[:5] + struct.pack("<I", stated) + made[9:]
+
+
+@pytest.mark.parametrize("stated", [None, 0xFFFFFFFF, 70_000])
+def test_a_frame_that_grows_a_thousandfold_is_a_finding(tmp_path: Path, stated: int | None) -> None:
+    """96 MiB of zeros are 12 kB, whatever the frame claims that they are."""
+    head = build.cubin("sm_90", kernels=("bomb",))
+    packed = frame(head + bytes((96 << 20) - len(head)), stated)
+    assert len(packed) < 20_000
+    bomb = bytearray(build.fatbin([build.entry("sass", "sm_90", packed)]))
+    struct.pack_into("<Q", bomb, 16 + 40, 0x8011)  # the flags: zstd
+    path = tmp_path / "lib.so"
+    path.write_bytes(build.library(bytes(bomb), build.fatbin([build.sass("sm_80")])))
+    artifact = scan(path, with_kernels=True)
+    assert {finding.code for finding in artifact.findings} <= {"limit-reached", "damaged-image"}
+    assert artifact.findings
+    assert [part.names for part in tables(artifact)] == [None, ("k",)]
+
+
+def test_many_bombs_end_the_call_with_a_finding(tmp_path: Path) -> None:
+    """Each is within the limits; what may be decompressed by one call is bounded too."""
+    bomb = build.sass("sm_90", kernels=("k",), compression="lz4", filler=1 << 20)
+    path = tmp_path / "x.zip"
+    build.zip_file(
+        path, {"a.so": build.library(build.fatbin([bomb] * 64)), "b.so": build.library(build.fatbin([bomb]))}
+    )
+    artifact = scan(path, limits=Limits(total_bytes=8 << 20), with_kernels=True)
+    assert "limit-reached" in {finding.code for finding in artifact.findings}
+
+
+def test_many_entries_are_a_finding(tmp_path: Path) -> None:
+    path = tmp_path / "lib.so"
+    path.write_bytes(build.library(build.fatbin([build.sass("sm_90")] * 100)))
+    artifact = scan(path, limits=Limits(entries=50), with_kernels=True)
+    assert {finding.code for finding in artifact.findings} == {"limit-reached"}
+    assert 0 < len(tables(artifact)) <= 51
+
+
+def test_what_could_not_be_read_makes_no_kernel_a_yes_or_a_no(tmp_path: Path) -> None:
+    """The image for the device may hold the kernel, or not."""
+    bad = build.sass("sm_90", kernels=("k",), compression="lz4", filler=200_000)
+    raw = bytearray(build.fatbin([bad, build.sass("sm_80", kernels=("k",))]))
+    struct.pack_into("<Q", raw, 16 + 56, 2**40)
+    path = tmp_path / "lib.so"
+    path.write_bytes(build.library(bytes(raw)))
+    (library,) = scan(path, with_kernels=True).libraries
+    capability = ComputeCapability.parse("9.0")
+    (one,) = judge_kernels(library, Device(capability), knowledge.tables().newest_driver(capability))
+    assert one.counts.coverage is Coverage.UNKNOWN

@@ -27,7 +27,7 @@ import time
 import traceback
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -39,12 +39,14 @@ import zstandard
 
 from capably.errors import ScanError
 from capably.facts import Compression
+from capably.report.names import demangled, families
 from capably.scanner import DEFAULT_LIMITS, ptx
 from capably.scanner.archive import scan_archive
 from capably.scanner.content import BytesContent, Content
 from capably.scanner.cubin import CubinError, read_header
 from capably.scanner.elf import elf_ranges, read_elf
 from capably.scanner.fatbin import Found, Mode, cubin_image, ptx_image, walk
+from capably.scanner.kernels import KernelReader, cubin_kernels, ptx_kernels
 from capably.scanner.library import HEAD_BYTES, Form, classify, read_library
 from capably.scanner.limits import Budget
 from capably.scanner.nested import scan_tar, unpacked
@@ -301,6 +303,69 @@ def cubin(data: bytes) -> bool:
 def notes(data: bytes) -> bool:
     cubin_image(data, Budget(DEFAULT_LIMITS))
     return True
+
+
+def tables() -> list[bytes]:
+    return [
+        *(
+            build.cubin(target, kernels=("_Z1af", "b" * 40), functions=("f",), shared=64)
+            for target in ("sm_75", "sm_90a")
+        ),
+        build.cubin("sm_100f", toolkit=(12, 9), kernels=tuple(f"k{number}" for number in range(40)), registers=None),
+        build.cubin("sm_80", toolkit=(13, 1), kernels=(), relocatable=True),
+    ]
+
+
+@target(tables, CubinError, hot=lambda data: [(40, 64), (max(0, len(data) - 1_200), len(data))])
+def kernels_of_a_cubin(data: bytes) -> bool:
+    found, registers, shared, _ = cubin_kernels(data, DEFAULT_LIMITS.sections)
+    assert len(registers) == len(shared) == len(found)
+    assert sum(map(len, found)) <= max(len(data), 1 << 20), "names grow out of nothing"
+    return bool(found)
+
+
+@target(texts)
+def kernels_of_ptx(data: bytes) -> bool:
+    found = ptx_kernels(data)
+    assert len(set(found)) == len(found)
+    assert all(name in data for name in found)
+    return bool(found)
+
+
+def names() -> list[bytes]:
+    return [
+        b"_ZN4vllm25paged_attention_v1_kernelIfhLi32ELi8ELi128ELNS_18Fp8KVCacheDataTypeE1ELb0EEEvPT_PKS2_PKT0_S8_ifPKi",
+        b"_ZN7cutlass13device_kernelINS_4gemm6kernel13GemmUniversalIN4cute5tupleIJiiiEEENS4_1CILi2EEEEEEEvNT_6ParamsE",
+        b"_ZN2at6native29vectorized_elementwise_kernelILi4ENS0_11FillFunctorIdEESt5arrayIPcLm1EEEEviT0_T1_",
+        b"_Z1f1aIiiES_IS0_S0_ES_IS1_S1_ES_IS2_S2_ES_IS3_S3_ES_IS4_S4_ES_IS5_S5_E",
+        b"_ZN12_GLOBAL__N_16kernelIZNS_3runEvEUlfE_EEvT_",
+    ]
+
+
+@target(names, hot=lambda data: [(0, len(data))])
+def names_of_kernels(data: bytes) -> bool:
+    name = data.decode("utf-8", "backslashreplace")
+    text = demangled(name)
+    assert len(text) <= max(len(name), 1 << 16)
+    same = families([name, name + "x", name[:-1]])
+    assert sum(len(family.members) for family in same) == 3
+    return text != name or len(same) < 3
+
+
+@target(lambda: fatbins() + containers(), hot=around(b"\x50\xed\x55\xba", 320))
+def kernels_of_a_library(data: bytes) -> bool:
+    """From memory and from a stream, which has to give the same; nothing else changes where kernels are read."""
+    found = []
+    for content, with_kernels in ((BytesContent(data), True), (Streamed(data), True), (BytesContent(data), False)):
+        with Job(DEFAULT_LIMITS, None, with_sha256=False) as job:
+            job.kernels = KernelReader(DEFAULT_LIMITS) if with_kernels else None
+            found.append(read_library("x", content, data[:HEAD_BYTES], Form.FATBIN, job))
+    assert found[0] == found[1], "a stream gives something else"
+    whole = found[0]
+    if whole is None:
+        return False
+    assert found[2] == replace(whole, kernels=None), "reading kernels changes what is found"
+    return any(part.names for one in whole.kernels or () for part in one.images)
 
 
 @target(texts)
