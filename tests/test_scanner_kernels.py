@@ -291,3 +291,15 @@ def test_what_could_not_be_read_makes_no_kernel_a_yes_or_a_no(tmp_path: Path) ->
     capability = ComputeCapability.parse("9.0")
     (one,) = judge_kernels(library, Device(capability), knowledge.tables().newest_driver(capability))
     assert one.counts.coverage is Coverage.UNKNOWN
+
+
+def test_progress_within_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "lib.so"
+    path.write_bytes(build.library(build.fatbin([build.sass("sm_90", filler=100_000)] * 30)))
+    told: list[tuple[str, int, int]] = []
+    scan(path, with_kernels=True, progress=lambda *step: told.append(step))
+    size = path.stat().st_size
+    assert {step[0] for step in told} == {"lib.so"}
+    assert {step[2] for step in told} == {size}
+    assert len({step[1] // 100_000 for step in told}) >= 30
+    assert told[-1][1] == size

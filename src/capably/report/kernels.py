@@ -239,16 +239,8 @@ def judged_kernels(library: Library, result: Result, answer: Answer, wanted: Col
 # scan
 
 
-def kernel_rows(
-    library: Library, wanted: Collection[str] | None = None, *, names_only: bool = False
-) -> list[dict[str, Any]]:
-    """Each different kernel of a library as JSON: its names, and what each kind of image holds of it.
-
-    Args:
-        library: Scanned with its kernels.
-        wanted: Those only.
-        names_only: Names stay mangled.
-    """
+def kernel_rows(library: Library, wanted: Collection[str] | None = None) -> list[dict[str, Any]]:
+    """Each different kernel of a library, or those *wanted*, as JSON: its names, and what images hold of it."""
     rows: dict[str, dict[tuple[str, bool, str, str | None], list[Any]]] = {}
     for found in library.kernels or ():
         for part, name, registers, shared in _entries(found):
@@ -264,7 +256,7 @@ def kernel_rows(
     return [
         {
             "name": name,
-            "demangled": demangled(name) if index < _MOST_DEMANGLED and not names_only else None,
+            "demangled": demangled(name) if index < _MOST_DEMANGLED else None,
             "images": [
                 {
                     "section": section,
@@ -297,25 +289,27 @@ def _entries(found: FatbinKernels) -> Iterator[tuple[Any, str, int | None, int |
 
 def scan_kernels_text(library: Library, style: Style, *, wanted: Collection[str] | None = None) -> Iterator[str]:
     """The kernels of a library: how many for each target, and what they are; each of them where few are wanted."""
-    rows = kernel_rows(library, wanted, names_only=wanted is None)
     counts: Counter[str] = Counter()
-    for row in rows:
-        for image in row["images"]:
-            counts[image["target"] or "no target"] += image["count"]
+    found: dict[str, None] = {}
+    for fatbin in library.kernels or ():
+        for part in fatbin.images:
+            names = [name for name in part.names or () if wanted is None or name in wanted]
+            if names:
+                found.update(dict.fromkeys(names))
+                counts[str(part.image.target or "no target")] += len(names)
     unread = _unread(library)
     if unread:
         yield from style.wrap(f"those of {unread} images could not be read", "  kernels  ")
-    if not rows:
+    if not found:
         return
     times = "x" if style.ascii_only else "\N{MULTIPLICATION SIGN}"
     listed = ", ".join(f"{target} {times}{counts[target]}" for target in sorted(counts, key=by_number))
-    yield from style.wrap(f"{len(rows)} different: {listed}", "  kernels  ")
-    if wanted is not None and len(rows) <= _MATCHES:
-        for row in rows:
+    yield from style.wrap(f"{len(found)} different: {listed}", "  kernels  ")
+    if wanted is not None and len(found) <= _MATCHES:
+        for row in kernel_rows(library, wanted):
             yield from _one(row, style)
         return
-    hint = "--kernel PATTERN finds some, --json has all"
-    yield from _families((row["name"] for row in rows), style, _FAMILIES, hint, indent=2)
+    yield from _families(found, style, _FAMILIES, "--kernel PATTERN finds some, --json has all", indent=2)
 
 
 def _one(row: dict[str, Any], style: Style) -> Iterator[str]:

@@ -15,9 +15,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["BytesSource", "Digest", "FileSource", "NearSource", "Seekable", "Source", "StreamSource"]
+__all__ = ["BytesSource", "Digest", "FileSource", "NearSource", "Seekable", "Source", "StreamSource", "ToldSource"]
 
 _WINDOW = 256 << 10
 _NEAR = 1 << 10
@@ -138,6 +138,29 @@ class NearSource:
             return self._source.read(offset, size)
         self._base, self._data = offset, self._source.read(offset, _NEAR)
         return self._data[:size]
+
+    def window(self, offset: int, least: int) -> tuple[int, bytes]:
+        """See `Source.window`."""
+        return self._source.window(offset, least)
+
+
+class ToldSource:
+    """Another source, which tells how far it was read.
+
+    Args:
+        source: The other one.
+        tell: Is called with the offset behind what was read.
+    """
+
+    def __init__(self, source: Source, tell: Callable[[int], None]) -> None:
+        self._source = source
+        self._tell = tell
+
+    def read(self, offset: int, size: int) -> bytes:
+        """See `Source.read`."""
+        data = self._source.read(offset, size)
+        self._tell(offset + len(data))
+        return data
 
     def window(self, offset: int, least: int) -> tuple[int, bytes]:
         """See `Source.window`."""
