@@ -90,6 +90,8 @@ def nvcc(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("nvcc needs gcc, and there is none")
     toolkit = unpack(tmp_path_factory.mktemp("toolkit"), NVCC_13) / "cu13"
     (toolkit / "lib/libcudart.so").symlink_to("libcudart.so.13")  # wheels hold no links
+    (toolkit / "nvvm/lib64").mkdir(parents=True, exist_ok=True)
+    (toolkit / "nvvm/lib64/libnvvm.so").symlink_to(toolkit / "lib/libnvvm.so.4")  # for the linker
     return toolkit / "bin/nvcc"
 
 
@@ -209,6 +211,33 @@ def test_link_time_optimisation(compiler: Compiler) -> None:
     kinds = [(kind, target) for rows in found(artifact)["__nv_relfatbin"] for kind, target, _, _ in rows]
     assert kinds == [("ltoir", "lto_100f"), ("ltoir", "lto_80"), ("ltoir", "lto_90a")]
     assert codes(artifact) == ["link-input"]
+
+
+def test_dlto(compiler: Compiler) -> None:
+    arguments = ["-dlto", "-rdc=true", "-arch=sm_90a", "-Xcompiler=-fPIC"]
+    artifact = compiler.run("-c", *arguments, out="k.o")
+    # What the compiler tells the program that packs it.
+    steps = subprocess.run(
+        [compiler.nvcc, "--dryrun", "-c", *arguments, "k.cu"],
+        cwd=compiler.directory,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    images = re.findall(r"--image3=kind=(ptx|nvvm),sm=(\w+),", steps.stderr)
+    names = {"ptx": ("ptx", "compute_"), "nvvm": ("ltoir", "lto_")}
+    packed = sorted((names[kind][0], names[kind][1] + target) for kind, target in images)
+    assert ("ltoir", "lto_90a") in packed
+    [rows] = found(artifact)["__nv_relfatbin"]
+    assert sorted((kind, target) for kind, target, _, _ in rows) == packed
+    assert {(compression, "relocatable" in marks) for _, _, compression, marks in rows} == {("zstd", True)}
+    # Linked it is machine code; what it was made of stays beside it.
+    (compiler.directory / "twice.cu").write_text("__device__ float twice(float x) { return 2.0f * x; }\n")
+    compiler.run("-c", *arguments, source="twice.cu", out="twice.o")
+    link = ["-dlto", "-shared", "-arch=sm_90a", "-cudart=shared", f"-L{compiler.nvcc.parents[1] / 'lib'}"]
+    linked = found(compiler.run(*link, "k.o", "twice.o", source="", out="lib.so"))
+    assert linked[".nv_fatbin"] == [sass(["90a"])]
+    assert [[row[:2] for row in rows] for rows in linked["__nv_relfatbin"]] == [packed, packed]
 
 
 def test_shared_libraries(compiler: Compiler) -> None:

@@ -5,7 +5,9 @@ A result is only as good as the proof that nothing changed since. There are thre
 * A *stamp* of a file: device, inode, size and both times. The time of the last change of the inode cannot be
   set by anybody, so a file whose stamp is as before has the bytes of before, unless it was changed twice
   within one tick of the clock. Hence nothing is kept of a file that was changed less than two seconds before
-  it was read (git calls such files racily clean).
+  it was read (git calls such files racily clean). One thing escapes it: who writes through a mapping (`mmap`) to a
+  page that is not on the disk yet changes no time (measured on ext4, after 2 s). Nobody installs libraries so;
+  ``--no-cache`` reads them in any case.
 * The sha256 of an archive, for one that was copied, moved or fetched again. It takes reading the whole file,
   so first its size and its last bytes tell whether any result could fit. For a result that is to be kept it
   is computed in a thread of its own while the archive is scanned.
