@@ -34,16 +34,6 @@ def _processor() -> str:
     return platform.machine()
 
 
-def _whoami() -> str:
-    """The user by the system, which may have to ask a server."""
-    try:
-        import pwd  # noqa: PLC0415 - not on Windows
-
-        return pwd.getpwuid(os.getuid()).pw_name
-    except (ImportError, KeyError, OSError):
-        return ""
-
-
 @dataclass(frozen=True)
 class Machine:
     """What a probe may look at; tests hand in trees and variables of their own.
@@ -219,13 +209,20 @@ class Machine:
             text = pattern.sub(mark, text)
         return text
 
+    @property
+    def _whoami(self) -> str:
+        """The user by the list of local ones: to ask the system could mean to ask a server."""
+        uid = str(os.getuid()) if hasattr(os, "getuid") else ""
+        lines = (line.split(":") for line in (self.read("/etc/passwd") or "").splitlines())
+        return next((fields[0] for fields in lines if fields[2:3] == [uid]), "")
+
     @cached_property
     def _names(self) -> tuple[tuple[re.Pattern[str], str], ...]:
         environ = self.environ
         node = os.uname().nodename if self.host is None and hasattr(os, "uname") else self.host or ""
         hosts = {node, environ.get("HOSTNAME", "")}
         names = {
-            "<user>": {os.path.basename(self.home.rstrip("/")), _whoami() if self.user is None else self.user}  # noqa: PTH119 - a name is wanted
+            "<user>": {os.path.basename(self.home.rstrip("/")), self._whoami if self.user is None else self.user}  # noqa: PTH119 - a name is wanted
             | {environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME", "SUDO_USER")},
             "<host>": hosts | {name.partition(".")[0] for name in hosts},
         }
