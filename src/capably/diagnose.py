@@ -810,7 +810,6 @@ def _about_cell(one: Judged, device: Device) -> Diagnosis | None:
         Evidence(message, f"rule {code_}, {source}") for code_, (message, _, source) in list(messages.items())[:3]
     ]
     ways = [way for _, way, _ in messages.values() if way]
-    version = f"=={one.installed.artifact.version}" if one.installed.artifact.version else ""
     asked = device.name.removeprefix("NVIDIA ") if device.name else str(device.capability)
     return _make(
         code,
@@ -819,7 +818,7 @@ def _about_cell(one: Judged, device: Device) -> Diagnosis | None:
         one.installed.name,
         evidence,
         action=ways[0] if ways else None,
-        command=f'capably check {one.installed.name}{version} --gpu "{asked}" -v',
+        command=f'capably check {one.installed.name} --gpu "{asked}" -v',  # with a version it would be fetched
         gpus=(one.gpu,),
         title=name,
         device=_named(device),

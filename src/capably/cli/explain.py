@@ -129,6 +129,7 @@ def _log(place: str, record: str | None, python: str | None, *, json_wanted: boo
         print_answer(log_text(found, style_of(color), machine=machine))
     else:
         print_answer("no message that is known\n")
+        note("`capably doctor` looks at the machine and at what is installed, whatever a log says", quiet=quiet)
     return 0 if found else 3
 
 
