@@ -6,7 +6,7 @@ Two releases of FlashInfer are installed, each into a folder of its own, beside 
 environment: 0.2.5 from its source distribution, which has the check of the report, and 0.7.2.post1. On Linux for
 x86-64 take the CPU build of torch (1 GB; name the place to get it by --pip-option=--find-links=FOLDER or the like): no
 GPU and no CUDA is used. The GPUs are those of the simulated driver of tests/fake_driver, which a C compiler
-builds. Nothing is written outside FOLDER, a temporary one unless named; the environment of --python, which needs
+builds; the case without a GPU is that of this machine, which should have none. Nothing is written outside FOLDER, a temporary one unless named; the environment of --python, which needs
 torch and pip, gets what is missing.
 """
 
@@ -82,8 +82,7 @@ class Bench:
     def __init__(self, work: Path, python: Path | None, options: list[str]) -> None:
         self.work, self.options = work, options
         self.python = python or self.environment()
-        self.pip("--no-deps", str(ROOT))
-        self.pip("platformdirs", "lz4", "zstandard", "isal")
+        self.pip(str(ROOT))
         self.releases = {version: self.release(version) for version in (OLD, NEW)}
         self.driver = work / "driver"
         self.empty = work / "no-cuda"
