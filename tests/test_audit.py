@@ -401,7 +401,10 @@ def test_machine_code_lost_and_a_smaller_share_are_warnings(tmp_path: Path) -> N
     )
     found = audit(some, Policy(), baseline=(native, 1))
     assert codes(found) == [("coverage-lost", "warning", "")]
-    assert "full, some of it as PTX on 9.0" in found.remarks[0].message.replace("H100 (9.0)", "9.0")
+    assert (
+        "pkg on H100 (9.0) is full, some of it as PTX; that of pkg 3 was full, as machine code"
+        in found.remarks[0].message
+    )
 
 
 def test_gpus_of_one_processor_are_looked_for_in_the_wheel_for_it(tmp_path: Path, capsys: Captured) -> None:
@@ -656,6 +659,15 @@ def test_junit_is_what_its_readers_expect(hostile: Path, capsys: Captured) -> No
     failed = [case.get("name") for case in root.iter("testcase") if case.find("failure") is not None]
     assert failed == ["T4 (7.5)", "H100 (9.0)", "ptx-missing"]
     assert {case.get("name") for case in root.iter("testcase")} > {"target-missing", "size-over-limit"}
+
+
+def test_a_gpu_on_which_a_build_does_not_start_fails_its_case(tmp_path: Path, capsys: Captured) -> None:
+    libraries = {"a.so": build.library(fatbin("sm_75"), needed=("libcudart.so.13",))}
+    path = wheel(tmp_path, libraries)
+    assert main(["audit", str(path), "--require", "T4", "--driver", "R525", "--format", "junit"]) == 1
+    root = ET.fromstring(capsys.readouterr().out)  # noqa: S314 - our own
+    check_junit(root)
+    assert [c.get("name") for c in root.iter("testcase") if c.find("failure") is not None] == ["T4 (7.5)"]
 
 
 def check_junit(root: ET.Element) -> None:

@@ -310,8 +310,10 @@ def _reaches(image: Image, device: Device) -> bool:
 
 @functools.cache
 def _known_devices() -> tuple[Device, ...]:
-    """One device for each capability that there are products of, in rising order."""
-    return named_devices(str(capability) for capability in sorted({p.capability for p in tables().products}))
+    """One device for each capability that there are products of, in rising order; by name where one is typical."""
+    typical = {device.capability: device for device in named_devices(["all"])}
+    capabilities = sorted({product.capability for product in tables().products})
+    return tuple(typical.get(found) or named_devices([str(found)])[0] for found in capabilities)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -863,6 +865,8 @@ class _Audit:
         for device in dict.fromkeys((*self.policy.gpus, *_known_devices())):
             driver = promised_driver(device, self.policy.driver)
             before, after = (_as_loaded(one, device, driver) for one in (baseline, self.artifact))
+            if any(_other_host(one, device) for one in (baseline, self.artifact)):
+                continue
             change = Change(device, before.coverage, after.coverage, before.counts, after.counts)
             seen = any(other.device.capability == device.capability for other in changes)
             if not seen and _worth(change.before, change.counts_before) != _worth(change.after, change.counts_after):
@@ -882,26 +886,31 @@ class _Audit:
 
     def lost(self, comparison: Comparison) -> Iterator[Remark]:
         """GPUs that an older release served better."""
+        found: dict[tuple[Severity, str, str], list[Gap]] = {}
         for change in comparison.changes:
             before, after = _worth(change.before, change.counts_before), _worth(change.after, change.counts_after)
             if after < before:
+                # A library that holds more may well serve a smaller share, and PTX still runs.
+                severity = Severity.ERROR if after[0] < before[0] else Severity.WARNING
+                severity = Severity.UNKNOWN if change.after is Coverage.UNKNOWN else severity
+                shares = _share(change.before, change.counts_before), _share(change.after, change.counts_after)
                 driver = promised_driver(change.device, self.policy.driver)
                 missing = change.counts_after.total - change.counts_after.usable
-                undecided = change.after is Coverage.UNKNOWN
-                # A library that holds more may well serve a smaller share, and PTX still runs.
-                lost = after[0] < before[0]
-                yield _remark(
-                    "coverage-lost",
-                    Severity.UNKNOWN if undecided else Severity.ERROR if lost else Severity.WARNING,
-                    "",
-                    (Gap(change.device, driver, change.counts_after, missing),),
-                    subject=self.title,
-                    device=_name(change.device),
-                    before=_share(change.before, change.counts_before),
-                    after=_share(change.after, change.counts_after),
-                    baseline=" ".join(filter(None, (comparison.baseline.name, comparison.baseline.version)))
-                    or comparison.baseline.path,
-                )
+                gap = Gap(change.device, driver, change.counts_after, missing)
+                found.setdefault((severity, *shares), []).append(gap)
+        older = " ".join(filter(None, (comparison.baseline.name, comparison.baseline.version)))
+        for (severity, before_, after_), gaps in found.items():
+            yield _remark(
+                "coverage-lost",
+                severity,
+                "",
+                tuple(gaps),
+                subject=self.title,
+                device=_joined(_name(gap.device) for gap in gaps),
+                before=before_,
+                after=after_,
+                baseline=older or comparison.baseline.path,
+            )
 
     # -- what is allowed
 

@@ -728,7 +728,7 @@ FINDINGS: dict[str, Page] = {
         Page(
             "coverage-lost",
             "A GPU that the older release served better",
-            "{subject} is {after} on {device}; {baseline} was {before}",
+            "the coverage of {subject} on {device} is {after}; that of {baseline} was {before}",
             "Fewer fatbins load there than in the release that was compared with.",
             "Build for the targets of the older release; or allow it, with a reason for the release notes.",
         ),

@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from capably import __version__
 from capably.arch import TargetKind
-from capably.audit import CHECKS, Severity
+from capably.audit import BLOCKERS, CHECKS, Severity
 from capably.engine import Coverage
 from capably.knowledge import tables
 from capably.reasons import FINDINGS, REASONS, Outcome
@@ -38,6 +38,7 @@ __all__ = ["audit_document", "audit_github", "audit_junit", "audit_sarif", "audi
 
 _SCHEMA = 1
 _TONES = {Severity.ERROR: "bad", Severity.UNKNOWN: "doubt", Severity.WARNING: "warn", Severity.NOTE: "dim"}
+_PER_GPU = ("gpu-not-covered", "gpu-partly-covered", "gpu-coverage-unknown", "gpu-without-machine-code")
 _FEW, _MORE, _MANY = 3, 12, 1_000
 _NAME = 60  # columns of the name of a kernel; whole ones are in the JSON
 # Arguments that say more than that the code is for something else.
@@ -168,6 +169,26 @@ def _details(remark: Remark, most: int = _FEW) -> list[str]:
     return [*lines, f"what: {held}"] if held else lines
 
 
+def _alike(remarks: Iterable[Remark]) -> list[list[Remark]]:
+    """Remarks that differ in the library only, together."""
+    groups: dict[object, list[Remark]] = {}
+    for remark in remarks:
+        plain = remark.message.replace(remark.path, "") if remark.path else remark.message
+        key = remark.code, remark.severity, remark.allowed, plain, bool(remark.path), *_details(remark, _MORE)
+        groups.setdefault(key, []).append(remark)
+    return list(groups.values())
+
+
+def _lines(alike: Sequence[Remark]) -> list[str]:
+    """Remarks that say the same about several libraries, in lines: for formats that take plain text."""
+    remark = alike[0]
+    also = [f"also: {', '.join(other.path for other in alike[1:])}"] if len(alike) > 1 else []
+    if remark.allowed is not None:
+        return [f"allowed: {remark.message}", *also, f"for: {remark.allowed}"]
+    do = [f"do: {remark.way_out}"] if remark.way_out else []
+    return [remark.message, *also, *_details(remark), *do]
+
+
 # ---------------------------------------------------------------------------------------------------------
 # Text
 
@@ -279,16 +300,6 @@ def _block(remarks: Sequence[Remark], style: Style, most: int) -> Iterator[str]:
         yield from style.wrap(style.safe(remark.allowed), "  for   ")
     elif remark.way_out:
         yield from style.wrap(style.safe(remark.way_out), "  do    ")
-
-
-def _alike(remarks: Iterable[Remark]) -> list[list[Remark]]:
-    """Remarks that differ in the library only, together."""
-    groups: dict[object, list[Remark]] = {}
-    for remark in remarks:
-        plain = remark.message.replace(remark.path, "") if remark.path else remark.message
-        key = remark.code, remark.severity, remark.allowed, plain, bool(remark.path), *_details(remark, _MORE)
-        groups.setdefault(key, []).append(remark)
-    return list(groups.values())
 
 
 def _compared(report: Report, comparison: Comparison, style: Style) -> Iterator[str]:
@@ -447,20 +458,16 @@ def audit_github(
     out = []
     place = f"file={_property(file)}," if file is not None and not PurePath(file).is_absolute() else ""
     for asked, report in reports:
-        for remark in report.remarks:
-            if remark.allowed is not None:
-                continue
-            title = f"{_title(report.artifact)}: {FINDINGS[remark.code].title} ({remark.code})"
-            text = "\n".join((remark.message, *_details(remark), *_do(remark)))
-            out.append(f"::{commands[remark.severity]} {place}title={_property(title)}::{_data(text)}")
+        # As few as can be: GitHub shows ten of a kind for a step.
+        for alike in _alike(remark for remark in report.remarks if remark.allowed is None):
+            code = alike[0].code
+            title = f"{_title(report.artifact)}: {FINDINGS[code].title} ({code})"
+            text = "\n".join(_lines(alike))
+            out.append(f"::{commands[alike[0].severity]} {place}title={_property(title)}::{_data(text)}")
         # Not a command, whatever the file is called.
         out.append(f"{printable(PurePath(asked).name) or 'artifact'} - {_verdict(report)}".lstrip(":#"))
     out += [f"::error title={_property(asked)}::{_data(message)}" for asked, message in errors]
     return "\n".join(out) + "\n" if out else ""
-
-
-def _do(remark: Remark) -> list[str]:
-    return [f"do: {remark.way_out}"] if remark.way_out else []
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -522,14 +529,13 @@ def _result(asked: str, artifact: Artifact, remark: Remark, index: int) -> dict[
     whole = printable(f"{name}!/{remark.path}" if remark.path else name)
     identity = "\n".join((name, remark.path, remark.code, *sorted(str(gap.device.capability) for gap in remark.gaps)))
     undecided = remark.severity is Severity.UNKNOWN
-    text = printable(remark.message)
-    details = [printable(line) for line in (*_details(remark), *_do(remark))]
+    lines = [printable(line) for line in _lines([replace(remark, allowed=None)])]  # a suppression says that
     return {
         "ruleId": remark.code,
         "ruleIndex": index,
         "kind": "open" if undecided else "fail",
         "level": "none" if undecided else str(remark.severity),
-        "message": {"text": "\n".join((text, *details))},
+        "message": {"text": "\n".join(lines)},
         "locations": [
             {
                 "physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}},
@@ -601,7 +607,7 @@ def _suite(asked: str, cases: Sequence[_Case]) -> tuple[list[str], tuple[int, in
 
 def _cases(report: Report, fail_on: str) -> Iterator[_Case]:
     """GPUs first, then checks in their order."""
-    per_gpu = {"gpu-not-covered", "gpu-partly-covered", "gpu-coverage-unknown", "gpu-without-machine-code"}
+    per_gpu = {*_PER_GPU, *BLOCKERS}
     for device, _ in report.gpus:
         about = [
             remark
@@ -620,15 +626,13 @@ def _case(name: str, remarks: Iterable[Remark], fail_on: str) -> _Case:
     if fail_on == "warning":
         failing[Severity.WARNING] = "failure"
     outcome, code, texts = "pass", "", []
-    for remark in remarks:
-        lines = [remark.message, *_details(remark), *_do(remark)]
-        if remark.allowed is not None:
-            lines = [f"allowed: {remark.message}", f"for: {remark.allowed}"]
-        elif remark.severity in failing and not (fail_on == "none" and remark.code == "gpu-partly-covered"):
-            how = failing[remark.severity]
-            outcome = how if outcome != "failure" else outcome
+    for alike in _alike(remarks):
+        remark = alike[0]
+        fails = remark.allowed is None and not (fail_on == "none" and remark.code == "gpu-partly-covered")
+        if fails and remark.severity in failing:
+            outcome = failing[remark.severity] if outcome != "failure" else outcome
             code = code or remark.code
-        texts.append("\n".join(lines))
+        texts.append("\n".join(_lines(alike)))
     return name, outcome, code, "\n\n".join(texts)
 
 
