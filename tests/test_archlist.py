@@ -11,10 +11,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from capably.arch import ComputeCapability
-from capably.archlist import DIALECTS, ListError, Reading, read
+from capably.arch import ComputeCapability, Target
+from capably.archlist import DIALECTS, ListError, Note, Problem, Reading, read, write
 from capably.cli.app import run
+from capably.errors import DialectError
+from capably.knowledge import tables
 from capably.report.machine import schema
 from capably.version import CudaVersion
 
@@ -24,6 +28,7 @@ UPDATE = bool(os.environ.get("CAPABLY_UPDATE_GOLDEN"))
 RECORD = Path(__file__).parent / "data/archlists_recorded.jsonl"
 # The tools whose order is one of a set, or of a fatbin, where it means nothing.
 UNORDERED = ("flashinfer", "nvcc-arch", "nvcc-gencode", "cupy")
+EVERY = [f"{kind}_{number}" for kind in ("sm", "compute") for number in ("75", "80", "89", "90", "90a", "100f", "120")]
 IS_TARGET = re.compile(r"(sm|compute|lto)_[1-9][0-9]{1,2}[af]?", re.ASCII)
 
 
@@ -174,3 +179,40 @@ def test_wrong_use_of_a_reading(arguments: list[str], words: list[str], capsys: 
     printed = capsys.readouterr()
     assert not printed.out
     assert all(word in printed.err for word in words), printed.err
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Laws
+
+WORDS = "9.0|8.6+PTX|12.0f|90a|80-real|sm_90|compute_100f|Hopper|Ampere+Tegra|native|all|-gencode|arch=compute_90,code=[sm_90]"
+PARTS = [*WORDS.split("|"), ";", " ", ",", "\t", "+PTX", "(8.0)", "²", "٩", "9" * 5000]
+TEXTS = st.one_of(st.text(max_size=40), st.lists(st.sampled_from(PARTS), max_size=8).map("".join))
+
+
+@given(text=TEXTS, dialect=st.sampled_from(DIALECTS), data=st.data())
+def test_any_text_is_read_by_every_version_and_places_lie_in_it(text: str, dialect: str, data: st.DataObject) -> None:
+    rows = [row for row in tables().dialects if row.dialect == dialect]
+    version = ".".join(map(str, data.draw(st.sampled_from(rows)).since))
+    reading = read(text, dialect, version)
+    assert (reading.targets is None) == (reading.error is not None)
+    places: list[Note | Problem] = [*reading.notes, *([reading.error] if reading.error else [])]
+    for place in places:
+        assert 0 <= place.start <= place.end <= len(text)
+        assert place.message.isprintable()
+    if reading.error is not None and text:
+        assert reading.error.start < reading.error.end
+
+
+@given(
+    targets=st.lists(st.sampled_from([*map(Target.parse, EVERY)]), min_size=1, max_size=4, unique=True),
+    dialect=st.sampled_from(DIALECTS),
+)
+def test_what_is_written_is_read_as_the_same(targets: list[Target], dialect: str) -> None:
+    toolkit = CudaVersion(13, 0)
+    version = str(toolkit) if dialect.startswith("nvcc") else None
+    try:
+        text = write(targets, dialect, version, toolkit=toolkit)
+    except DialectError as error:
+        assert error.problem.isprintable()
+        return
+    assert set(read(text, dialect, version, toolkit=toolkit).targets or ()) == set(targets)

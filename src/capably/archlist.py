@@ -225,7 +225,8 @@ def write(
     reading = read(text, dialect, version, toolkit=toolkit)
     if reading.error is not None:
         bad = text[reading.error.start : reading.error.end]
-        blamed = tuple(str(target) for target in wanted if _spelled(target) in bad) or tuple(map(str, wanted))
+        named = (target for target in wanted if _dotted(target) in bad or _numbered(target) in bad)
+        blamed = tuple(map(str, named)) or tuple(map(str, wanted))
         raise DialectError(dialect, blamed, reading.error.message)
     got = reading.targets or ()
     if set(got) != set(wanted):
@@ -427,10 +428,6 @@ def _numbered(target: Target) -> str:
 
 def _dotted(target: Target) -> str:
     return f"{target.capability}{target.suffix}"
-
-
-def _spelled(target: Target) -> str:
-    return _dotted(target)
 
 
 def _unique(targets: Iterable[Target]) -> list[Target]:
@@ -1095,8 +1092,9 @@ def _read_flash_attn(reader: _Reader) -> list[Target]:
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
-    """The order of CMake's ``list(SORT … COMPARE NATURAL)``."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.findall(r"[0-9]+|[^0-9]", text)]
+    """The order of CMake's ``list(SORT … COMPARE NATURAL)``; a number is compared without being converted."""
+    parts = re.findall(r"[0-9]+|[^0-9]", text)
+    return [(0, len(part.lstrip("0")), part.lstrip("0")) if part[0] in "0123456789" else (1, 0, part) for part in parts]
 
 
 def _read_bitsandbytes(reader: _Reader) -> list[Target]:
@@ -1150,6 +1148,9 @@ def _read_cupy(reader: _Reader) -> list[Target]:
     return _unique(targets)
 
 
+_LONG = 100  # digits: no number of a target, and nothing to convert
+
+
 def _read_triton(reader: _Reader) -> list[Target]:
     if (
         "unread" in reader.row.rules
@@ -1163,8 +1164,8 @@ def _read_triton(reader: _Reader) -> list[Target]:
             reader.stop(ListError.NO_DEVICE, "Triton compiles for the current GPU, and there is none")
         return [_triton_target(reader, devices[0])]
     whole = _Piece(reader.text, 0, len(reader.text))
-    match = re.fullmatch(r"sm([0-9]+)", reader.text, re.ASCII)
-    target = _target(TargetKind.REAL, match[1]) if match else None
+    match = re.fullmatch(r"sm(\d+)", reader.text)  # as Python's int reads it: zeros before it, digits of any script
+    target = _target(TargetKind.REAL, str(int(match[1]))) if match and len(match[1]) < _LONG else None
     if match is None:
         reader.stop(
             ListError.BAD_ENTRY,
