@@ -79,6 +79,11 @@ def test_an_unknown_code_gets_a_suggestion(capsys: Captured) -> None:
     assert "`capably explain` lists all codes" in captured.err
 
 
+def test_a_message_may_be_given_as_it_is(capsys: Captured) -> None:
+    assert as_json(capsys, SM75.strip())["explanations"][0]["message"] == "flashinfer-sm75"
+    assert answered(capsys, "all is well", code=3) == "no message that is known\n"
+
+
 def test_without_anything_all_codes_are_listed(capsys: Captured) -> None:
     text = answered(capsys)
     codes = as_json(capsys)["codes"]

@@ -59,13 +59,14 @@ def explain(  # noqa: PLR0917 - click passes options by name
 ) -> int:
     """The page of a code; or what an error message means, and which of its causes holds here.
 
-    CODE is that of a reason, a finding or a cause. With a log (--log FILE, or - for a pipe), the messages
+    CODE is that of a reason, a finding or a cause, or a message as it was printed. With a log (--log FILE, or - for a pipe), the messages
     in it are recognised and their possible causes tested on this machine and the packages of an
     environment, or on a recorded machine. Exits with 3 where no message is recognised. Without anything:
     the list of codes.
 
     \b
     capably explain ptx-newer-than-driver
+    capably explain "CUDA error: no kernel image is available"
     python train.py 2>&1 | capably explain -
     capably explain --log crash.txt --system machine.json
     """  # noqa: D301 - the backspace tells click to keep the lines below it as they are
@@ -75,13 +76,18 @@ def explain(  # noqa: PLR0917 - click passes options by name
     if code not in (None, "-") and log is not None:
         raise WrongUseError("a code and a log are two questions: ask one of them")
     if code is not None and code != "-":
+        if " " in code.strip():  # no code has one: it is the message itself
+            return _log(
+                code.encode("utf-8", "replace"), record, python, json_wanted=json_wanted, color=color, quiet=quiet
+            )
         return _page(code, json_wanted=json_wanted, color=color)
     if code is None and log is None and not _piped():
         from capably.report.explain import codes_document, codes_text  # noqa: PLC0415 - as above
 
         print_answer(dumps(codes_document()) + "\n" if json_wanted else codes_text(style_of(color)))
         return 0
-    return _log(log or "-", record, python, json_wanted=json_wanted, color=color, quiet=quiet)
+    text = _read(log or "-", quiet=quiet)
+    return _log(text, record, python, json_wanted=json_wanted, color=color, quiet=quiet)
 
 
 def _piped() -> bool:
@@ -111,13 +117,12 @@ def _page(code: str, *, json_wanted: bool, color: str) -> int:
     return 0
 
 
-def _log(place: str, record: str | None, python: str | None, *, json_wanted: bool, color: str, quiet: bool) -> int:
+def _log(text: bytes, record: str | None, python: str | None, *, json_wanted: bool, color: str, quiet: bool) -> int:
     from capably.messages import explain as explain_log  # noqa: PLC0415 - see capably.cli.app
     from capably.messages import recognise  # noqa: PLC0415 - as above
     from capably.report.explain import log_document, log_text  # noqa: PLC0415 - as above
     from capably.report.machine import dumps  # noqa: PLC0415 - as above
 
-    text = _read(place, quiet=quiet)
     # The machine is looked at only where there is something to explain.
     recognised = recognise(text)
     system, artifacts = _facts(recognised, record, python, color=color, quiet=quiet) if recognised else (None, [])
