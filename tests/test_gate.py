@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes import H100, RTX3090, RTX4090, T4, Host, needs_compiler
 
 from capably.arch import ComputeCapability
-from capably.errors import UnknownNameError
-from capably.facts import Device, DriverState, Visibility
+from capably.errors import (
+    DeviceTooOldError,
+    DriverError,
+    IncompatibleError,
+    PackageError,
+    ToolkitError,
+    UndecidedError,
+    UnknownNameError,
+    UnsupportedDeviceError,
+)
+from capably.facts import Device, Driver, DriverState, Toolkit, ToolkitKind, Visibility
 from capably.gate import Answer, Policy, decide
 from capably.probe.fleet import Look
 from capably.requirement import Requirement
+from capably.version import CudaVersion, DriverRelease
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -204,6 +215,55 @@ def test_a_faulty_list_is_told_of_and_changes_nothing_where_a_gpu_is() -> None:
     answer = decided(">=7.5", "device", "9.0", TORCH_CUDA_ARCH_LIST="9.0+PTX+PTX")
     assert len(answer) == 1
     assert "TORCH_CUDA_ARCH_LIST: not a list" in (answer.list_error or "")
+
+
+@pytest.mark.parametrize(
+    ("requirement", "capability", "driver", "toolkit", "installed", "kind", "text"),
+    [
+        ("9.0a,driver>=580", "9.0", "570.86.15", None, {}, DriverError, "the GPU would do, the driver does not"),
+        ("9.0a,cuda>=13.0", "9.0", "570.86.15", None, {}, DriverError, "the GPU would do, the driver does not"),
+        ("9.0a", "8.0", "570.86.15", None, {}, DeviceTooOldError, "the GPU is too old"),
+        ("9.0a,driver>=580", "8.0", "570.86.15", None, {}, UnsupportedDeviceError, "8.0 is lower; `driver>=580` does"),
+        ("12.0f", "12.0", "580.65.06", "12.8", {}, ToolkitError, "the GPU would do, the compiler does not"),
+        ("12.0f,toolkit>=12.9", "12.0", "580.65.06", "12.8", {}, ToolkitError, "the compiler does not"),
+        ("10.0a | 12.0f", "12.0", "580.65.06", "12.8", {}, ToolkitError, "the compiler does not"),
+        ("installed:x>=2", "9.0", "580.65.06", None, {"x": "1.9"}, PackageError, "the installed packages do not"),
+        ("installed:x>=2", "9.0", "580.65.06", None, {}, PackageError, "x is not installed"),
+        ("driver>=590,installed:x>=2", "9.0", "580.65.06", None, {"x": "1"}, DriverError, "the driver does not"),
+        ("!=9.x", "9.0", "580.65.06", None, {}, UnsupportedDeviceError, "it excludes compute capability 9.0"),
+        ("<9.0", "9.0", "580.65.06", None, {}, UnsupportedDeviceError, "compute capability 9.0 is higher"),
+        ("smem>=99KiB", "7.5", "580.65.06", None, {}, UnsupportedDeviceError, "it has 64KiB"),
+        ("sms>=132", "9.0", "580.65.06", None, {}, UndecidedError, "whether that holds is not known"),
+        ("13.0f", "13.0", "580.65.06", None, {}, UndecidedError, "the tables end at"),
+    ],
+)
+def test_what_is_to_blame_is_what_is_named(  # noqa: PLR0917 - a row of the table
+    requirement: str,
+    capability: str,
+    driver: str,
+    toolkit: str | None,
+    installed: dict[str, str],
+    kind: type[Exception],
+    text: str,
+) -> None:
+    device = Device(ComputeCapability.parse(capability), ordinal=0, uuid="GPU-1")
+    seen = Look((device,), (device,), Visibility(None, None), DriverState(), Driver(DriverRelease.parse(driver)))
+    answer = decide(
+        Requirement.parse(requirement),
+        Policy.DEVICE,
+        seen,
+        {},
+        toolkit=Toolkit(ToolkitKind.NVCC, "", cuda=CudaVersion.parse(toolkit)) if toolkit else None,
+        installed=tuple(installed.items()),
+    )
+    with pytest.raises(IncompatibleError) as error:
+        answer.require("Mine")
+    assert type(error.value) is kind
+    assert text in str(error.value)
+    assert ("too old" in str(error.value)) is (kind is DeviceTooOldError)
+    assert error.value.way_out
+    again = pickle.loads(pickle.dumps(error.value))  # noqa: S301 - our own bytes
+    assert (str(again), again.answer) == (str(error.value), answer)
 
 
 def test_a_tool_that_nobody_knows_is_refused() -> None:

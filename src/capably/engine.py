@@ -1030,7 +1030,7 @@ class _Needs:
         if inside is not clause.excluded:
             return self.met(str(clause))
         if clause.excluded:
-            return self.reason("device-not-listed", Outcome.FAILS, str(clause))
+            return self.reason("device-excluded", Outcome.FAILS, str(clause))
         plain = [m for m in clause.members if isinstance(m, ComputeCapability)]
         if any(self.today(member) == self.today(self.here) for member in plain):
             return self.beyond(str(clause))  # the same hardware, under its other number

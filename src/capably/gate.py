@@ -92,9 +92,11 @@ def _remember(values: tuple[object, ...], key: object, answer: object) -> None:
     global _warm  # noqa: PLW0603 - as above
     if values != _now():
         return  # another thread has changed a variable meanwhile
-    if _warm[0] != values or len(_warm[1]) >= _MOST:
-        _warm = (values, {})
-    _warm[1][key] = answer
+    kept, known = _warm
+    if kept != values or len(known) >= _MOST:
+        known = {}
+    known[key] = answer
+    _warm = (values, known)
 
 
 class Policy(enum.StrEnum):
@@ -122,6 +124,8 @@ class Answer(Sequence["Device"]):
         unread: Why what should decide cannot be read, where that is so.
         lists: The variables with lists that are set: name, text, and the dialect to read it in, if one was named.
         visible_devices: ``CUDA_VISIBLE_DEVICES``, as it was.
+        lasting: The next call says the same while no variable changes. A compiler, a package or a driver that does not
+            answer may be another then.
     """
 
     requirement: Requirement
@@ -135,6 +139,7 @@ class Answer(Sequence["Device"]):
     unread: str | None = None
     lists: tuple[tuple[str, str, str | None], ...] = ()
     visible_devices: str | None = None
+    lasting: bool = True
 
     @property
     def devices(self) -> tuple[Device, ...]:
@@ -215,7 +220,7 @@ class Answer(Sequence["Device"]):
         """The value of CUDA_VISIBLE_DEVICES with which a process sees these devices only, in this order.
 
         UUIDs, which mean the same in every process; where one is not known, the entries of the variable as it is,
-        or else the numbers.
+        or else the numbers. Empty where none meets it: then none is seen.
 
         Raises:
             ValueError: The devices were named, not found, so that none can be made visible.
@@ -307,7 +312,7 @@ def require(
         answer: Answer = found
         return answer
     answer = usable(requirement, policy=policy, dialect=dialect, toolkit=toolkit).require(feature, devices)
-    if plain and _holds(answer.requirement):
+    if plain and answer.lasting:
         _remember(now, (requirement, "require"), answer)
     return answer
 
@@ -337,14 +342,9 @@ def supports(requirement: str | Requirement, device: int | Device = 0) -> bool:
         return verdict.outcome is Outcome.RUNS
     answer = usable(requirement)
     met = 0 <= device < len(answer.verdicts) and answer.verdicts[device].outcome is Outcome.RUNS
-    if answer.verdicts and _holds(answer.requirement):
+    if answer.lasting:
         _remember(now, (requirement, device), met)
     return met
-
-
-def _holds(needed: Requirement) -> bool:
-    """Whether the answer is that of the next call too: a compiler and packages may come and go."""
-    return not needed.mentions("toolkit", "installed")
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -416,6 +416,7 @@ def decide(
         unread,
         lists,
         seen.visibility.visible_devices,
+        seen.lasting and not needed.mentions("toolkit", "installed"),
     )
 
 

@@ -466,6 +466,14 @@ REASONS: dict[str, Page] = {
             ("cuda-guide-compute-capabilities",),
         ),
         Page(
+            "device-excluded",
+            "The device is excluded",
+            "`{clause}` does not hold: it excludes compute capability {capability}",
+            "The software says that it does not work on certain devices, though it may on older and newer ones.",
+            "Use a GPU that meets `{clause}`, or a release of the software that supports {capability}.",
+            ("cuda-guide-compute-capabilities",),
+        ),
+        Page(
             "target-without-feature-code",
             "A target whose code lacks what is needed",
             "`{clause}` does not hold: {target} makes no such code; that takes the suffix in the name of the target",
@@ -476,7 +484,7 @@ REASONS: dict[str, Page] = {
         ),
         Page(
             "quantity-too-small",
-            "The device has less than what is needed",
+            "The device has another amount than what is needed",
             "`{clause}` does not hold: it has {found}",
             "Devices that run the same code differ in shared memory, multiprocessors and memory.",
             "Use a GPU that meets `{clause}`, or settings with which the software needs less.",
