@@ -215,6 +215,13 @@ def test_the_promised_driver_decides(tmp_path: Path) -> None:
     assert codes(report(tmp_path, {"a.so": packed}, {"require": "A100", "driver": "12.8"})) == []
 
 
+def test_ptx_newer_than_the_tables_needs_a_driver_newer_than_the_tables(tmp_path: Path) -> None:
+    library = build.library(fatbin("sm_90", "compute_90", version="12.9"))
+    found = report(tmp_path, {"a.so": library}, {"require": "H100", "driver": "R570"})
+    assert codes(found) == [("ptx-beyond-driver", "warning", "a.so")]
+    assert "promise a driver of CUDA newer than 13.5 or newer" in found.remarks[0].way_out
+
+
 @pytest.mark.parametrize(
     ("gpu", "floor", "release"),
     [
@@ -389,6 +396,40 @@ def test_what_was_gained_and_lost(tmp_path: Path) -> None:
     assert codes(audit(newer, Policy(), baseline=(newer, 1))) == []
 
 
+def test_the_comparison_as_text(tmp_path: Path, capsys: Captured) -> None:
+    older = wheel(tmp_path, {"a.so": build.library(fatbin("sm_75", "sm_80")), "b.so": build.library(fatbin("sm_80"))})
+    newer = wheel(tmp_path, {"a.so": build.library(fatbin("sm_80", "compute_80"))}, version="2.0")
+    assert main(["audit", newer.name, "--baseline", older.name]) == 1
+    text = capsys.readouterr().out
+    assert "the coverage of pkg on T4 (7.5) is none; that of pkg 1.0 was partial" in " ".join(text.split())
+    assert re.search(r"\n  T4 \(7.5\) +1 of 2 -> none\n", text)
+    assert re.search(r"\n  H100 \(9.0\) +none -> PTX\n", text)
+    assert re.search(r"\n  targets lost +sm_75\n  libraries lost +b.so\n  size ", text)
+    assert main(["audit", newer.name, "--baseline", newer.name]) == 0
+    assert "+0.0 %" in capsys.readouterr().out
+
+
+def test_a_forward_compatible_wheel_promises_that_it_is(tmp_path: Path, capsys: Captured) -> None:
+    path = wheel(tmp_path, {"a.so": build.library(fatbin("sm_80", "compute_80", toolkit=(12, 0)))})
+    assert main(["audit", str(path), "--write-policy"]) == 0
+    text = capsys.readouterr().out
+    assert 'ptx = "required"' in text
+    assert 'targets = ["sm_80", "compute_80"]' in text
+    (tmp_path / "p.toml").write_text(text, encoding="utf-8")
+    assert main(["audit", str(path), "--policy", "p.toml", "--fail-on", "warning"]) == 0
+
+
+def test_a_build_that_is_not_there_for_a_gpu(tmp_path: Path, capsys: Captured) -> None:
+    """sgl-kernel sends an H100 to a folder that this wheel lacks."""
+    path = wheel(
+        tmp_path, {"sgl_kernel/sm100/common_ops.so": build.library(fatbin("sm_80", "sm_90"))}, name="sgl-kernel"
+    )
+    assert main(["audit", str(path), "--require", "A100, H100"]) == 1
+    text = capsys.readouterr().out
+    assert "[alternative-missing]" in text
+    assert re.search(r"H100 +9.0 +R620 +no GPU code !", text)
+
+
 def test_machine_code_lost_and_a_smaller_share_are_warnings(tmp_path: Path) -> None:
     both, one = fatbin("sm_80", "sm_90", "compute_80"), fatbin("sm_80", "compute_80")
     older = scan(wheel(tmp_path, {"a.so": build.library(both, both, fatbin("sm_80"))}))
@@ -495,6 +536,10 @@ def test_the_nearest_pyproject_is_the_policy_and_options_come_before_it(tmp_path
     assert "by the policy in pyproject.toml" in capsys.readouterr().err
     assert main(["audit", str(path), "--require", "H100"]) == 0
     assert main(["audit", str(path), "--no-policy"]) == 0
+    assert main(["audit", "--check-policy"]) == 0
+    assert "well formed: pyproject.toml" in capsys.readouterr().err
+    assert main(["audit"]) == 2
+    assert "name a wheel to audit" in capsys.readouterr().err
     capsys.readouterr()
     assert main(["audit", str(path), "--no-policy", "--policy", "pyproject.toml"]) == 2
     assert main(["audit", str(path), "--driver", "99"]) == 2

@@ -760,7 +760,9 @@ class _Audit:
                     code = _DRIVER_CHECKS.get(reason.code)
                     if code is not None:
                         params = dict(reason.params)
-                        needs = f"R{params['first']}" if "first" in params else f"CUDA {params['needed']}"
+                        needed = params.get("needed", "")
+                        known = needed if needed[:1].isdigit() else f"newer than {tables().ptx[-1][0]}"
+                        needs = f"R{params['first']}" if "first" in params else f"CUDA {known}"
                         # What differs among images of one kind is their target, and these are listed.
                         key = code, reason.message.replace(str(image.target), "the image"), needs
                         number, targets = found.get(key, (0, set()))
