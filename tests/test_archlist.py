@@ -165,6 +165,13 @@ def test_what_detection_finds_is_what_gpu_names(capsys: Captured) -> None:
     assert (code, document["readings"][0]["error"]["code"]) == (1, "no-device")
 
 
+def test_an_old_driver_does_not_compile_new_ptx(capsys: Captured) -> None:
+    given = ["--read", "9.0+PTX", "--for", "torch==2.13", "--toolkit", "12.8", "--gpu", "10.0"]
+    assert answered(given, capsys)[0] == 0
+    code, document, _ = answered([*given, "--driver", "12.4"], capsys)
+    assert (code, document["readings"][0]["gpus"][0]["outcome"]) == (1, "fails")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -172,6 +179,7 @@ def test_what_detection_finds_is_what_gpu_names(capsys: Captured) -> None:
         (["--for", "torch==latest"], ["latest"]),
         (["--for", "nvcc==12.8"], ["--toolkit"]),
         (["--for", "torch", "--toolkit", "12"], ["in full"]),
+        (["--for", "torch", "--require", "fp8"], ["--read explains a list"]),
     ],
 )
 def test_wrong_use_of_a_reading(arguments: list[str], words: list[str], capsys: Captured) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from capably.archlist import DIALECTS, VARIABLES, applying, read
 from capably.cli.console import print_answer, style_of
-from capably.cli.targets import read_gpus
+from capably.cli.targets import read_driver, read_gpus
 from capably.cli.tools import asked_tool
 from capably.facts import Device
 from capably.knowledge import tables
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from capably.arch import Target
     from capably.cli.tools import Versions
+    from capably.facts import Driver
     from capably.report.plan import Tool
     from capably.version import CudaVersion
 
@@ -32,6 +33,7 @@ def read_list(
     toolkit: CudaVersion | None,
     versions: Versions,
     *,
+    driver: str | None,
     as_json: bool,
     color: str,
     quiet: bool,
@@ -44,6 +46,7 @@ def read_list(
         gpus: As for ``--gpu``: what automatic detection finds, and what the answer is about. Empty: no GPU is taken to
             be visible, and the answer is about all capabilities that have a product.
         toolkit: The compiler; None if none was named.
+        driver: As for ``--driver``; None for the newest that serves each GPU.
         versions: Of the tools.
         as_json: Answer in JSON.
         color: As for ``--color``.
@@ -58,10 +61,11 @@ def read_list(
         ParseError: The version of *tool* is none.
     """
     devices = read_gpus(gpus) if gpus else ()
+    by = read_driver(driver) if driver is not None else None
     cuda = toolkit or tables().toolkits[-1].cuda
     names = DIALECTS if tool is None else (tool,)
     asked = [asked_tool(name, versions, cuda, quiet=quiet or tool is None) for name in names]
-    heard = [_heard(text, one, devices, toolkit) for one in asked]
+    heard = [_heard(text, one, devices, toolkit, by) for one in asked]
     if as_json:
         from capably.report.machine import dumps  # noqa: PLC0415 - see capably.cli.app
 
@@ -78,7 +82,9 @@ def _code(one: Heard, devices: Sequence[Device]) -> int:
     return 1 if Outcome.FAILS in outcomes else 3 if Outcome.UNKNOWN in outcomes else 0
 
 
-def _heard(text: str, tool: Tool, devices: tuple[Device, ...], toolkit: CudaVersion | None) -> Heard:
+def _heard(
+    text: str, tool: Tool, devices: tuple[Device, ...], toolkit: CudaVersion | None, driver: Driver | None
+) -> Heard:
     reading = read(
         text,
         tool.dialect,
@@ -105,6 +111,7 @@ def _heard(text: str, tool: Tool, devices: tuple[Device, ...], toolkit: CudaVers
         # Without the products that stand for them: the answer is about capabilities.
         devices or tuple(Device(device.capability) for device in read_gpus(["all"])),
         toolkit,
+        driver,
         lists,
     )
 

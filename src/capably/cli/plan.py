@@ -149,9 +149,11 @@ def plan(  # noqa: PLR0917 - click passes options by name
     if listed is not None:
         from capably.cli.lists import read_list  # noqa: PLC0415 - see capably.cli.app
 
+        if shell is not None or requirement is not None or wheel is not None:
+            raise WrongUseError("--read explains a list and makes none: leave out --shell, --require and --wheel")
         asked = read_toolkit(toolkit) if toolkit is not None else None
         versions = Versions(_recorded(record) if record else None)
-        return read_list(listed, tool, gpus, asked, versions, as_json=as_json, color=color, quiet=quiet)
+        return read_list(listed, tool, gpus, asked, versions, driver=driver, as_json=as_json, color=color, quiet=quiet)
     columns, system = _columns(gpus, driver, record, quiet=quiet)
     if system is None and record:
         system = _recorded(record)

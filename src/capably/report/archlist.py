@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from capably.archlist import Reading
 from capably.engine import judge
-from capably.facts import Device, Fatbin
+from capably.facts import Device, Driver, Fatbin
 from capably.knowledge import tables
 from capably.plan import compiled
 from capably.reasons import Outcome
@@ -47,6 +47,7 @@ class Heard:
         ignored: Where the tool takes no notice of it; None where nothing is known.
         devices: The GPUs that are meant.
         toolkit: The compiler; None where none was named: for each target the newest that knows it, then.
+        driver: What loads the code; None where none was named: for each GPU the newest that serves it, then.
         lists: The same targets in the words of other tools; empty where the tool stops.
     """
 
@@ -57,6 +58,7 @@ class Heard:
     ignored: str | None
     devices: tuple[Device, ...]
     toolkit: CudaVersion | None
+    driver: Driver | None
     lists: tuple[Spelling, ...] = ()
 
     def images(self, targets: Iterable[Target]) -> tuple[Image, ...]:
@@ -69,11 +71,13 @@ class Heard:
         return tuple(made)
 
     def outcomes(self, targets: Iterable[Target]) -> tuple[Outcome, ...]:
-        """What *targets* together come to on each of the GPUs, by the newest driver that serves it."""
+        """What *targets* together come to on each of the GPUs."""
         images = self.images(targets)
         if not images:
             return tuple(Outcome.FAILS for _ in self.devices)
-        verdicts = (judge(Fatbin(images), one, tables().newest_driver(one.capability)) for one in self.devices)
+        verdicts = (
+            judge(Fatbin(images), one, self.driver or tables().newest_driver(one.capability)) for one in self.devices
+        )
         return tuple(verdict.outcome or Outcome.FAILS for verdict in verdicts)
 
 
