@@ -63,11 +63,12 @@ def test_variables(wanted: str, dialect: str, version: str | None, expected: dic
         ("sm_120f", "cmake", "4.0.0", None, "knows no suffix `f`"),
         ("sm_90", "flashinfer", "0.7.2", None, "asks for sm_90a"),
         ("sm_90", "flashinfer", "0.2.5", None, "does not read FLASHINFER_CUDA_ARCH_LIST"),
-        ("sm_75", "flash-attn", "2.8.3", None, "asks for nothing"),
+        ("sm_75", "flash-attn", "2.8.3", None, "it knows 80, 90, 100, 120"),
         ("sm_80 sm_90", "flash-attn", "2.7.2", None, "does not read FLASH_ATTN_CUDA_ARCHS"),
         ("sm_80 sm_90a", "triton", None, None, "must have the form"),
         ("sm_90a", "triton", None, None, "compiles for the GPU that is there"),
         ("sm_75", "bitsandbytes", None, None, "pass -DCOMPUTE_CAPABILITY=75-real to CMake"),
+        ("sm_80 sm_90", "nvcc-arch", None, None, "takes one architecture"),
         ("sm_100", "nvcc-gencode", None, "12.6", "Unsupported gpu architecture"),
     ],
 )

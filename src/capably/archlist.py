@@ -231,7 +231,8 @@ def write(
     got = reading.targets or ()
     if set(got) != set(wanted):
         missing = tuple(str(target) for target in wanted if target not in got)
-        makes = f"`{text}` asks for {', '.join(map(str, got)) or 'nothing'}"
+        dropped = [note.message for note in reading.notes if note.kind is NoteKind.DROPPED]
+        makes = "; ".join(dropped) or f"`{text}` asks for {', '.join(map(str, got)) or 'nothing'}"
         raise DialectError(dialect, missing or tuple(map(str, wanted)), makes)
     return text
 

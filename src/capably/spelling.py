@@ -148,6 +148,10 @@ def spell(
     """
     option = _OPTIONS.get(dialect)
     variable = _ENVIRONMENT.get(dialect, VARIABLES.get(dialect))
+    targets = tuple(targets)
+    if dialect == "nvcc-arch" and len({(target.capability, target.suffix) for target in targets}) > 1:
+        several = "it takes one architecture; nvcc-gencode takes several"
+        return Spelling(dialect, version, None, option, variable, None, several)
     try:
         text = write(targets, dialect, version, toolkit=toolkit)
         if dialect in _COMPILES_FOR_THE_GPU:

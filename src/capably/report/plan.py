@@ -235,8 +235,9 @@ def _why(one: Served, tool: Tool | None) -> Sequence[str]:
         if reasons:
             return reasons[:_FEW]
     if one.unsaid and tool is not None:
-        names = ", ".join(map(str, one.unsaid[:_FEW]))
-        problem = spell(one.unsaid[:1], tool.dialect, tool.version).problem or ""
+        near = sorted(one.unsaid, key=lambda target: abs(target.capability.number - one.device.capability.number))
+        names = ", ".join(map(str, near[:_FEW]))
+        problem = spell(near[:1], tool.dialect, tool.version).problem or ""
         return [f"{names} would do, and {tool.dialect} cannot say so: {problem}"]
     return _closest(one)
 
@@ -271,7 +272,12 @@ def _ways_out(one: Served) -> Iterator[str]:
             else (f"no toolkit that is known has machine code for it; PTX would do: --policy {Policy.PTX}")
         )
     elif not one.toolkits:
-        yield "no toolkit that is known would do"
+        unknown = one.outcome is Outcome.UNKNOWN and not one.blocked
+        yield (
+            "no toolkit that is known does for certain; a newer capably may know more"
+            if unknown
+            else ("no toolkit that is known would do")
+        )
 
 
 def _versions(toolkits: Iterable[CudaVersion]) -> str:
