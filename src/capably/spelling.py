@@ -149,7 +149,7 @@ def spell(
     option = _OPTIONS.get(dialect)
     variable = _ENVIRONMENT.get(dialect, VARIABLES.get(dialect))
     targets = tuple(targets)
-    if dialect == "nvcc-arch" and len({(target.capability, target.suffix) for target in targets}) > 1:
+    if dialect == "nvcc-arch" and len({target.capability for target in targets}) > 1:
         several = "it takes one architecture; nvcc-gencode takes several"
         return Spelling(dialect, version, None, option, variable, None, several)
     try:
