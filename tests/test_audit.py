@@ -427,7 +427,7 @@ def test_a_build_that_is_not_there_for_a_gpu(tmp_path: Path, capsys: Captured) -
     assert main(["audit", str(path), "--require", "A100, H100"]) == 1
     text = capsys.readouterr().out
     assert "[alternative-missing]" in text
-    assert re.search(r"H100 +9.0 +R620 +no GPU code !", text)
+    assert re.search(r"H100 +9.0 +R620 +no GPU code ! \(sm90\)\n  !  it does not start there", text)
 
 
 def test_machine_code_lost_and_a_smaller_share_are_warnings(tmp_path: Path) -> None:

@@ -263,6 +263,8 @@ def _matrix(report: Report, style: Style) -> Iterator[str]:
     for row in rows:
         cells_ = [text + " " * (width - columns(text)) for text, width in zip(row[:3], widths, strict=True) if width]
         yield f"  {'  '.join(cells_)}  {style.paint(row[3], row[4])}{row[5]}"
+    if any(row[3].endswith("!") for row in rows):
+        yield "  !  it does not start there, whatever its GPU code"
 
 
 def _cell(verdict: Verdict) -> tuple[str, str]:
