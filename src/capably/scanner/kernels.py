@@ -47,7 +47,9 @@ _IS_ZERO = bytes(int(value == 0) for value in range(256))
 # Where a symbol has its name and its section, by whether the cubin has 64 bits.
 _PLACE = {True: struct.Struct("<I2xH"), False: struct.Struct("<I10xH")}
 _REGISTERS = 0x2F04  # format 4 (u16 length, data), attribute 0x2f (EIATTR_REGCOUNT): u32 symbol, u32 count
+_IS_REGISTERS = bytes(int(value == _REGISTERS >> 8) for value in range(256))
 _RECORD = struct.Struct("<HHII")
+_SYMBOL_VALUE = struct.Struct("<4xII")
 
 _LONGEST_NAME = 64 << 10  # the longest of PyTorch's has 2,301 bytes
 # What is read but not parsed yet, over all threads: one large image at least, whatever its size.
@@ -282,9 +284,7 @@ def _register_counts(data: bytes, rows: list[Row]) -> Iterator[tuple[int, int]]:
         count = size // 12
         # Mostly all records are alike, and need not be told apart one by one.
         if size % 12 == 0 and records[0::12] == b"\4" * count and records[2::12] == b"\x08" * count:
-            yield from [
-                (symbol, value) for head, _, symbol, value in _RECORD.iter_unpack(records) if head == _REGISTERS
-            ]
+            yield from compress(_SYMBOL_VALUE.iter_unpack(records), records[1::12].translate(_IS_REGISTERS))
             continue
         position = 0
         while position + 12 <= size:
