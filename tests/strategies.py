@@ -74,7 +74,7 @@ operators = st.sampled_from((">=", ">", "<=", "<", "==", "!="))
 orders = st.sampled_from((">=", ">", "<=", "<"))
 specific = st.sampled_from((Suffix.ARCH_SPECIFIC, Suffix.FAMILY_SPECIFIC))
 members = capabilities | st.builds(Generation, st.integers(1, 99))
-clauses: st.SearchStrategy[Clause] = st.one_of(
+places: st.SearchStrategy[Comparison | OneOf] = st.one_of(
     st.builds(Comparison, orders, capabilities),
     st.builds(
         OneOf,
@@ -83,6 +83,9 @@ clauses: st.SearchStrategy[Clause] = st.one_of(
         ),
         st.booleans(),
     ),
+)
+clauses: st.SearchStrategy[Clause] = st.one_of(
+    places,
     st.builds(CodeFor, st.builds(Target, capabilities, specific)),
     st.builds(NamedFeature, st.sampled_from(sorted(tables().features))),
     st.builds(Limit, st.sampled_from(("smem", "sms", "memory")), operators, st.integers(0, 1 << 42)),

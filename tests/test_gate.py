@@ -86,6 +86,9 @@ def test_what_is_not_there_is_never_called_too_old(tmp_path: Path) -> None:
         assert kind == expected
         assert "too old" not in text
         assert "What to do: " in text
+    unasked = none.run(f"{ASK}\nimport sys\nsys.executable = '/no/python'\nsay(ask('sm75+'))")
+    assert unasked[0] == "UndecidedError"
+    assert "did not start" in unasked[1]
 
 
 @needs_compiler
@@ -148,6 +151,16 @@ def decided(requirement: str, policy: str, *devices: str, dialect: str | None = 
             1,
         ),
         ("build-list", [], "flashinfer", {"TORCH_CUDA_ARCH_LIST": "9.0"}, "TORCH_CUDA_ARCH_LIST", [True], 0),
+        # FlashInfer 0.2 leaves its list to torch, and reads none of its own.
+        (
+            "build-list",
+            [],
+            "flashinfer==0.2.5",
+            {"FLASHINFER_CUDA_ARCH_LIST": "7.0", "TORCH_CUDA_ARCH_LIST": "9.0"},
+            "TORCH_CUDA_ARCH_LIST",
+            [True],
+            1,
+        ),
         (
             "build-list",
             [],
@@ -201,6 +214,7 @@ def test_who_decides_and_what_is_ignored(  # noqa: PLR0917 - a row of the table
         ("build-list", "torch-python", {"TORCH_CUDA_ARCH_LIST": "10.0f"}, "no targets with `f`"),
         ("override", "flashinfer==0.7.2", {"FLASHINFER_CUDA_ARCH_LIST": "7.0;9.0"}, "list of flashinfer"),
         ("override", None, {"CAPABLY_GPUS": "RTX 4900"}, "did you mean"),
+        ("override", None, {"CAPABLY_GPUS": " ,"}, "a GPU by its name"),
     ],
 )
 def test_a_list_that_cannot_be_read_decides_nothing(
@@ -264,6 +278,17 @@ def test_what_is_to_blame_is_what_is_named(  # noqa: PLR0917 - a row of the tabl
     assert error.value.way_out
     again = pickle.loads(pickle.dumps(error.value))  # noqa: S301 - our own bytes
     assert (str(again), again.answer) == (str(error.value), answer)
+
+
+def test_one_of_which_it_is_not_known_may_be_the_one_that_does() -> None:
+    gpus = decided("13.0f", "device", "8.0", "13.0")
+    for answer, devices in ((gpus, "any"), (decided("13.0f", "build-list", TORCH_CUDA_ARCH_LIST="8.0 13.0f"), None)):
+        with pytest.raises(UndecidedError) as undecided:
+            answer.require(devices=devices)
+        assert undecided.value.way_out == "Update capably."
+        assert len(undecided.value.lines) == 3
+    with pytest.raises(DeviceTooOldError, match="1 of 2 GPUs does not"):  # all must, and one certainly does not
+        gpus.require()
 
 
 def test_a_tool_that_nobody_knows_is_refused() -> None:
@@ -447,10 +472,10 @@ def test_a_second_look_is_noticed_by_what_is_remembered(tmp_path: Path) -> None:
     other = Host(tmp_path / "other", (RTX4090,))
     code = f"""
 import capably, shutil
-found = [capably.supports("fp8"), capably.supports("fp8")]
+found = [capably.supports("fp8"), capably.supports("fp8"), capably.supports("sms>=100")]
 shutil.copy({str(other.folder / "fleet.txt")!r}, {str(host.folder / "fleet.txt")!r})
 found.append(capably.supports("fp8"))
 capably.devices(refresh=True)
-say([*found, capably.supports("fp8")])
+say([*found, capably.supports("fp8"), capably.supports("sms>=100")])
 """
-    assert host.run(code) == [False, False, False, True]
+    assert host.run(code) == [False, False, False, False, True, True]

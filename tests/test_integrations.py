@@ -145,6 +145,10 @@ def test_its_check_judges_gpus_and_not_lists(tmp_path: Path) -> None:
     kind, text = none.run(ask)
     assert (kind, "too old" in text) == ("NoDeviceError", False)
     assert none.run(ask, FLASHINFER_CUDA_ARCH_LIST="7.0 9.0a")[0] == "passes"
+    assert none.run(ask, FLASHINFER_CUDA_ARCH_LIST="7.0 9.0a", CAPABLY_GPUS="")[0] == "passes"
+    old = installed(tmp_path / "site", flashinfer_python="0.2.5")  # which does not read that list
+    unread = none.run(f"import sys\nsys.path.insert(0, {old!r})\n{ask}", FLASHINFER_CUDA_ARCH_LIST="7.0 9.0a")
+    assert unread[0] == "NoDeviceError"
     for text in ("7.0;9.0", "7.0"):
         assert none.run(ask, FLASHINFER_CUDA_ARCH_LIST=text)[0] == "GpuListError"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from capably.facts import Device, Driver, DriverState, Toolkit, ToolkitKind, Vis
 from capably.gate import Policy, decide
 from capably.probe.fleet import Look
 from capably.reasons import Outcome
-from capably.requirement import Requirement
+from capably.requirement import Comparison, OneOf, Requirement
 from capably.version import CudaVersion, DriverRelease
 
 
@@ -98,6 +99,61 @@ def test_a_requirement_without_conditions_is_none() -> None:
     for alternatives in ((), ((),)):
         with pytest.raises(ValueError, match="at least one condition"):
             Requirement(alternatives)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# The compute capability
+
+OPPOSITE = {">=": "<", "<": ">=", ">": "<=", "<=": ">"}
+OPPOSITES = {Outcome.RUNS: Outcome.FAILS, Outcome.FAILS: Outcome.RUNS, Outcome.UNKNOWN: Outcome.UNKNOWN}
+
+
+@given(clause=strategies.places, capability=strategies.capabilities)
+def test_a_condition_and_its_opposite_are_never_both_met_nor_both_refused(
+    clause: Comparison | OneOf, capability: ComputeCapability
+) -> None:
+    opposite = (
+        replace(clause, operator=OPPOSITE[clause.operator])
+        if isinstance(clause, Comparison)
+        else replace(clause, excluded=not clause.excluded)
+    )
+    one, other = (judge(Requirement(((c,),)), Device(capability)).outcome for c in (clause, opposite))
+    assert one is not None
+    assert other is OPPOSITES[one]
+
+
+@pytest.mark.parametrize(
+    ("requirement", "capability", "outcome"),
+    [
+        # Jetson Thor was 10.1 until CUDA 13.0, which calls it 11.0: what depends on the name is not known.
+        (">=10.0", "10.1", "runs"),
+        (">=11.0", "10.1", "unknown"),
+        (">=10.3", "10.1", "unknown"),
+        ("<11.0", "10.1", "unknown"),
+        ("<10.1", "10.1", "fails"),
+        (">=12.0", "10.1", "fails"),
+        ("10.1", "10.1", "runs"),
+        ("10.x", "10.1", "runs"),
+        ("!=10.x", "10.1", "fails"),
+        ("11.x", "10.1", "unknown"),
+        ("!=11.x", "10.1", "unknown"),
+        ("{11.0,12.0}", "10.1", "unknown"),
+        ("11.0a", "10.1", "unknown"),
+        ("tcgen05", "10.1", "unknown"),
+        ("!=10.1", "11.0", "unknown"),
+        ("<11.0", "11.0", "fails"),
+        ("10.x", "11.0", "fails"),
+        # Which features a device has is known of those in the tables; its number, of all.
+        ("fp8", "12.1", "runs"),
+        ("fp8", "13.0", "unknown"),
+        (">=8.9", "13.0", "runs"),
+        ("fp8", "2.0", "fails"),
+    ],
+)
+def test_devices_with_two_numbers_and_beyond_the_tables(requirement: str, capability: str, outcome: str) -> None:
+    verdict = judge(Requirement.parse(requirement), Device(ComputeCapability.parse(capability)))
+    assert verdict.outcome == outcome
+    assert verdict.outcome is not Outcome.UNKNOWN or (capability == "13.0") == ("tables" in verdict.reasons[0].message)
 
 
 # ---------------------------------------------------------------------------------------------------------

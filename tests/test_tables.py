@@ -88,6 +88,7 @@ def test_architectures_belong_to_one_family_each_and_families_share_a_major_vers
         assert len({member.major for member in family.members}) == 1
         assert list(family.members) == sorted(family.members)
     assert all(a.renamed is None or a.renamed in members for a in KNOWN.architectures.values())
+    assert all(a.renamed is None or a.renamed > c for c, a in KNOWN.architectures.items())  # relied on by comparisons
 
 
 def test_driver_ranges_name_branches_in_order() -> None:

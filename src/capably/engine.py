@@ -1016,24 +1016,36 @@ class _Needs:
 
     # -- the compute capability
 
+    def renamed(self, clause: str) -> Reason:
+        """One piece of hardware has had two numbers, and the condition holds for one of them."""
+        others = (
+            one for one in self.known.architectures if one != self.here and self.today(one) == self.today(self.here)
+        )
+        return self.reason("requirement-renamed", Outcome.UNKNOWN, clause, renamed=", ".join(map(str, others)))
+
     def comparison(self, clause: Comparison) -> Reason:
-        if _COMPARE[clause.operator](self.here, clause.capability):
+        compare, upward = _COMPARE[clause.operator], clause.operator.startswith(">")
+        held = compare(self.here, clause.capability)
+        # A new number is the higher one: what is high enough by the old one is so by both, and waits for no table.
+        if held is not upward and compare(self.today(self.here), clause.capability) is not held:
+            return self.renamed(str(clause))
+        if held:
             return self.met(str(clause))
-        code = "device-too-old" if clause.operator.startswith(">") else "device-too-new"
-        return self.reason(code, Outcome.FAILS, str(clause))
+        return self.reason("device-too-old" if upward else "device-too-new", Outcome.FAILS, str(clause))
 
     def one_of(self, clause: OneOf) -> Reason:
-        inside = any(
-            self.here.major == member.major if isinstance(member, Generation) else self.here == member
-            for member in clause.members
-        )
-        if inside is not clause.excluded:
+        if any(_is(self.here, member) for member in clause.members):
+            if clause.excluded:
+                return self.reason("device-excluded", Outcome.FAILS, str(clause))
             return self.met(str(clause))
+        today = self.today(self.here)
+        if any(
+            _is(today, member) or (isinstance(member, ComputeCapability) and self.today(member) == today)
+            for member in clause.members
+        ):
+            return self.renamed(str(clause))
         if clause.excluded:
-            return self.reason("device-excluded", Outcome.FAILS, str(clause))
-        plain = [m for m in clause.members if isinstance(m, ComputeCapability)]
-        if any(self.today(member) == self.today(self.here) for member in plain):
-            return self.beyond(str(clause))  # the same hardware, under its other number
+            return self.met(str(clause))
         return self.reason(self._beside(clause.members), Outcome.FAILS, str(clause))
 
     def _beside(self, members: tuple[ComputeCapability | Generation, ...]) -> str:
@@ -1055,7 +1067,9 @@ class _Needs:
                 return self.reason("device-too-old", Outcome.FAILS, clause)
             return self.beyond(clause)
         if self.here not in reach:
-            if self.today(target.capability) == self.today(self.here) or self.here not in self.known.architectures:
+            if self.today(target.capability) == self.today(self.here):
+                return self.renamed(clause)
+            if self.here not in self.known.architectures:
                 return self.beyond(clause)
             return self.reason(self._beside(reach), Outcome.FAILS, clause)
         if isinstance(self.subject, Target) and not _covers(self.subject.suffix, target.suffix):
@@ -1079,11 +1093,15 @@ class _Needs:
         text = f"{feature.name} ({feature.title}): {feature.requires}"
         inner = [_Needs(self.subject, None, None, None).alternative(c) for c in feature.requires.alternatives]
         outcome, _ = min(inner, key=lambda one: _SEVERITY[one[0]])
+        if outcome is Outcome.RUNS and self.here not in self.known.architectures:
+            return self.beyond(text)  # which features a device has is known of those in the tables
         if outcome is Outcome.RUNS:
             return self.reason(
                 "requirement-met", outcome, text, f"compute capability {self.here}", feature.sources, feature.grade
             )
         codes = {reason.code for _, reasons in inner for reason in reasons if reason.outcome is outcome}
+        if "requirement-renamed" in codes:
+            return self.renamed(text)
         if "requirement-beyond-tables" in codes:
             return self.beyond(text)
         # Older than one alternative and newer than another: it is beside them all.
@@ -1236,6 +1254,10 @@ class _Needs:
             return Outcome.FAILS
         image = Image(ImageKind.SASS, target, toolkit=cuda)
         return _outcome([_Facts(image, self.device, None).sass(target)])
+
+
+def _is(capability: ComputeCapability, member: ComputeCapability | Generation) -> bool:
+    return capability.major == member.major if isinstance(member, Generation) else capability == member
 
 
 def _covers(has: Suffix, needed: Suffix) -> bool:

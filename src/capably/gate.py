@@ -452,11 +452,12 @@ def _lists(
     """The variable of *dialect*, and the lists that are set, that one first. An empty one counts as not set."""
     own = None
     if dialect is not None:
-        from capably.archlist import VARIABLES, read  # noqa: PLC0415 - rarely needed
+        from capably.archlist import VARIABLES  # noqa: PLC0415 - rarely needed
+        from capably.spelling import deciding  # noqa: PLC0415 - as above
 
         name, _, version = dialect.partition("==")
-        read("", name, version or None)  # raises where there is no such dialect
-        own = VARIABLES[name]
+        reads = deciding(name, version or None)
+        own, dialect = VARIABLES[reads], dialect if reads == name else None
     names = dict.fromkeys((own or _TORCH, *_WISHES))
     return own, tuple((name, text, dialect if name == own else None) for name in names if (text := environ.get(name)))
 
@@ -481,7 +482,7 @@ def _ignored(
 ) -> tuple[str, ...]:
     found = []
     if by != _HERE and devices:
-        found.append(f"the {devices} GPUs of this process: the policy is `{policy}`")
+        found.append(f"the {f'{devices} GPUs' if devices > 1 else 'GPU'} of this process: the policy is `{policy}`")
     if named and by != _OVERRIDE:
         why = "GPUs are here" if by == _HERE else "a list decides"
         found.append(f"{_OVERRIDE}={_shown(named)}: {why}, and the policy is `{policy}`")
@@ -499,7 +500,10 @@ def _named(text: str) -> tuple[Device, ...]:
     """The devices that ``CAPABLY_GPUS`` names."""
     from capably.naming import named_devices  # noqa: PLC0415 - rarely needed
 
-    return named_devices([text])
+    devices = named_devices([text])
+    if not devices:
+        raise ParseError("list of GPUs", text, 0, len(text), "a GPU by its name or its compute capability")
+    return devices
 
 
 def _compiler(needed: Requirement, toolkit: str | None) -> Toolkit | None:
@@ -562,7 +566,6 @@ _OF_DRIVER = frozenset(
         "forward-compat-unsupported",
         "probe-timed-out",
         "probe-crashed",
-        "probe-failed",
     }
 )
 _OF_BLAME = {"compiler": ToolkitError, "driver": DriverError, "packages": PackageError}
@@ -580,11 +583,12 @@ def _error(answer: Answer, chosen: tuple[int, ...], feature: str, *, any_will_do
     if not chosen:
         return _absent(answer, feature, needed)
     lines = tuple(line for n, line in enumerate(answer.lines) if n in chosen or n >= len(answer.verdicts))
-    failed = [number for number in chosen if answer.verdicts[number].outcome is not Outcome.RUNS]
-    refused = [number for number in failed if answer.verdicts[number].outcome is Outcome.FAILS]
-    way_out = _way_out(failed, answer)
-    if not refused:
+    refused = [number for number in chosen if answer.verdicts[number].outcome is Outcome.FAILS]
+    undecided = [number for number in chosen if answer.verdicts[number].outcome is Outcome.UNKNOWN]
+    if undecided and (any_will_do or not refused):  # where any will do, one of which it is not known may
+        way_out = _way_out(undecided, answer)
         return UndecidedError(feature, needed, "whether that holds is not known", lines, way_out, answer)
+    way_out = _way_out(refused, answer)
     several = len(chosen) > 1
     blames = {answer.blames[number] for number in refused}
     if len(blames) == 1 and "device" not in blames:
@@ -594,7 +598,10 @@ def _error(answer: Answer, chosen: tuple[int, ...], feature: str, *, any_will_do
         problem = f"the {gpus}{'s' if several and gpus == 'GPU' else ''} would do, the {_CALLED[blame]} {do} not"
         return _OF_BLAME[blame](feature, needed, problem, lines, way_out, answer)
     if answer.entries:
-        problem = f"{_counted(len(failed), len(chosen), f'entries of {answer.decided_by}', any_will_do=any_will_do)}"
+        of_list = f"of {answer.decided_by}"
+        problem = (
+            _counted(len(refused), len(chosen), f"entries {of_list}") if several else f"the entry {of_list} does not"
+        )
         return GpuListError(feature, needed, problem, lines, way_out, answer)
     reasons = [reason for number in refused for reason in answer.verdicts[number].reasons]
     too_old = all(reason.code == "device-too-old" for reason in reasons if reason.outcome is Outcome.FAILS)
@@ -602,14 +609,14 @@ def _error(answer: Answer, chosen: tuple[int, ...], feature: str, *, any_will_do
     problem = f"the GPU {'is too old' if too_old else 'does not'}"
     if several:
         which = "GPUs" if answer.decided_by == _HERE else f"GPUs that {answer.decided_by} names"
-        problem = _counted(len(failed), len(chosen), which, any_will_do=any_will_do)
+        problem = _counted(len(refused), len(chosen), which)
     return kind(feature, needed, problem, lines, way_out, answer)
 
 
-def _counted(failed: int, all_of_them: int, what: str, *, any_will_do: bool) -> str:
-    if any_will_do or failed == all_of_them:
+def _counted(refused: int, all_of_them: int, what: str) -> str:
+    if refused == all_of_them:
         return f"none of the {all_of_them} {what} does"
-    return f"{failed} of {all_of_them} {what} {'do' if failed > 1 else 'does'} not"
+    return f"{refused} of {all_of_them} {what} {'do' if refused > 1 else 'does'} not"
 
 
 def _absent(answer: Answer, feature: str, needed: str) -> IncompatibleError:
@@ -626,19 +633,19 @@ def _absent(answer: Answer, feature: str, needed: str) -> IncompatibleError:
         kind, problem = HiddenDeviceError, f"no GPU is visible: {message}"
     elif code in _OF_DRIVER:
         kind, problem = DriverError, f"the driver cannot be used: {message}"
-    elif code == "platform-not-probed":
+    elif code in ("platform-not-probed", "probe-failed"):
         kind, problem = UndecidedError, message
     else:
         kind, problem, way_out = NoDeviceError, f"no GPU was found: {message}", f"{way_out} {_TO_BUILD}"
     return kind(feature, needed, problem, answer.lines, way_out, answer)
 
 
-def _way_out(failed: list[int], answer: Answer) -> str:
+def _way_out(numbers: list[int], answer: Answer) -> str:
     if answer.devices and not any(device.assumed for device in answer.devices):
         return f"Leave the GPUs that do: CUDA_VISIBLE_DEVICES={answer.as_visible_devices()}"
-    if answer.entries and all(answer.blames[number] == "device" for number in failed):
+    if answer.entries and all(answer.blames[number] == "device" for number in numbers):
         needed = answer.requirement
         return f"Name a target that meets `{needed}` in {answer.decided_by}, with the suffix that it takes."
-    verdicts = [answer.verdicts[number] for number in failed]
+    verdicts = [answer.verdicts[number] for number in numbers]
     texts = (reason.way_out for verdict in verdicts for reason in verdict.reasons if reason.outcome is verdict.outcome)
     return next((text for text in texts if text), "")

@@ -539,6 +539,16 @@ REASONS: dict[str, Page] = {
             "Update capably.",
             ("cuda-guide-compute-capabilities",),
         ),
+        Page(
+            "requirement-renamed",
+            "A device that has had another number",
+            "whether `{clause}` holds on {capability} is not known: the same hardware is called {renamed} too, and the two "
+            "numbers disagree",
+            "Jetson Thor is 10.1 for CUDA 12.8 and 12.9 and 11.0 since CUDA 13.0. A requirement written with one of the two "
+            "in mind says nothing about the other.",
+            "Say both numbers in the requirement, such as `10.1 | 11.0`, or use a driver that calls the device {renamed}.",
+            ("cuda-13-release-notes",),
+        ),
     )
 }
 

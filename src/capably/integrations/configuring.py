@@ -129,7 +129,7 @@ def configure(tool: str, environ: MutableMapping[str, str] | None = None) -> Con
     environment = os.environ if environ is None else environ
     answer = gate.usable(_ANY_GPU)  # what the tool needs is judged with its compiler
     if answer.unread is not None:
-        gate.require(_ANY_GPU, feature=TOOLS[tool].title)  # raises what is wrong with it
+        answer.require(TOOLS[tool].title)  # raises what is wrong with it
     steering = steer(
         tool,
         [verdict.device for verdict in answer.verdicts],

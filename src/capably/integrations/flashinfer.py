@@ -17,11 +17,12 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from capably.archlist import applying
+from capably.archlist import VARIABLES, applying
 from capably.engine import Coverage, Verdict, judge
 from capably.errors import CapablyError
 from capably.integrations import configuring
 from capably.reasons import Outcome
+from capably.spelling import deciding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping
@@ -70,9 +71,10 @@ def check_cuda_arch(devices: str | Iterable[int] = "any") -> Answer:
     """
     from capably import gate, probe  # noqa: PLC0415 - importing a plugin looks at nothing
 
-    listed = "FLASHINFER_CUDA_ARCH_LIST" in os.environ and "CAPABLY_GPUS" not in os.environ
-    policy = gate.Policy.BUILD_LIST if listed and not probe.look().devices else gate.Policy.DEVICE
     version = configuring.installed_version("flashinfer")
+    reads = deciding("flashinfer", version) == "flashinfer"  # 0.2 does not read its own list, which tells nothing then
+    listed = reads and os.environ.get(VARIABLES["flashinfer"]) and not os.environ.get("CAPABLY_GPUS")
+    policy = gate.Policy.BUILD_LIST if listed and not probe.look().devices else gate.Policy.DEVICE
     dialect = f"flashinfer=={version}" if version else "flashinfer"
     return gate.require(_needed(version), feature="FlashInfer", devices=devices, policy=policy, dialect=dialect)
 

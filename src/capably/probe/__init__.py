@@ -104,7 +104,9 @@ def look(*, thorough: bool = False, refresh: bool = False, meanwhile: Callable[[
     from capably.probe.loaded import initialised_here  # noqa: PLC0415 - importing the package asks nobody
 
     global refreshes  # noqa: PLW0603 - counts, and is read only elsewhere
-    refreshes += refresh
+    if refresh:
+        _known.clear()  # also what was seen under other variables, or more thoroughly
+        refreshes += 1
     here = _here(None)
     replayed = here.environ.get(_REPLAY)
     library = None if replayed else initialised_here(here)

@@ -154,6 +154,7 @@ _CASES: dict[str, dict[str, str]] = {
     },
     "toolkit-undecided": {"found": "nvcc 14.0", "clause": "12.0f"},
     "requirement-beyond-tables": {"capability": "13.0", "clause": "12.0f"},
+    "requirement-renamed": {"capability": "10.1", "clause": ">=11.0"},
     "device-beyond-tables": {"capability": "13.0"},
     "driver-device-unproven": {"capability": "12.1", "first": "575"},
     "host-platform": {"built": "x86_64", "device": "DGX Spark"},
