@@ -288,6 +288,23 @@ def test_a_compiler_that_was_not_asked_is_known_by_its_version() -> None:
     assert not diagnose(replace(HERE, toolkits=(thor,)), (), [gpu("11.0")]).diagnoses
 
 
+def test_the_way_out_on_a_mixed_server_serves_all_of_its_gpus() -> None:
+    nvcc = Toolkit(ToolkitKind.NVCC, "/usr/local/cuda/bin/nvcc", ("PATH",), CudaVersion(13, 0), used_by=("torch",))
+    mixed = [gpu("9.0"), gpu("7.0")]
+    told = only(diagnose(replace(HERE, toolkits=(nvcc,)), (), mixed), "compiler-cannot-emit")
+    # CUDA 10.0 knows the 7.0 and not the 9.0; of those that know both, 12.9 is the nearest.
+    assert "CUDA 11.8 to 12.9" in told.action
+    assert told.command == "export CUDA_HOME=/usr/local/cuda-12.9"
+    for cuda, taken in ((CudaVersion(11, 0), False), (CudaVersion(12, 4), True)):
+        other = Toolkit(ToolkitKind.NVCC, f"/usr/local/cuda-{cuda}/bin/nvcc", (), cuda)
+        told = only(diagnose(replace(HERE, toolkits=(nvcc, other)), (), mixed), "compiler-cannot-emit")
+        assert (other.path in told.action) == taken
+    # No CUDA knows both: then one for the GPU in question.
+    newer = replace(nvcc, cuda=CudaVersion(13, 4))
+    told = only(diagnose(replace(HERE, toolkits=(newer,)), (), [gpu("10.7"), gpu("7.0")]), "compiler-cannot-emit")
+    assert "CUDA 10.0 to 12.9" in told.action
+
+
 def test_a_compiler_that_knows_the_gpu_and_is_not_used_is_the_way_out() -> None:
     old = Toolkit(ToolkitKind.NVCC, "/usr/bin/nvcc", ("PATH",), CudaVersion(11, 5), used_by=("torch",))
     new = Toolkit(ToolkitKind.NVCC, "/usr/local/cuda-13.0/bin/nvcc", ("/usr/local/cuda",), CudaVersion(13, 0))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fakes import H100, RTX3090, RTX4090, T4, Host, needs_compiler
 
+import capably
 from capably.arch import ComputeCapability
 from capably.errors import (
     DeviceTooOldError,
@@ -71,7 +72,7 @@ say([
     assert asked(host, "fp8", "devices='current'")[0] == "passes"
     kind, text = asked(host, "fp8")
     assert kind == "DeviceTooOldError"
-    assert "GPU 0, NVIDIA GeForce RTX 4090 (8.9): does" in text
+    assert "GPU 0, NVIDIA GeForce RTX 4090 (8.9): meets it" in text
     assert "GPU 1, NVIDIA GeForce RTX 3090 (8.6): " in text
     assert f"CUDA_VISIBLE_DEVICES={uuid}" in text
 
@@ -114,8 +115,8 @@ def test_the_override_stands_back_where_a_gpu_is_here(tmp_path: Path) -> None:
     host = Host(tmp_path, (T4,))
     kind, text = asked(host, "sm80+", CAPABLY_GPUS="sm_90", TORCH_CUDA_ARCH_LIST="9.0")
     assert kind == "DeviceTooOldError"
-    assert "Ignored: CAPABLY_GPUS=sm_90" in text
-    assert "Ignored: TORCH_CUDA_ARCH_LIST=9.0" in text
+    assert "Ignored: CAPABLY_GPUS='sm_90': " in text
+    assert "Ignored: TORCH_CUDA_ARCH_LIST='9.0': " in text
     assert asked(host, "sm80+", "policy='override'", CAPABLY_GPUS="sm_90") == ["passes", [None]]
 
 
@@ -447,12 +448,30 @@ def kind(**options):
         return len(capably.require("fp8", **options))
     except Exception as error:
         return [type(error).__name__, str(error)]
-say([kind(devices=[1]), kind(devices=(0, 1))[0], kind(devices=[2]), kind(devices=[]), kind(devices="some"), kind(policy="me")])
+say([kind(devices=[1]), kind(devices=(0, 1))[0], kind(devices=[2]), kind(devices=[]), kind(devices="some"), kind(policy="me"),
+     kind(devices=1), kind(toolkit=12.8)])
 """
     one, both, *others = host.run(code)
     assert (one, both) == (1, "DeviceTooOldError")
-    assert [other[0] for other in others] == ["ValueError"] * 4
-    assert others[0][1] == "there is no GPU 2: this process sees 2"
+    assert [other[0] for other in others] == ["ValueError"] * 4 + ["TypeError"] * 2
+    assert others[0][1] == "there is no GPU 2: this process sees 2 GPUs, numbered from 0"
+    assert "`any`" in others[2][1]
+    assert "`build-list`" in others[3][1]
+    assert "[0, 1]" in others[4][1]
+    assert "'12.8'" in others[5][1]
+
+
+@pytest.mark.parametrize("device", ["cuda:0", None, 0.0])
+def test_what_is_no_device_is_told_so(device: Any) -> None:
+    with pytest.raises(TypeError, match=r"^device is .*tensor\.device\.index"):
+        capably.supports(">=7.5", device)
+
+
+@pytest.mark.parametrize("requirement", [7.5, 75, (7, 5), None])
+def test_a_requirement_is_a_text(requirement: Any) -> None:
+    for ask in (capably.require, capably.supports, capably.usable):
+        with pytest.raises(TypeError, match=r"^the requirement is .*'>=7\.5'"):
+            ask(requirement)
 
 
 @needs_compiler

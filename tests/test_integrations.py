@@ -87,7 +87,7 @@ def test_without_a_gpu_everything_stays_and_the_cause_is_named(tmp_path: Path) -
     old = configure(Host(tmp_path / "old", (V100,)), site)
     assert (old["found"], old["unusable"]) == ("none usable", ["7.0"])
     assert old["environment"] == {"FLASHINFER_CUDA_ARCH_LIST": None, "TORCH_CUDA_ARCH_LIST": None}
-    with pytest.raises(AssertionError, match=r"GpuListError: .*CAPABLY_GPUS cannot be read"):
+    with pytest.raises(AssertionError, match=r"GpuListError: .*`>=7\.5`: CAPABLY_GPUS cannot be read"):
         configure(none, site, CAPABLY_GPUS="RTX 4900")
     named = configure(none, site, CAPABLY_GPUS="RTX 4090")
     assert named["environment"]["FLASHINFER_CUDA_ARCH_LIST"] == "8.9"
@@ -139,7 +139,7 @@ def test_its_check_judges_gpus_and_not_lists(tmp_path: Path) -> None:
     assert mixed.run(ask, TORCH_CUDA_ARCH_LIST=REPORTED) == ["passes", ["9.0"]]
     kind, text = mixed.run(f"{CHECK}\nsay(check(devices='all'))")
     assert kind == "DeviceTooOldError"
-    assert "GPU 0, NVIDIA H100 80GB HBM3 (9.0): does" in text
+    assert "GPU 0, NVIDIA H100 80GB HBM3 (9.0): meets it" in text
     assert "GPU 1, Tesla V100 (7.0): " in text
     assert host.run(ask, FLASHINFER_CUDA_ARCH_LIST="9.0a")[0] == "DeviceTooOldError"
     kind, text = none.run(ask)

@@ -117,6 +117,25 @@ def test_each_cause_behind_one_message_of_flashinfer_is_told_from_its_machine(na
     assert blind.answer is None
 
 
+@pytest.mark.parametrize(
+    ("devices", "variables", "below", "list_low"),
+    [
+        (["7.0", "9.0"], {}, State.HOLDS, State.EXCLUDED),  # without a list the flags are those of all visible GPUs
+        (["9.0", "9.0"], {}, State.EXCLUDED, State.EXCLUDED),
+        (["7.0", "9.0"], {"TORCH_CUDA_ARCH_LIST": "7.0;9.0"}, State.EXCLUDED, State.HOLDS),
+        (["7.0"], {}, State.HOLDS, State.EXCLUDED),
+    ],
+)
+def test_the_older_check_refuses_a_mixed_server_for_one_gpu(
+    devices: list[str], variables: dict[str, str], below: State, list_low: State
+) -> None:
+    (found,) = explain("RuntimeError: FlashInfer requires sm75+", machine({"devices": devices, "env": variables}))
+    assert (states(found)["gpu-below-floor"], states(found)["list-below-floor"]) == (below, list_low)
+    # The newer one passes where one GPU is high enough.
+    (newer,) = explain(SM75, machine({"devices": devices, "env": variables}))
+    assert (states(newer)["gpu-below-floor"] is State.HOLDS) == (devices == ["7.0"])
+
+
 def test_the_log_itself_may_tell_the_cause() -> None:
     fork = "Failed to get device capability: Cannot re-initialize CUDA in forked subprocess.\n"
     first, second = explain(fork + SM75)

@@ -65,7 +65,7 @@ def test_tests_run_where_the_gpu_does_and_say_why_they_do_not(run: Run, tmp_path
     done = run(TESTS, host)
     done.assert_outcomes(passed=4, skipped=3)
     done.stdout.fnmatch_lines(["SKIPPED * test_*.py:8: needs `fp8`: *RTX 3090 (8.6): *8.9*"])
-    done.stdout.fnmatch_lines(["*needs `>=7.5`: there is no GPU 5: this process sees 2"])
+    done.stdout.fnmatch_lines(["*needs `>=7.5`: there is no GPU 5: this process sees 2 GPUs, numbered from 0"])
     run(TESTS, host, CUDA_VISIBLE_DEVICES="1").assert_outcomes(passed=6, skipped=1)
 
 
@@ -78,17 +78,22 @@ def test_without_a_gpu_the_cause_is_the_reason(run: Run, tmp_path: Path) -> None
     named = run(TESTS, None, CAPABLY_GPUS="RTX 4090")
     named.assert_outcomes(passed=1, skipped=6)
     named.stdout.fnmatch_lines(["*no GPU is here, and CAPABLY_GPUS makes none*"])
-    failing = Host(tmp_path / "failing", (RTX4090, "fail cuInit 803"), nvml=False)
-    run(TESTS, failing).stdout.fnmatch_lines(["*needs `fp8`: the driver cannot be used: *803*"])
+    assert "unknown" not in named.stdout.str()
+    # Also where NVML knows the GPU: a test starts CUDA.
+    for nvml in (False, True):
+        failing = run(TESTS, Host(tmp_path / f"failing-{nvml}", (RTX4090, "fail cuInit 803"), nvml=nvml))
+        failing.assert_outcomes(passed=1, skipped=6)
+        failing.stdout.fnmatch_lines(["*needs `fp8`: the driver cannot be used: *803*"])
+        failing.stdout.fnmatch_lines(["*needs a GPU: the driver cannot be used: *803*"])
 
 
 @needs_compiler
 def test_what_is_not_known_is_skipped_as_unknown(run: Run, tmp_path: Path) -> None:
-    host = Host(tmp_path / "host", (f"{RTX4090} nomemory=1",))
-    tests = 'import pytest\n@pytest.mark.cuda("memory>=16GiB")\ndef test_it(): pass\n'
+    host = Host(tmp_path / "host", (RTX4090.replace("cc=8.9", "cc=13.0"),))
+    tests = 'import pytest\n@pytest.mark.cuda("13.0f")\ndef test_it(): pass\n'
     done = run(tests, host)
     done.assert_outcomes(skipped=1)
-    done.stdout.fnmatch_lines(["*unknown whether the GPU meets `memory>=16GiB`: *not known*"])
+    done.stdout.fnmatch_lines(["*unknown whether the GPU meets `13.0f`: *not known*"])
 
 
 @pytest.mark.parametrize(

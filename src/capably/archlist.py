@@ -192,7 +192,8 @@ def applying(dialect: str, version: str | None = None) -> DialectVersion:
         ParseError: *version* is no version.
     """
     if dialect not in VARIABLES:
-        raise UnknownNameError("dialect", dialect, tuple(difflib.get_close_matches(dialect, DIALECTS, n=3)))
+        close = difflib.get_close_matches(dialect, DIALECTS, n=3)
+        raise UnknownNameError("dialect", dialect, tuple(close), tuple(DIALECTS))
     numbers = _version_numbers(version)
     known = [row for row in tables().dialects if row.dialect == dialect]
     if numbers is None:

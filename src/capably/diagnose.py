@@ -537,13 +537,14 @@ def _about_compilers(
         users = _users(toolkit, needing)
         if not users:
             continue
-        for capability in dict.fromkeys(device.capability for device, _ in gpus):
+        here = tuple(dict.fromkeys(device.capability for device, _ in gpus))
+        served = [capability for capability in here if _serves(toolkit, capability, system.toolkits)]
+        for capability in served:
             indexes = tuple(index for index, (device, _) in enumerate(gpus) if device.capability == capability)
-            if not _serves(toolkit, capability, system.toolkits) or _emits(toolkit, capability) is not False:
+            if _emits(toolkit, capability) is not False:
                 continue
-            span = tables().emitting_toolkits(Target(capability))
             packages = [name for name in known if name in users or name in needing.get(toolkit.kind, ())]
-            action, command = _other_compiler(toolkit, capability, system.toolkits, span)
+            action, command = _other_compiler(toolkit, [capability, *served], system.toolkits)
             yield _make(
                 "compiler-cannot-emit",
                 Severity.ERROR if packages else Severity.WARNING,
@@ -571,11 +572,17 @@ def _about_compilers(
 
 def _other_compiler(
     toolkit: Toolkit,
-    capability: ComputeCapability,
+    capabilities: Sequence[ComputeCapability],
     all_of_them: Iterable[Toolkit],
-    span: tuple[CudaVersion, CudaVersion] | None,
 ) -> tuple[str, str | None]:
-    """What to do about one that does not know the device: take another one that is here, else install one."""
+    """What to do about one that does not know the first device: take one that is here and knows all, else install one.
+
+    Where none can know all, one for the first.
+    """
+    span = _emitting(capabilities)
+    if span is None:
+        capabilities = capabilities[:1]
+        span = _emitting(capabilities)
     wanted = f"one of CUDA {span[0]} to {span[1]}" if span else "a toolkit that knows it"
     variable = "CUDA_HOME" if toolkit.kind is ToolkitKind.NVCC else "TRITON_PTXAS_PATH"
     if toolkit.path.endswith("ptxas-blackwell"):
@@ -583,16 +590,33 @@ def _other_compiler(
     if toolkit.kind is ToolkitKind.NVRTC or (variable != "CUDA_HOME" and "triton" not in toolkit.used_by):
         return f"Install {wanted}.", None
     for other in all_of_them:
-        if other.kind is toolkit.kind and other.path != toolkit.path and _emits(other, capability):
-            action = f"Let {variable} lead to {other.path} (CUDA {other.cuda}), which knows it."
+        if (
+            other.kind is toolkit.kind
+            and other.path != toolkit.path
+            and all(_emits(other, one) for one in capabilities)
+        ):
+            knows = "it" if len(set(capabilities)) == 1 else "all GPUs here"
+            action = f"Let {variable} lead to {other.path} (CUDA {other.cuda}), which knows {knows}."
             if not other.path.startswith("/"):  # shortened: it is a private place
                 return action, None
             folder = other.path.rpartition("/bin/")[0]
             if variable == "CUDA_HOME":
                 return action, f"export CUDA_HOME={folder} PATH={folder}/bin:$PATH" if folder else None
             return action, f"export {variable}={other.path}"
-    usual = f"export CUDA_HOME=/usr/local/cuda-{span[0]}" if span and variable == "CUDA_HOME" else None
+    # The nearest one: the newest for a GPU that this one has dropped, the oldest for one that it does not know yet.
+    nearest = span and span[1 if toolkit.cuda is not None and toolkit.cuda > span[1] else 0]
+    usual = f"export CUDA_HOME=/usr/local/cuda-{nearest}" if nearest and variable == "CUDA_HOME" else None
     return f"Install {wanted}, and let {variable} name it.", usual
+
+
+def _emitting(capabilities: Iterable[ComputeCapability]) -> tuple[CudaVersion, CudaVersion] | None:
+    """The first and the last toolkit that know all of *capabilities*; None where there is none."""
+    spans = [tables().emitting_toolkits(Target(capability)) for capability in capabilities]
+    known = [span for span in spans if span is not None]
+    if not known or len(known) < len(spans):
+        return None
+    first, last = max(span[0] for span in known), min(span[1] for span in known)
+    return (first, last) if first <= last else None
 
 
 def _users(toolkit: Toolkit, needing: dict[str, list[str]]) -> tuple[str, ...]:

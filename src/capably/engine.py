@@ -959,7 +959,7 @@ class _Needs:
             import difflib  # noqa: PLC0415 - only for the error
 
             close = difflib.get_close_matches(name, self.known.features, n=3, cutoff=0.5)
-            raise UnknownNameError("feature", name, tuple(close)) from None
+            raise UnknownNameError("feature", name, tuple(close), tuple(sorted(self.known.features))) from None
 
     def reason(  # noqa: PLR0917 - what every reason has
         self,

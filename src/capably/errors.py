@@ -103,21 +103,26 @@ class UnknownNameError(CapablyError, LookupError):
         what: The kind of thing looked up: ``"GPU"``.
         name: The name as it was given.
         suggestions: Known names that are close, best first; may be empty.
+        known: All names, where they are few: told where none is close.
 
     >>> print(UnknownNameError("GPU", "RTX 5900", ("RTX 5090",)))
     unknown GPU: `RTX 5900`; did you mean `RTX 5090`?
+    >>> print(UnknownNameError("tool", "vllm", (), ("cmake", "torch")))
+    unknown tool: `vllm`; known: `cmake`, `torch`
     """
 
-    def __init__(self, what: str, name: str, suggestions: tuple[str, ...] = ()) -> None:
-        super().__init__(what, name, suggestions)
+    def __init__(self, what: str, name: str, suggestions: tuple[str, ...] = (), known: tuple[str, ...] = ()) -> None:
+        super().__init__(what, name, suggestions, known)
+        self.known = known
         self.what = what
         self.name = name
         self.suggestions = suggestions
 
     def __str__(self) -> str:
         shown = "".join(c if c.isprintable() else "?" for c in self.name)
-        hint = ", ".join(f"`{name}`" for name in self.suggestions)
-        return f"unknown {self.what}: `{shown}`" + (f"; did you mean {hint}?" if hint else "")
+        names = ", ".join(f"`{name}`" for name in self.suggestions or self.known)
+        hint = f"; did you mean {names}?" if self.suggestions else f"; known: {names}" if names else ""
+        return f"unknown {self.what}: `{shown}`{hint}"
 
 
 class DialectError(CapablyError, ValueError):
@@ -270,9 +275,10 @@ class IncompatibleError(CapablyError, RuntimeError):
         self.answer = answer
 
     def __str__(self) -> str:
-        needs = f"{self.feature} needs" if self.feature else "needed is"
+        gpu = f"a GPU that meets `{self.requirement}`"
+        needs = f"{self.feature} needs {gpu}" if self.feature else f"{gpu} is needed"
         way_out = (f"What to do: {self.way_out}",) if self.way_out else ()
-        return "\n  ".join((f"{needs} a GPU that meets `{self.requirement}`: {self.problem}", *self.lines, *way_out))
+        return "\n  ".join((f"{needs}: {self.problem}", *self.lines, *way_out))
 
 
 class NoDeviceError(IncompatibleError):

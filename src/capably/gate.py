@@ -106,6 +106,11 @@ class Policy(enum.StrEnum):
     BUILD_LIST = "build-list"  # the list of what is to be compiled, leniently: one entry that will do is enough
     OVERRIDE = "override"  # what CAPABLY_GPUS names, or else the tool's own list, also where there are devices
 
+    @classmethod
+    def _missing_(cls, value: object) -> Policy | None:
+        known = ", ".join(f"`{policy}`" for policy in cls)
+        raise ValueError(f"policy is {value!r}: it takes one of {known}")
+
 
 @dataclass(frozen=True, slots=True)
 class Answer(Sequence["Device"]):
@@ -126,6 +131,7 @@ class Answer(Sequence["Device"]):
         visible_devices: ``CUDA_VISIBLE_DEVICES``, as it was.
         lasting: The next call says the same while no variable changes. A compiler, a package or a driver that does not
             answer may be another then.
+        own_list: The variable with the list of the tool that was named, where one was.
     """
 
     requirement: Requirement
@@ -140,6 +146,7 @@ class Answer(Sequence["Device"]):
     lists: tuple[tuple[str, str, str | None], ...] = ()
     visible_devices: str | None = None
     lasting: bool = True
+    own_list: str | None = None
 
     @property
     def devices(self) -> tuple[Device, ...]:
@@ -176,8 +183,11 @@ class Answer(Sequence["Device"]):
         Raises:
             IncompatibleError: It is not; as `capably.require` does.
             ValueError: *devices* is no choice.
+            TypeError: *devices* is a single number.
         """
         which = ("any" if self.entries else "all") if devices is None else devices
+        if isinstance(which, int):
+            raise TypeError(_NO_CHOICE.format(which))
         chosen = _chosen(self, which if isinstance(which, str) else tuple(which))
         good = [number for number in chosen if self.verdicts[number].outcome is Outcome.RUNS]
         if good and (which == "any" or len(good) == len(chosen)):
@@ -193,13 +203,16 @@ class Answer(Sequence["Device"]):
             *(f"Ignored: {text}." for text in self.ignored),
         )
 
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
     def _line(self, number: int) -> str:
         verdict = self.verdicts[number]
         device = verdict.device
         name = f"{device.name} ({device.capability})" if device.name else f"compute capability {device.capability}"
         what = f"entry `{self.entries[number]}`" if self.entries else f"GPU {number}, {name}"
         if verdict.outcome is Outcome.RUNS:
-            return f"{what}: does"
+            return f"{what}: meets it"
         reasons = [reason.message for reason in verdict.reasons if reason.outcome is verdict.outcome]
         return f"{what}: {'; '.join(dict.fromkeys(reasons))}"
 
@@ -242,6 +255,7 @@ def usable(
     policy: Policy | str = Policy.DEVICE,
     dialect: str | None = None,
     toolkit: str | None = None,
+    thorough: bool = False,
 ) -> Answer:
     """The devices that meet *requirement*, and the verdicts of the others.
 
@@ -252,9 +266,13 @@ def usable(
             where that matters: ``flashinfer==0.7.2``. Its variable is read as the tool reads it, and goes before
             ``TORCH_CUDA_ARCH_LIST``, which without it is read as it is meant, whatever the version of torch.
         toolkit: CUDA version of the compiler that is to make native code for them; None where none is needed.
+        thorough: Start CUDA, in a child process, also where NVML leaves no doubt about the GPUs: a driver that fails
+            only then is noticed, and it takes longer.
 
     Raises:
         ParseError: *requirement*, *toolkit* or the version in *dialect* is not in its grammar.
+        TypeError: *requirement* or *toolkit* is no text.
+        ValueError: *policy* is none of the above.
         UnknownNameError: *requirement* names a feature, or *dialect* a tool, that is not known.
         RecordError: The record that ``CAPABLY_SYSTEM`` names cannot be read.
 
@@ -262,10 +280,10 @@ def usable(
     >>> capably.usable("sm75+").requirement
     Requirement(alternatives=((Comparison(operator='>=', capability=ComputeCapability(major=7, minor=5)),),))
     """
-    needed = requirement if isinstance(requirement, Requirement) else Requirement.parse(requirement)
-    seen = probe.look(thorough=needed.mentions("sms"), meanwhile=_load)
+    needed, decider = _read(requirement), Policy(policy)
+    seen = probe.look(thorough=thorough or needed.mentions("sms"), meanwhile=_load)
     compiler, installed = _compiler(needed, toolkit), _installed(needed)
-    return decide(needed, Policy(policy), seen, os.environ, dialect=dialect, toolkit=compiler, installed=installed)
+    return decide(needed, decider, seen, os.environ, dialect=dialect, toolkit=compiler, installed=installed)
 
 
 def require(
@@ -303,6 +321,7 @@ def require(
         UndecidedError: The facts do not tell.
         GpuListError: A list decides, and cannot be read or names nothing that will do.
         ValueError: *devices* or *policy* is none of the above.
+        TypeError: *requirement* or *toolkit* is no text, or *devices* a single number.
     """
     every = devices is None or (devices.__class__ is str and devices == "all")
     plain = every and policy is Policy.DEVICE and dialect is None and toolkit is None
@@ -328,6 +347,7 @@ def supports(requirement: str | Requirement, device: int | Device = 0) -> bool:
         ParseError: *requirement* is not in its grammar.
         UnknownNameError: *requirement* names a feature that does not exist.
         RecordError: The record that ``CAPABLY_SYSTEM`` names cannot be read.
+        TypeError: *requirement* is no text, or *device* neither a number nor a `Device`.
     """
     values, known = _warm
     now = (probe.refreshes, _value(_A), _value(_B), _value(_C), _value(_D), _value(_E), _value(_F))
@@ -335,8 +355,13 @@ def supports(requirement: str | Requirement, device: int | Device = 0) -> bool:
         return found is True
     if not isinstance(device, int):
         from capably.engine import judge  # noqa: PLC0415 - see `_load`
+        from capably.facts import Device  # noqa: PLC0415 - see `_load`
 
-        needed = requirement if isinstance(requirement, Requirement) else Requirement.parse(requirement)
+        if not isinstance(device, Device):
+            raise TypeError(
+                f"device is {device!r}: it takes a number, such as `tensor.device.index`, or a capably.Device"
+            )
+        needed = _read(requirement)
         driver = probe.look().driver if needed.mentions("driver", "cuda") else None
         verdict = judge(needed, device, driver, toolkit=_compiler(needed, None), installed=_installed(needed))
         return verdict.outcome is Outcome.RUNS
@@ -417,7 +442,16 @@ def decide(
         lists,
         seen.visibility.visible_devices,
         seen.lasting and not needed.mentions("toolkit", "installed"),
+        own,
     )
+
+
+def _read(requirement: str | Requirement) -> Requirement:
+    if isinstance(requirement, Requirement):
+        return requirement
+    if not isinstance(requirement, str):
+        raise TypeError(f"the requirement is {requirement!r}: it takes a text, such as '>=7.5'")
+    return Requirement.parse(requirement)
 
 
 def _load() -> None:
@@ -482,13 +516,13 @@ def _ignored(
 ) -> tuple[str, ...]:
     found = []
     if by != _HERE and devices:
-        found.append(f"the {f'{devices} GPUs' if devices > 1 else 'GPU'} of this process: the policy is `{policy}`")
+        found.append(f"the {_gpus(devices)} of this process: the policy is `{policy}`")
     if named and by != _OVERRIDE:
         why = "GPUs are here" if by == _HERE else "a list decides"
-        found.append(f"{_OVERRIDE}={_shown(named)}: {why}, and the policy is `{policy}`")
+        found.append(f"{_OVERRIDE}={_shown(named)!r}: {why}, and the policy is `{policy}`")
     for name, text, _ in lists:
         if name != by:
-            found.append(f"{name}={_shown(text)}: it says what to compile, not what is here")
+            found.append(f"{name}={_shown(text)!r}: it says what to compile, not what is here")
     return tuple(found)
 
 
@@ -513,6 +547,8 @@ def _compiler(needed: Requirement, toolkit: str | None) -> Toolkit | None:
     from capably.version import CudaVersion  # noqa: PLC0415 - rarely needed
 
     if toolkit is not None:
+        if not isinstance(toolkit, str):
+            raise TypeError(f"toolkit is {toolkit!r}: it takes a text, such as '12.8'")
         return Toolkit(ToolkitKind.NVCC, "", cuda=CudaVersion.parse(toolkit))
     found = [one for one in probe.system(thorough=False).toolkits if one.kind is ToolkitKind.NVCC]
     return next((one for one in found if "torch" in one.used_by), found[0] if found else None)
@@ -536,6 +572,13 @@ def _installed(needed: Requirement) -> tuple[tuple[str, str], ...] | None:
 # Which devices are meant, and what is wrong with them
 
 
+_NO_CHOICE = "devices is {}: it takes `all`, `any`, `current` or a list of numbers, such as [0, 1]"
+
+
+def _gpus(count: int) -> str:
+    return f"{count} GPU{'s' if count > 1 else ''}"
+
+
 def _chosen(answer: Answer, devices: str | tuple[int, ...]) -> tuple[int, ...]:
     """Numbers of the verdicts that count."""
     count = len(answer.verdicts)
@@ -544,10 +587,10 @@ def _chosen(answer: Answer, devices: str | tuple[int, ...]) -> tuple[int, ...]:
     if devices == "current":
         return tuple(range(count)[(current := _current()) : current + 1])
     if isinstance(devices, str) or not devices:
-        raise ValueError(f"devices is {devices!r}: `all`, `any`, `current` or numbers are meant")
+        raise ValueError(_NO_CHOICE.format(repr(devices)))
     missing = [number for number in devices if not 0 <= number < count]
     if count and missing:
-        raise ValueError(f"there is no GPU {missing[0]}: this process sees {count}")
+        raise ValueError(f"there is no GPU {missing[0]}: this process sees {_gpus(count)}, numbered from 0")
     return tuple(devices) if count else ()
 
 
@@ -606,7 +649,7 @@ def _error(answer: Answer, chosen: tuple[int, ...], feature: str, *, any_will_do
     reasons = [reason for number in refused for reason in answer.verdicts[number].reasons]
     too_old = all(reason.code == "device-too-old" for reason in reasons if reason.outcome is Outcome.FAILS)
     kind = DeviceTooOldError if too_old else UnsupportedDeviceError
-    problem = f"the GPU {'is too old' if too_old else 'does not'}"
+    problem = f"the GPU {'is too old' if too_old else 'does not meet it'}"
     if several:
         which = "GPUs" if answer.decided_by == _HERE else f"GPUs that {answer.decided_by} names"
         problem = _counted(len(refused), len(chosen), which)
@@ -622,7 +665,7 @@ def _counted(refused: int, all_of_them: int, what: str) -> str:
 def _absent(answer: Answer, feature: str, needed: str) -> IncompatibleError:
     if answer.policy is Policy.BUILD_LIST:
         problem = "no list names what to build for"
-        way_out = f'Set one: {answer.lists[0][0] if answer.lists else _TORCH}="8.0 9.0a".'
+        way_out = f'Set one: {answer.own_list or _TORCH}="8.0 9.0a".'
         return GpuListError(feature, needed, problem, answer.lines, way_out, answer)
     if answer.absence is None:
         return NoDeviceError(feature, needed, "no GPU was found", answer.lines, _TO_BUILD, answer)
@@ -642,7 +685,7 @@ def _absent(answer: Answer, feature: str, needed: str) -> IncompatibleError:
 
 def _way_out(numbers: list[int], answer: Answer) -> str:
     if answer.devices and not any(device.assumed for device in answer.devices):
-        return f"Leave the GPUs that do: CUDA_VISIBLE_DEVICES={answer.as_visible_devices()}"
+        return f"Use only the GPUs that do: CUDA_VISIBLE_DEVICES={answer.as_visible_devices()}"
     if answer.entries and all(answer.blames[number] == "device" for number in numbers):
         needed = answer.requirement
         return f"Name a target that meets `{needed}` in {answer.decided_by}, with the suffix that it takes."

@@ -428,8 +428,11 @@ def _number(entry: str) -> tuple[int, int]:
 def _gpu_below_floor(facts: _Facts) -> _Answer:
     if not facts.devices:
         return _OPEN
-    low = all(device.capability < ComputeCapability(7, 5) for device in facts.devices)
-    return (_holds if low else _excluded)(f"visible: {facts.listed_devices}")
+    low = [device.capability < ComputeCapability(7, 5) for device in facts.devices]
+    # Without a list the older check refuses all GPUs for any of them, the newer one only if none is high enough.
+    any_will_do = facts.code == "flashinfer-sm75-list" and not facts.environment.get("TORCH_CUDA_ARCH_LIST")
+    blamed = any(low) if any_will_do else all(low)
+    return (_holds if blamed else _excluded)(f"visible: {facts.listed_devices}")
 
 
 def _torch_without_cuda(facts: _Facts) -> _Answer:

@@ -493,9 +493,9 @@ REASONS: dict[str, Page] = {
         Page(
             "quantity-unknown",
             "How much the device has is not known",
-            "whether `{clause}` holds is not known: nothing says how much {capability} has here",
+            "whether `{clause}` holds is not known: nothing tells how much this GPU ({capability}) has",
             "Not every driver library tells every quantity, and a device that was only named has none.",
-            "Run `capably doctor --json` to see what the driver tells about the device.",
+            "Run `capably doctor --json` where the GPU is: it shows what the driver tells about it.",
             ("cuda-guide-compute-capabilities",),
         ),
         Page(

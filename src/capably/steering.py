@@ -120,7 +120,7 @@ def steer(
     (('FLASHINFER_CUDA_ARCH_LIST', '9.0a'),)
     """
     if tool not in TOOLS:
-        raise UnknownNameError("tool", tool, tuple(TOOLS))
+        raise UnknownNameError("tool", tool, (), tuple(TOOLS))
     known = versions or {}
     gpus = tuple(devices)
     version = next((known[name] for name in TOOLS[tool].distributions if name in known), None)

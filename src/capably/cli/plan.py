@@ -329,7 +329,7 @@ def read_toolkit(text: str) -> CudaVersion:
     match = _VERSION.fullmatch(text.strip())
     known = [toolkit.cuda for toolkit in tables().toolkits]
     if match is None:
-        raise WrongUseError(f"`{text}` is no version of a CUDA toolkit in full, such as {known[-1]}")
+        raise WrongUseError(f"`{text}` is not the full version of a CUDA toolkit, such as {known[-1]}")
     cuda = CudaVersion.parse(f"{match[1]}.{match[2]}" if match[1] else match[3])
     # Beyond the ends of the tables there may be others; between two rows there is none.
     if cuda not in known and known[0] < cuda < known[-1]:

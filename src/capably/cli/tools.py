@@ -79,7 +79,8 @@ def asked_tool(text: str, versions: Versions, cuda: CudaVersion, *, quiet: bool)
             raise WrongUseError("the version of nvcc is that of its toolkit: name it with --toolkit")
         return Tool(name, str(cuda), "the compiler of that toolkit", name, str(cuda))
     if name not in DIALECTS:
-        raise UnknownNameError("tool", match[1], tuple(difflib.get_close_matches(name, (*_SHORT, *DIALECTS), n=3)))
+        close = difflib.get_close_matches(name, (*_SHORT, *DIALECTS), n=3)
+        raise UnknownNameError("tool", match[1], tuple(close), tuple(DIALECTS))
     applying(name, named)  # whether that is a version
     version = named if named is not None else versions.installed(name)
     origin = "as asked" if named is not None else "installed" if version is not None else "newest known version"

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from capably.archlist import applying
 from capably.facts import Device, Finding, Toolkit, ToolkitKind
 from capably.steering import TOOLS, Steering, Unusable, steer
 
@@ -129,7 +130,8 @@ def configure(tool: str, environ: MutableMapping[str, str] | None = None) -> Con
     environment = os.environ if environ is None else environ
     answer = gate.usable(_ANY_GPU)  # what the tool needs is judged with its compiler
     if answer.unread is not None:
-        answer.require(TOOLS[tool].title)  # raises what is wrong with it
+        needed = applying(TOOLS[tool].dialect, installed_version(tool)).requires or _ANY_GPU
+        gate.usable(needed).require(TOOLS[tool].title)  # raises what is wrong with it
     steering = steer(
         tool,
         [verdict.device for verdict in answer.verdicts],

@@ -124,16 +124,18 @@ def _reason(mark: pytest.Mark) -> str | None:
     from capably.errors import IncompatibleError, UndecidedError  # noqa: PLC0415 - as above
 
     requirement = _requirement(mark)
+    needs = f"needs `{requirement}`" if mark.args else "needs a GPU"
+    answer = gate.usable(requirement, thorough=True)  # a test will start CUDA, so that has to work
+    if any(verdict.device.assumed for verdict in answer.verdicts):
+        return f"{needs}: no GPU is here, and {answer.decided_by} makes none"
     try:
-        answer = gate.require(requirement, devices=mark.kwargs.get("devices", "current"))
+        answer.require(devices=mark.kwargs.get("devices", "current"))
     except UndecidedError as error:
         return f"unknown whether the GPU meets `{requirement}`: {_one_line(*_about_gpus(error), error.way_out)}"
     except IncompatibleError as error:
-        return f"needs `{requirement}`: {_one_line(error.problem, *_about_gpus(error))}"
+        return f"{needs}: {_one_line(error.problem, *_about_gpus(error))}"
     except ValueError as error:
-        return f"needs `{requirement}`: {error}"
-    if any(device.assumed for device in answer):
-        return f"needs `{requirement}`: no GPU is here, and {answer.decided_by} makes none"
+        return f"{needs}: {error}"
     return None
 
 
