@@ -456,6 +456,18 @@ say([kind(devices=[1]), kind(devices=(0, 1))[0], kind(devices=[2]), kind(devices
     assert [other[0] for other in others] == ["ValueError"] * 4 + ["TypeError"] * 2
     assert others[0][1] == "there is no GPU 2: this process sees 2 GPUs, numbered from 0"
     assert "`any`" in others[2][1]
+    # Hiding a GPU would give the others new numbers.
+    refused = host.run(
+        """
+import capably
+try:
+    capably.require("fp8", devices=[0])
+except RuntimeError as error:
+    say(error.way_out)
+""",
+        CUDA_DEVICE_ORDER="PCI_BUS_ID",
+    )
+    assert refused == "Use what does: GPU 1."
     assert "`build-list`" in others[3][1]
     assert "[0, 1]" in others[4][1]
     assert "'12.8'" in others[5][1]

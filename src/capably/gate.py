@@ -629,9 +629,9 @@ def _error(answer: Answer, chosen: tuple[int, ...], feature: str, *, any_will_do
     refused = [number for number in chosen if answer.verdicts[number].outcome is Outcome.FAILS]
     undecided = [number for number in chosen if answer.verdicts[number].outcome is Outcome.UNKNOWN]
     if undecided and (any_will_do or not refused):  # where any will do, one of which it is not known may
-        way_out = _way_out(undecided, answer)
+        way_out = _way_out(undecided, chosen, answer)
         return UndecidedError(feature, needed, "whether that holds is not known", lines, way_out, answer)
-    way_out = _way_out(refused, answer)
+    way_out = _way_out(refused, chosen, answer)
     several = len(chosen) > 1
     blames = {answer.blames[number] for number in refused}
     if len(blames) == 1 and "device" not in blames:
@@ -683,8 +683,11 @@ def _absent(answer: Answer, feature: str, needed: str) -> IncompatibleError:
     return kind(feature, needed, problem, answer.lines, way_out, answer)
 
 
-def _way_out(numbers: list[int], answer: Answer) -> str:
+def _way_out(numbers: list[int], chosen: tuple[int, ...], answer: Answer) -> str:
     if answer.devices and not any(device.assumed for device in answer.devices):
+        if len(chosen) < len(answer.verdicts):  # asked by their numbers, which others would have if some were hidden
+            good = [n for n, verdict in enumerate(answer.verdicts) if verdict.outcome is Outcome.RUNS]
+            return f"Use what does: {', '.join(f'GPU {number}' for number in good)}."
         return f"Use only the GPUs that do: CUDA_VISIBLE_DEVICES={answer.as_visible_devices()}"
     if answer.entries and all(answer.blames[number] == "device" for number in numbers):
         needed = answer.requirement
