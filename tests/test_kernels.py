@@ -147,6 +147,33 @@ def test_an_image_that_the_driver_may_take_instead_leaves_it_undecided(tmp_path:
     assert coverages(library, "8.0") == {"old": (Coverage.FULL, False), "all": (Coverage.FULL, False)}
 
 
+def test_which_of_two_equal_images_the_driver_takes_is_not_known(tmp_path: Path) -> None:
+    library = written(
+        tmp_path, build.fatbin([build.sass(kernels=("both", "first")), build.sass(kernels=("both", "second"))])
+    )
+    assert coverages(library, "9.0") == {
+        "both": (Coverage.FULL, False),
+        "first": (Coverage.UNKNOWN, True),
+        "second": (Coverage.UNKNOWN, True),
+    }
+
+
+def test_link_input_adds_images_to_the_kernels_that_were_linked(tmp_path: Path) -> None:
+    path = tmp_path / "lib.so"
+    linked = build.fatbin([build.sass("sm_80", kernels=("a", "b"))])
+    origins = [
+        build.fatbin([build.sass("sm_80", kernels=("a", "gone"), relocatable=True), build.ptx_entry(entries=("a",))]),
+        build.fatbin([build.sass("sm_80", kernels=("b",), relocatable=True)]),
+    ]
+    path.write_bytes(
+        build.elf([build.section(".nv_fatbin", linked), build.section("__nv_relfatbin", b"".join(origins))])
+    )
+    (library,) = scan(path, with_kernels=True).libraries
+    # Whether a driver links relocatable PTX is not known; of `b` there is machine code for 8.0 only.
+    assert coverages(library, "9.0") == {"a": (Coverage.UNKNOWN, False), "b": (Coverage.NONE, False)}
+    assert coverages(library, "8.0") == {"a": (Coverage.FULL, False), "b": (Coverage.FULL, False)}
+
+
 def test_a_stub_for_the_device_leaves_the_kernels_out(tmp_path: Path) -> None:
     library = written(tmp_path, build.fatbin([build.sass("sm_80", kernels=()), build.sass("sm_90a", kernels=("tma",))]))
     assert coverages(library, "8.0") == {"tma": (Coverage.NONE, True)}

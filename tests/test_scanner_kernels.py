@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 from typing import TYPE_CHECKING, Any
 
 import build
@@ -15,10 +16,13 @@ from test_scanner import both
 from capably import knowledge
 from capably.arch import ComputeCapability
 from capably.engine import Coverage, judge_kernels
-from capably.facts import Artifact, Device, ImageKernels, Library, from_object, to_object
+from capably.facts import Artifact, Compression, Device, ImageKernels, ImageKind, Library, from_object, to_object
 from capably.scanner import Limits, scan
 from capably.scanner.cubin import CubinError
-from capably.scanner.kernels import cubin_kernels
+from capably.scanner.kernels import KernelReader, cubin_kernels
+from capably.scanner.limits import DEFAULT_LIMITS, Budget
+from capably.scanner.payload import Payload
+from capably.scanner.source import BytesSource
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:
@@ -291,6 +295,30 @@ def test_what_could_not_be_read_makes_no_kernel_a_yes_or_a_no(tmp_path: Path) ->
     capability = ComputeCapability.parse("9.0")
     (one,) = judge_kernels(library, Device(capability), knowledge.tables().newest_driver(capability))
     assert one.counts.coverage is Coverage.UNKNOWN
+
+
+class FailingDisk(BytesSource):
+    """A source whose bytes cannot be read."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        raise OSError(5, "Input/output error", f"{size} bytes at {offset}")
+
+
+def test_an_image_that_a_disk_does_not_give_leaves_room_for_others() -> None:
+    reader = KernelReader(DEFAULT_LIMITS)
+    large = 300 << 20  # more than is held at a time
+    budget = Budget(DEFAULT_LIMITS)
+    with pytest.raises(OSError, match="Input/output"):
+        reader.take(ImageKind.SASS, Payload(FailingDisk(b""), 0, large, Compression.NONE, 0, budget), stub=False)
+    data = build.cubin(kernels=("a",))
+    other = Payload(BytesSource(data), 0, len(data), Compression.NONE, 0, budget)
+    found: list[Any] = []
+    thread = threading.Thread(
+        target=lambda: found.append(reader.take(ImageKind.SASS, other, stub=False).result().names), daemon=True
+    )
+    thread.start()
+    thread.join(60)
+    assert found == [("a",)], "it waits for what nobody gives back"
 
 
 def test_progress_within_a_file(tmp_path: Path) -> None:

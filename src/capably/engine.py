@@ -47,7 +47,7 @@ from capably.requirement import (
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import NoReturn
 
     from capably.knowledge import Alternatives, Feature, Tables
@@ -742,25 +742,32 @@ def judge_kernels(library: Library, device: Device, driver: Driver | None = None
     """
     if library.kernels is None:
         raise ValueError(f"{library.path} was scanned without its kernels")
-    origins = tuple(
-        part
-        for found in library.kernels
-        if not found.bare and found.fatbin.relocatable
-        for part in found.images
-        if part.image.stub is not True
-    )
-    origin_images = tuple(dict.fromkeys(part.image for part in origins))
+
+    def fate(part: ImageKernels) -> _Fate:
+        return _fate(part.image, part.names is not None, device, driver)
+
+    origins: list[_Fate] = []
+    origins_of: dict[str, list[int]] = {}
+    for found in library.kernels:
+        if not found.bare and found.fatbin.relocatable:
+            for part in found.images:
+                if part.image.stub is not True:
+                    for name in part.names or ():
+                        origins_of.setdefault(name, []).append(len(origins))
+                    origins.append(fate(part))
+    beside = _Choice(device).having(origins)
     counts: dict[str, Counter[str]] = {}
     targets: dict[str, dict[Target, None]] = {}
     left_out: set[str] = set()
     for found in library.kernels:
-        fatbin = found.fatbin
-        if found.bare or fatbin.relocatable or fatbin.stub:
+        if found.bare or found.fatbin.relocatable or found.fatbin.stub:
             continue
-        verdict = _judge_fatbin(fatbin, device, driver, origin_images)
-        for names, holders in _held(found, origins):
-            outcome, lacking = _kernel_outcome((*found.images, *origins), holders, verdict)
-            here = dict.fromkeys(part.image.target for part in holders if part.image.target is not None)
+        own = [fate(part) for part in found.images]
+        choice = beside.having(own)
+        for (mine, linked), names in _held(found, origins_of).items():
+            holders = [*map(own.__getitem__, mine), *map(origins.__getitem__, linked)]
+            outcome, lacking = choice.of_kernels(holders)
+            here = dict.fromkeys(one.image.target for one in holders if one.image.target is not None)
             for name in names:
                 counts.setdefault(name, Counter())[outcome.value] += 1
                 targets.setdefault(name, {}).update(here)
@@ -773,45 +780,78 @@ def judge_kernels(library: Library, device: Device, driver: Driver | None = None
 
 
 def _held(
-    found: FatbinKernels, origins: tuple[ImageKernels, ...]
-) -> Iterator[tuple[list[str], tuple[ImageKernels, ...]]]:
+    found: FatbinKernels, origins_of: dict[str, list[int]]
+) -> dict[tuple[tuple[int, ...], tuple[int, ...]], list[str]]:
     """Kernels of a fatbin, together where the same images hold them: its own, and those that it was linked from."""
-    masks: dict[str, int] = {}
+    holders: dict[str, list[int]] = {}
     for index, part in enumerate(found.images):
         for name in part.names or ():
-            masks[name] = masks.get(name, 0) | 1 << index
-    for index, part in enumerate(origins, len(found.images)):
-        for name in part.names or ():
-            if name in masks:  # the linker took the others out
-                masks[name] |= 1 << index
-    groups: dict[int, list[str]] = {}
-    for name, mask in masks.items():
-        groups.setdefault(mask, []).append(name)
-    every = (*found.images, *origins)
-    for mask, names in groups.items():
-        yield names, tuple(part for index, part in enumerate(every) if mask >> index & 1)
+            holders.setdefault(name, []).append(index)
+    groups: dict[tuple[tuple[int, ...], tuple[int, ...]], list[str]] = {}
+    for name, mine in holders.items():  # other kernels of its origins were taken out by the linker
+        groups.setdefault((tuple(mine), tuple(origins_of.get(name, ()))), []).append(name)
+    return groups
 
 
-def _kernel_outcome(
-    images: tuple[ImageKernels, ...], holders: tuple[ImageKernels, ...], verdict: Verdict
-) -> tuple[Outcome, bool]:
-    """What becomes of the kernels that *holders* hold, and whether an image that loads lacks them."""
-    outcomes = {part.image: part.outcome for part in verdict.parts}
-    usable = (Outcome.RUNS, Outcome.COMPILES)
-    best = min((outcomes[part.image] or Outcome.UNKNOWN for part in holders), key=_SEVERITY.__getitem__)
-    others = [part for part in images if part not in holders]
-    lacking = any(
-        _outcome(_loading_reasons(part.image, verdict.device, verdict.driver)) in usable
-        for part in others
-        if part.names is not None
-    )
-    if best not in usable:
-        unread = any(part.names is None and outcomes[part.image] is not Outcome.FAILS for part in others)
-        return (Outcome.UNKNOWN if unread else best), lacking
-    # The driver takes one image of a fatbin: where that may be one without the kernel, nothing is certain.
-    rivals = [part.image for part in others if outcomes[part.image] in usable]
-    taken = verdict.chosen in {part.image for part in holders} and verdict.chosen not in rivals
-    return (best if taken or not rivals else Outcome.UNKNOWN), lacking
+@dataclass(frozen=True, slots=True)
+class _Fate:
+    """What becomes of an image, and whether it loads whatever it holds."""
+
+    image: Image
+    outcome: Outcome
+    read: bool  # its kernels are known
+    loads: bool
+
+    @property
+    def usable(self) -> bool:
+        return self.outcome in (Outcome.RUNS, Outcome.COMPILES)
+
+
+@functools.lru_cache(maxsize=65536)
+def _fate(image: Image, read: bool, device: Device, driver: Driver | None) -> _Fate:
+    loading = _outcome(_loading_reasons(image, device, driver))
+    outcome = _judge_image(image, device, driver).outcome or Outcome.UNKNOWN
+    return _Fate(image, outcome, read, loading in (Outcome.RUNS, Outcome.COMPILES))
+
+
+class _Choice:
+    """The images among which the driver chooses for one fatbin.
+
+    They are counted: a file may hold a hundred thousand, each with a kernel that the others lack.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.outcomes: dict[Image, Outcome] = {}
+        self.numbers: Counter[Image] = Counter()
+        self.usable = 0
+        self.loading = 0  # of those whose kernels are known
+        self.unread = False
+        self.chosen: Image | None = None
+
+    def having(self, fates: Iterable[_Fate]) -> _Choice:
+        """The same images and some more."""
+        more = _Choice(self.device)
+        more.outcomes = self.outcomes | {one.image: one.outcome for one in fates}
+        more.numbers = self.numbers + Counter(one.image for one in fates)
+        more.usable = self.usable + sum(one.usable for one in fates)
+        more.loading = self.loading + sum(one.loads and one.read for one in fates)
+        more.unread = self.unread or any(not one.read and one.outcome is not Outcome.FAILS for one in fates)
+        more.chosen = _chosen(more.outcomes, self.device)
+        return more
+
+    def of_kernels(self, holders: Sequence[_Fate]) -> tuple[Outcome, bool]:
+        """What becomes of the kernels that *holders* hold, and whether an image that loads lacks them."""
+        best = min((one.outcome for one in holders), key=_SEVERITY.__getitem__)
+        lacking = self.loading > sum(one.loads for one in holders)
+        usable = sum(one.usable for one in holders)
+        if not usable:
+            return (Outcome.UNKNOWN if self.unread else best), lacking
+        # The driver takes one image of a fatbin: where that may be one without the kernel, nothing is certain.
+        taken = self.chosen is not None and self.numbers[self.chosen] == sum(
+            one.image == self.chosen for one in holders
+        )
+        return (best if taken or usable == self.usable else Outcome.UNKNOWN), lacking
 
 
 def _coverage(counts: OutcomeCounts, findings: Iterable[Finding]) -> Coverage | None:

@@ -124,7 +124,11 @@ class KernelReader:
             return Pending(_unread(stored, LimitError("", f"it is larger than {self._limits.image_bytes} bytes")))
         size = stored + max(payload.size_bytes, stored)
         self._wait_for_room(size)
-        data = payload.source.read(payload.offset, stored)
+        try:
+            data = payload.source.read(payload.offset, stored)
+        except BaseException:  # a disk that fails: other files are read on
+            self._leave(size)
+            raise
         here = Payload(BytesSource(data), 0, len(data), payload.compression, payload.size_bytes, payload.budget)
         if size <= _SMALL:
             return Pending(self._work(kind, here, size))
@@ -142,6 +146,11 @@ class KernelReader:
             self._room.wait_for(lambda: not self._held or self._held + size <= _MOST_HELD)
             self._held += size
 
+    def _leave(self, size: int) -> None:
+        with self._room:
+            self._held -= size
+            self._room.notify_all()
+
     def _work(self, kind: ImageKind, payload: Payload, held: int) -> Table:
         try:
             data = payload.full()
@@ -151,9 +160,7 @@ class KernelReader:
                 raise
             return _unread(payload.stored_bytes, error)
         finally:
-            with self._room:
-                self._held -= held
-                self._room.notify_all()
+            self._leave(held)
 
     def _table(self, kind: ImageKind, data: bytes, stored: int, budget: Budget) -> Table:
         budget.check_time()
