@@ -175,6 +175,19 @@ def test_what_is_made_ahead_is_the_same_and_ends_with_who_asks() -> None:
     assert threading.active_count() == before
 
 
+def test_no_thread_waits_for_a_member_that_is_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "_AHEAD_BYTES", 0)
+    monkeypatch.setattr(parallel, "workers", lambda: 2)
+    inner = nested(zipfile.ZIP_STORED, {"noise": bytes(12 << 20)})
+    path = build.wheel(tmp_path, "x", "1.0", {"a.bin": bytes(12 << 20), "b.zip": inner})
+    before = threading.active_count()
+    artifact = scan(path, limits=Limits(nested_bytes=4 << 20))
+    assert "too large to be held in memory" in str(artifact.findings)
+    assert threading.active_count() == before
+
+
 def test_inflated_ahead_and_in_line_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = build.wheel(tmp_path, "x", "1.0", {**members(), "x/big.so": build.library(build.fatbin([]) * 9) * 9_000})
     monkeypatch.setattr(archive, "_AHEAD_BYTES", 1 << 40)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -23,7 +24,7 @@ from capably.scanner.source import FileSource, StreamSource
 from capably.scanner.tally import Job, Tally, is_unsafe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from io import FileIO
 
     from capably.scanner.content import Content
@@ -159,7 +160,7 @@ def _read_member(archive: _Archive, task: _Task, tally: Tally) -> None:
     tally.look()
     member = _open(archive, task, tally.job)
     if member is not None:
-        with tally.guard(member.path):
+        with closing(member), tally.guard(member.path):
             _scan_member(member, tally, archive.prefix, archive.depth, repeated=task.repeated)
 
 
@@ -336,7 +337,12 @@ class _Member:
         self._hashed = hashed
         self._damage: str | None = None
         self._crc = 0
-        self._stream = StreamSource(self._chunks(first=True))
+        self._first = self._chunks(first=True)
+        self._stream = StreamSource(self._first)
+
+    def close(self) -> None:
+        """End the first run where it is: a thread that reads ahead for it would wait for ever."""
+        self._first.close()
 
     def stream(self) -> StreamSource:
         """The first run over the data."""
@@ -380,7 +386,7 @@ class _Member:
         if self._damage is not None:
             self._job.findings.add("damaged-archive-member", self.path, self._damage)
 
-    def _chunks(self, *, first: bool) -> Iterator[bytes]:
+    def _chunks(self, *, first: bool) -> Generator[bytes]:
         """The decompressed data. Only the first run checks it; it ends where the data is damaged."""
         info = self._place.info
         limits = self._job.budget.limits

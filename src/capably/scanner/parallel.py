@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def run(
 
 
 def ahead(items: Iterator[Item], most: int) -> Iterator[Item]:
-    """The same items, made in a thread of their own before somebody asks for them.
+    """The same items, all but the first made in a thread of their own before somebody asks for them.
 
     The thread ends with the items, or with the iterator.
 
@@ -106,6 +107,8 @@ def ahead(items: Iterator[Item], most: int) -> Iterator[Item]:
         items: What to make. What it raises is raised here.
         most: How many may wait.
     """
+    # Of most members of archives nobody wants more than their heads, which are in the first.
+    yield from islice(items, 1)
     ready: queue.SimpleQueue[tuple[Item | None, BaseException | None]] = queue.SimpleQueue()
     room = threading.Semaphore(most)
     stopped = False
