@@ -18,8 +18,10 @@ from capably.cli.app import run
 from capably.cli.doctor import system_libraries, without_uuids
 from capably.cli.environment import headers
 from capably.cli.installed import shared_libraries
+from capably.facts import Driver
 from capably.probe import load, loads, save
 from capably.report.machine import schema
+from capably.version import DriverRelease
 
 SYSTEMS = Path(__file__).parent / "data" / "systems"
 MIXED = str(SYSTEMS / "rtx-3090-4090.json")
@@ -120,6 +122,13 @@ def test_no_gpu_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert run(["doctor", "--system", NONE, "--python", str(place)]) == 0
     assert "1 package with GPU code in" in (text := " ".join(capsys.readouterr().out.split()))
     assert "name one with --gpu" in text
+    # A driver that is installed where no GPU is answers with an error, and nothing is wrong with it.
+    none = load(NONE)
+    driver, state = Driver(DriverRelease(580, 65, 6)), replace(none.driver_state, error=100)
+    save(replace(none, driver=driver, driver_state=state), tmp_path / "idle.json")
+    assert run(["doctor", "--system", str(tmp_path / "idle.json")]) == 0
+    assert "580.65.06, without a GPU" in (text := capsys.readouterr().out)
+    assert "which fails" not in text
 
 
 def test_each_recorded_machine_gives_an_answer(capsys: pytest.CaptureFixture[str]) -> None:

@@ -184,9 +184,12 @@ def test_a_prebuilt_library_counts_where_it_certainly_serves(
 def test_a_prebuilt_library_that_cannot_be_read_does_not_count(tmp_path: Path) -> None:
     path = tmp_path / "module.so"
     assert not usable_prebuilt(path, [H100_DEVICE])
+    assert str(prebuilt(path, [H100_DEVICE])) == f"{path}: cannot tell: No such file or directory"
     path.write_bytes(b"\x7fELF")
     assert prebuilt(path, [H100_DEVICE]).serves is None
     assert "cannot tell: " in str(prebuilt(path, [H100_DEVICE]))
+    path.write_bytes(library())
+    assert "has no GPU code" in str(prebuilt(path, [H100_DEVICE]))
     path.write_bytes(library(fatbin([sass("sm_90a")])))  # another file under the same name
     assert usable_prebuilt(path, [H100_DEVICE])
 

@@ -210,7 +210,7 @@ def judge(
     if isinstance(what, Requirement):
         return _judge_requirement(what, device, driver, toolkit, None if installed is None else tuple(installed))
     if not isinstance(device, Device):
-        raise TypeError(f"code runs on a device, and {type(device).__name__} is none")
+        raise TypeError(f"code is judged on a capably.Device, such as those of capably.devices(), not on {device!r}")
     match what:
         case Image():
             return _judge_image(what, device, driver)
@@ -221,7 +221,9 @@ def judge(
         case Artifact():
             return _judge_artifact(what, device, driver)
         case _:  # a caller without a type checker
-            raise TypeError(f"cannot judge {type(what).__name__}")
+            raise TypeError(
+                f"cannot judge {type(what).__name__}: it takes what capably.scan() returns, a part of it, or a requirement"
+            )
 
 
 def choose(artifact: Artifact, device: Device) -> tuple[tuple[str | None, Artifact], ...]:

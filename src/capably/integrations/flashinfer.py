@@ -125,7 +125,9 @@ class Prebuilt:
 
 def _line(verdict: Verdict) -> str:
     name = f"{verdict.device.name or 'GPU'} ({verdict.device.capability})"
-    if verdict.coverage in (None, Coverage.FULL):
+    if verdict.coverage is None:
+        return f"has no GPU code that {name} could lack"
+    if verdict.coverage is Coverage.FULL:
         return f"serves {name}"
     wanted = Outcome.UNKNOWN if verdict.coverage is Coverage.UNKNOWN else Outcome.FAILS
     why = "; ".join(dict.fromkeys(reason.message for reason in verdict.reasons if reason.outcome is wanted))
@@ -152,7 +154,9 @@ def prebuilt(path: str | os.PathLike[str], devices: Iterable[Device] | None = No
     try:
         now = os.stat(name)  # noqa: PTH116 - of a name, for one call
         artifact = _scanned(name, now.st_size, now.st_mtime_ns)
-    except (OSError, CapablyError) as error:
+    except OSError as error:
+        return Prebuilt(name, problem=error.strerror or str(error))
+    except CapablyError as error:
         return Prebuilt(name, problem=str(error).splitlines()[0])
     driver = probe.look().driver
     return Prebuilt(name, tuple(judge(artifact, device, driver) for device in chosen))

@@ -88,8 +88,11 @@ def _machine(system: System, gpus: Sequence[tuple[Device, Driver]], style: Style
     if system.driver is not None:
         release = system.driver.release or "of unknown release"
         works = not system.driver_state.error or bool(system.devices) or system.absence == "hidden-by-environment"
-        text = f"{release}, CUDA {tables().driver_cuda(system.driver)}" if works else f"{release}, which fails"
-        yield from _row("driver", text, style, *(good if works else bad))
+        if system.absence == "no-nvidia-device":
+            yield from _row("driver", f"{release}, without a GPU", style, *plain)
+        else:
+            text = f"{release}, CUDA {tables().driver_cuda(system.driver)}" if works else f"{release}, which fails"
+            yield from _row("driver", text, style, *(good if works else bad))
     else:
         yield from _row("driver", "none", style, *plain)
     for device in system.devices:
