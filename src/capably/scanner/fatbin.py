@@ -26,7 +26,7 @@ from capably.scanner.source import BytesSource, NearSource
 from capably.version import PtxVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from capably.scanner.kernels import KernelReader, Pending  # noqa: TC004 - annotations of `Found` are never resolved
     from capably.scanner.layout import Region
@@ -73,9 +73,12 @@ _TARGET_KINDS = {
 }
 _INDEX = 0x20
 _PREFIX = 192  # decides all cubins with kernels of seven wheels (176 bytes at most)
-_PTX_PREFIX = 512  # decides half of the PTX
+_PTX_PREFIXES = (512, 4 << 10)  # decide half of the PTX, and nearly all that has code
 # Of zstd a block of up to 128 KiB is inflated anyway. It decides most of the PTX.
-_PTX_PREFIX_ZSTD = 64 << 10
+_PTX_PREFIXES_ZSTD = (64 << 10,)
+# Payloads that had to be inflated whole and are remembered, in bytes as they are stored: each, and all of a file.
+_LARGEST_KNOWN = 1 << 20
+_MOST_KNOWN = 8 << 20
 
 
 class Mode(enum.Enum):
@@ -290,6 +293,7 @@ class _Walker:
         # Each image and each row of images once: equal ones are the same, so that nobody has to compare fields.
         self._image_of: dict[tuple[object, ...], Image] = {}
         self._images_of: dict[tuple[int, ...], tuple[Image, ...]] = {}
+        self._known = _Known()
 
     def run(self, start: int) -> Iterator[Found]:
         needles = (MAGIC,) if self._mode is Mode.FATBINS else _NEEDLES
@@ -470,10 +474,10 @@ class _Walker:
         else:
             try:
                 if kind is ImageKind.SASS:
-                    stub, linkable, toolkit = _look_into_sass(payload)
+                    stub, linkable, toolkit = _look_into_sass(payload, self._known)
                     relocatable = relocatable or linkable
                 elif kind is ImageKind.PTX:
-                    stub = _is_ptx_stub(payload)
+                    stub = _is_ptx_stub(payload, self._known)
                 elif kind is ImageKind.RELPTX:
                     stub = _is_relptx_stub(payload)
             except (PayloadError, LimitError) as error:
@@ -569,23 +573,56 @@ def ptx_image(text: bytes) -> Image | None:
     return Image(kind=ImageKind.PTX, target=head.target, stub=not ptx.has_code(text), ptx=head.version)
 
 
-def _look_into_sass(payload: Payload) -> tuple[bool, bool, CudaVersion | None]:
+class _Known:
+    """Whether whole images are stubs, by their stored bytes: a library may have one a hundred times."""
+
+    def __init__(self) -> None:
+        self._stubs: dict[tuple[ImageKind, Compression, int, bytes], bool] = {}
+        self._room = _MOST_KNOWN
+
+    def is_stub(self, kind: ImageKind, payload: Payload, look: Callable[[bytes], bool]) -> bool:
+        """What *look* says of the whole image; it is not asked twice about equal payloads.
+
+        Raises:
+            PayloadError: The image cannot be had, or *look* says so.
+            LimitError: It is larger than the limits allow.
+        """
+        if payload.stored_bytes > _LARGEST_KNOWN:
+            return look(payload.full())
+        data = payload.source.read(payload.offset, payload.stored_bytes)
+        key = (kind, payload.compression, payload.size_bytes, data)
+        stub = self._stubs.get(key)
+        if stub is None:
+            stub = look(payload.full())
+            if len(data) <= self._room:
+                self._room -= len(data)
+                self._stubs[key] = stub
+        return stub
+
+
+def _look_into_sass(payload: Payload, known: _Known) -> tuple[bool, bool, CudaVersion | None]:
     """Whether a cubin is a stub, whether it is relocatable, and its toolkit as far as its header tells."""
     head = payload.prefix(_PREFIX)
     try:
         header = cubin.read_header(head)
         if cubin.has_kernel_prefix(head):
             return False, header.relocatable, header.toolkit
-        facts = cubin.read_cubin(payload.full(), payload.budget.limits.sections)
+        most = payload.budget.limits.sections
+        stub = known.is_stub(ImageKind.SASS, payload, lambda data: not cubin.read_cubin(data, most).kernels)
     except cubin.CubinError as error:
         raise PayloadError(str(error)) from None
-    return not facts.kernels, header.relocatable, header.toolkit
+    return stub, header.relocatable, header.toolkit
 
 
-def _is_ptx_stub(payload: Payload) -> bool:
-    if ptx.has_code(payload.prefix(_PTX_PREFIX_ZSTD if payload.compression is Compression.ZSTD else _PTX_PREFIX)):
-        return False
-    text = payload.full()
+def _is_ptx_stub(payload: Payload, known: _Known) -> bool:
+    for size in _PTX_PREFIXES_ZSTD if payload.compression is Compression.ZSTD else _PTX_PREFIXES:
+        head = payload.prefix(size)
+        if ptx.has_code(head[: head.rfind(b"\n") + 1]):  # what stands in its last line may go on behind it
+            return False
+    return known.is_stub(ImageKind.PTX, payload, _is_text_stub)
+
+
+def _is_text_stub(text: bytes) -> bool:
     if b".version" not in text[: ptx.HEAD_BYTES]:
         raise PayloadError("it is not PTX")
     return not ptx.has_code(text)
