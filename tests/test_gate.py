@@ -82,7 +82,13 @@ def test_what_is_not_there_is_never_called_too_old(tmp_path: Path) -> None:
     none = Host(tmp_path / "none", (), nvml=False, cuda=False)
     hidden = Host(tmp_path / "hidden", (T4,), environ={"CUDA_VISIBLE_DEVICES": ""})
     failing = Host(tmp_path / "failing", (T4, "fail cuInit 803"), nvml=False)
-    for host, expected in ((none, "NoDeviceError"), (hidden, "HiddenDeviceError"), (failing, "DriverError")):
+    halved = Host(tmp_path / "halved", (T4,), cuda=False)  # as a container that gets NVML and no libcuda
+    for host, expected in (
+        (none, "NoDeviceError"),
+        (hidden, "HiddenDeviceError"),
+        (failing, "DriverError"),
+        (halved, "DriverError"),
+    ):
         kind, text = asked(host, "sm75+")
         assert kind == expected
         assert "too old" not in text
@@ -433,9 +439,10 @@ sys.modules["torch"] = types.SimpleNamespace(cuda=cuda)
 ready = False
 before = ask("fp8", devices="current")[0]
 ready = True
-say([before, ask("fp8", devices="current")[0]])
+os.environ["CAPABLY_GPUS"] = "RTX 3090"  # torch's number says nothing about what is named
+say([before, ask("fp8", devices="current")[0], ask("fp8", devices="current", policy="override")[0]])
 """
-    assert host.run(code) == ["DeviceTooOldError", "passes"]
+    assert host.run(code) == ["DeviceTooOldError", "passes", "DeviceTooOldError"]
 
 
 @needs_compiler

@@ -102,6 +102,7 @@ def test_what_is_not_known_is_skipped_as_unknown(run: Run, tmp_path: Path) -> No
         ('"sm75+,fp8!"', ["*test_it: not a requirement: `sm75+,fp8!`*", "*         ^"]),
         ('"fp9"', ["*test_it: *fp9*fp8*"]),
         ('"sm75+", devices="al"', ["*devices='al': 'current', 'any', 'all' or a list of numbers is meant"]),
+        ('"sm75+", devices=[]', ["*devices=[[]]: *a list of numbers is meant"]),
         ('"sm75+", "fp8"', ["*cuda takes one text*"]),
         ('requirement="fp8"', ["*cuda takes one text*"]),
     ],

@@ -156,6 +156,12 @@ def test_devices_with_two_numbers_and_beyond_the_tables(requirement: str, capabi
     assert verdict.outcome is not Outcome.UNKNOWN or (capability == "13.0") == ("tables" in verdict.reasons[0].message)
 
 
+def test_memory_is_told_as_the_driver_tells_it() -> None:
+    card = Device(ComputeCapability(8, 9), memory_bytes=24564 << 20)  # sold as 24 GB
+    (refused,) = judge(Requirement.parse("memory>=24GiB"), card).reasons
+    assert refused.message == "`memory>=24GiB` does not hold: it has 24564 MiB"
+
+
 # ---------------------------------------------------------------------------------------------------------
 # The ways in which a real framework says what it needs, as docs/gate.md has them
 

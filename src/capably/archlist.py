@@ -331,13 +331,11 @@ class _Reader:
     devices: tuple[ComputeCapability, ...] | None
     build_list: tuple[str, ...] | None
     toolkit: CudaVersion | None
-    notes: list[Note] = field(default_factory=list)
+    notes: dict[Note, None] = field(default_factory=dict)  # in order, each once
 
     def note(self, kind: NoteKind, message: str, piece: _Piece | None = None) -> None:
         start, end = (piece.start, piece.end) if piece else (0, len(self.text or ""))
-        note = Note(kind, message, start, end)
-        if note not in self.notes:
-            self.notes.append(note)
+        self.notes[Note(kind, message, start, end)] = None
 
     def stop(self, code: ListError, message: str, piece: _Piece | None = None, way_out: str = "") -> NoReturn:
         length = len(self.text or "")
@@ -468,13 +466,12 @@ def _expanded(text: str, names: Sequence[tuple[str, str]]) -> Iterator[_Piece]:
     """The entries after names were replaced wherever they stand, each with its place in the text as given."""
     characters = [(";" if c == " " else c, i, i + 1) for i, c in enumerate(text)]
     for name, meaning in names:
-        joined = "".join(c for c, _, _ in characters)
-        found = joined.find(name)
-        while found >= 0:
-            start, end = characters[found][1], characters[found + len(name) - 1][2]
-            characters[found : found + len(name)] = [(c, start, end) for c in meaning]
-            joined = "".join(c for c, _, _ in characters)
-            found = joined.find(name, found + len(meaning))
+        replaced, rest = [], 0
+        for found in re.finditer(re.escape(name), "".join(c for c, _, _ in characters)):
+            start, end = characters[found.start()][1], characters[found.end() - 1][2]
+            replaced += [*characters[rest : found.start()], *((c, start, end) for c in meaning)]
+            rest = found.end()
+        characters = replaced + characters[rest:]
     entry: list[tuple[str, int, int]] = []
     place = 0
     for character in [*characters, (";", len(text), len(text))]:

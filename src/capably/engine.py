@@ -1165,7 +1165,7 @@ class _Needs:
             found = self.device.memory_bytes
         if found is None:
             return self.reason("quantity-unknown", Outcome.UNKNOWN, str(clause))
-        text = clause.shown(found) if clause.what != "memory" else f"{found / (1 << 30):.1f} GiB"
+        text = clause.shown(found) if clause.what != "memory" else f"{found >> 20} MiB"
         if _COMPARE[clause.operator](found, clause.amount):
             return self.met(str(clause), f"it has {text}", sources)
         return self.reason("quantity-too-small", Outcome.FAILS, str(clause), text, sources)

@@ -585,7 +585,7 @@ def _chosen(answer: Answer, devices: str | tuple[int, ...]) -> tuple[int, ...]:
     if devices in ("all", "any"):
         return tuple(range(count))
     if devices == "current":
-        return tuple(range(count)[(current := _current()) : current + 1])
+        devices = (_current() if answer.decided_by == _HERE else 0,)
     if isinstance(devices, str) or not devices:
         raise ValueError(_NO_CHOICE.format(repr(devices)))
     missing = [number for number in devices if not 0 <= number < count]
@@ -649,10 +649,10 @@ def _error(answer: Answer, chosen: tuple[int, ...], feature: str, *, any_will_do
     reasons = [reason for number in refused for reason in answer.verdicts[number].reasons]
     too_old = all(reason.code == "device-too-old" for reason in reasons if reason.outcome is Outcome.FAILS)
     kind = DeviceTooOldError if too_old else UnsupportedDeviceError
-    problem = f"the GPU {'is too old' if too_old else 'does not meet it'}"
+    named = "" if answer.decided_by == _HERE else f" that {answer.decided_by} names"
+    problem = f"the GPU{named} {'is too old' if too_old else 'does not meet it'}"
     if several:
-        which = "GPUs" if answer.decided_by == _HERE else f"GPUs that {answer.decided_by} names"
-        problem = _counted(len(refused), len(chosen), which)
+        problem = _counted(len(refused), len(chosen), f"GPUs{named}")
     return kind(feature, needed, problem, lines, way_out, answer)
 
 

@@ -156,9 +156,8 @@ def _answer_gate(case: dict[str, Any]) -> dict[str, Any]:
     )
     environ = {name: _parsed(text, str) for name, text in (case.get("env") or {}).items()}
     if not devices and environ.get("FLASHINFER_CUDA_ARCH_LIST"):
-        environ.pop(
-            "TORCH_CUDA_ARCH_LIST", None
-        )  # the cases are FlashInfer's, and its own list is the one that it builds
+        # The cases are FlashInfer's, and its own list is the one that it builds.
+        environ.pop("TORCH_CUDA_ARCH_LIST", None)
     cuda = case.get("toolkit")
     answer = decide(
         _parsed(case["requirement"], Requirement.parse),

@@ -77,7 +77,7 @@ def _problem(mark: pytest.Mark) -> str | None:
     from capably.facts import Device  # noqa: PLC0415 - as above
 
     devices = mark.kwargs.get("devices", "current")
-    numbers = isinstance(devices, list | tuple) and all(isinstance(number, int) for number in devices)
+    numbers = isinstance(devices, list | tuple) and devices and all(isinstance(number, int) for number in devices)
     if len(mark.args) > 1 or set(mark.kwargs) - {"devices"} or not all(isinstance(arg, str) for arg in mark.args):
         return "cuda takes one text, such as cuda('sm90+,fp8'), and devices="
     if devices not in _DEVICES and not numbers:

@@ -346,6 +346,8 @@ def _absence(machine: Machine, answers: Answers, state: DriverState, *, hidden: 
         if machine.kernel_module is None and not (machine.wsl or machine.jetson) and error in (304, 999):
             return _nothing_loaded(state)
         return _finding("driver-failed", error=error, name=_CUDA_ERRORS.get(error or 0, "an error"))
+    if missing and (answers.nvml or {}).get("devices"):
+        return _missing(answers)  # NVML lists what the kernel may not show here, as in a sandbox
     if machine.wsl or machine.jetson:
         if not state.nodes:
             return _finding("container-without-devices" if machine.container else "no-driver", count="the")
