@@ -178,7 +178,7 @@ def test_an_old_driver_does_not_compile_new_ptx(capsys: Captured) -> None:
         (["--for", "tensorflow"], ["tensorflow"]),
         (["--for", "torch==latest"], ["latest"]),
         (["--for", "nvcc==12.8"], ["--toolkit"]),
-        (["--for", "torch", "--toolkit", "12"], ["in full"]),
+        (["--for", "torch", "--toolkit", "12"], ["full version"]),
         (["--for", "torch", "--require", "fp8"], ["--read explains a list"]),
     ],
 )

@@ -501,6 +501,9 @@ def test_a_compiler_that_cannot_is_not_called_a_gpu_that_is_too_old(tmp_path: Pa
     assert "the GPU would do, the compiler does not" in text
     assert "CUDA 12.0 or newer" in text
     assert asked(host, "9.0a", "toolkit='12.0'")[0] == "passes"
+    before = host.all_calls().count("nvmlInit_v2")
+    host.run(f"{ASK}\nask('9.0a'); ask('9.0a,toolkit>=12'); ask('9.0a,toolkit<12'); say(0)")
+    assert host.all_calls().count("nvmlInit_v2") == before + 1  # no driver is asked for the compiler
     assert asked(host, "10.0a", "toolkit='11.5'")[0] == "DeviceTooOldError"
 
 

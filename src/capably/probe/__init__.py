@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import ctypes
     from collections.abc import Callable
 
-    from capably.facts import Device, Driver, System
+    from capably.facts import Device, Driver, System, Toolkit
     from capably.probe.fleet import Look
     from capably.probe.record import dumps, load, loads, save
 
-__all__ = ["Machine", "devices", "dumps", "kernel_driver", "load", "loads", "look", "save", "system"]
+__all__ = ["Machine", "devices", "dumps", "kernel_driver", "load", "loads", "look", "save", "system", "toolkits"]
 
 _REPLAY = "CAPABLY_SYSTEM"
 _PATIENCE = "CAPABLY_PROBE_TIMEOUT"
@@ -67,6 +67,26 @@ def system(machine: Machine | None = None, *, thorough: bool = True, toolkits: b
     from capably.probe import assemble  # noqa: PLC0415 - `devices` needs none of it
 
     return assemble.look_at(here, thorough=thorough, toolkits=toolkits)
+
+
+def toolkits(machine: Machine | None = None) -> tuple[Toolkit, ...]:
+    """The compilers of `system` alone: no driver is asked for them.
+
+    Args:
+        machine: Where to look; by default here.
+
+    Raises:
+        RecordError: The record that ``CAPABLY_SYSTEM`` names cannot be read.
+    """
+    here = machine or Machine()
+    replayed = here.environ.get(_REPLAY)
+    if replayed:
+        from capably.probe.record import load  # noqa: PLC0415 - see `__getattr__`
+
+        return load(replayed).toolkits
+    from capably.probe.compilers import find_compilers  # noqa: PLC0415 - see `system`
+
+    return tuple(one.toolkit for one in find_compilers(here))
 
 
 def devices(*, refresh: bool = False) -> tuple[Device, ...]:
