@@ -16,6 +16,7 @@ import xmlschema
 
 from capably.audit import CHECKS, Allowance, Policy, Report, Severity, audit, promised_driver, starting_policy
 from capably.cli import main
+from capably.cli.audit import FORMATS
 from capably.cli.policy import policy_of
 from capably.facts import Driver
 from capably.naming import named_devices
@@ -287,6 +288,59 @@ def test_another_toolkit_and_another_cuda_major_version(tmp_path: Path) -> None:
     assert codes(report(tmp_path, libraries)) == [("other-cuda-major", "error", "c.so")]
     found = report(tmp_path, libraries, {"toolkit": "12.8"})
     assert codes(found) == [("toolkit-differs", "error", "c.so"), ("other-cuda-major", "error", "c.so")]
+
+
+def test_code_that_does_not_say_what_made_it_keeps_no_promise(tmp_path: Path) -> None:
+    silent = build.fatbin([build.entry("sass", "sm_100", build.cubin("sm_100", toolkit=None))])
+    libraries = {"a.so": build.library(silent), "b.so": build.library(fatbin("sm_90", toolkit=(12, 8)))}
+    assert codes(report(tmp_path, libraries, {"toolkit": "12.8"})) == [("toolkit-unknown", "unknown", "a.so")]
+
+
+LINK_INPUT = [
+    build.sass("sm_90", relocatable=True),
+    build.entry("ptx", "compute_90", build.ptx("compute_90"), options="-c"),
+]
+RELOCATABLE = build.elf([build.section("__nv_relfatbin", build.fatbin(LINK_INPUT))], object_file=True)
+BARE = build.elf([build.section(".rodata", build.cubin("sm_90"))])
+
+
+@pytest.mark.parametrize(
+    ("libraries", "expected"),
+    [
+        ({"a.o": RELOCATABLE}, [("link-input", "unknown", "a.o")]),
+        ({"a.so": BARE}, [("bare-images", "unknown", "a.so")]),
+        ({"a.o": RELOCATABLE, "b.so": BARE, "c.so": build.library(fatbin("sm_90", "compute_90"))}, []),
+        (
+            {"a.so": build.library(fatbin("sm_90"))[:100]},
+            [(code, "unknown", "a.so") for code in ("truncated-file", "damaged-fatbin")]
+            + [("no-gpu-code", "unknown", "")],
+        ),
+        ({"a.py": b""}, [("no-gpu-code", "error", "")]),
+    ],
+)
+@pytest.mark.parametrize("policy", [{"require": "H100"}, {"targets": ["sm_90", "compute_90"]}, {"ptx": "required"}])
+def test_what_is_never_judged_keeps_no_promise(
+    libraries: dict[str, bytes], expected: list[tuple[str, str, str]], policy: dict[str, Any], tmp_path: Path
+) -> None:
+    found = codes(report(tmp_path, libraries, policy))
+    assert sorted(found) == sorted(expected)
+
+
+def test_a_newer_driver_is_no_way_out_where_it_drops_the_gpu(tmp_path: Path) -> None:
+    """From R590 on nothing runs on a V100, so that no PTX is left there that would have to be compiled."""
+    libraries = {"a.so": build.library(fatbin("compute_70"))}
+    (remark,) = report(tmp_path, libraries, {"native": "V100", "driver": "R525"}).remarks
+    assert remark.code == "gpu-without-machine-code"
+    assert "driver" not in remark.way_out
+
+
+def test_a_newer_driver_is_the_way_out_for_what_it_would_load(tmp_path: Path) -> None:
+    """What is allowed for another reason stays missing with each driver."""
+    parts = build.fatbin([build.ptx_entry("compute_75", "8.7", entries=("late",))]), fatbin("sm_90a"), fatbin("sm_80")
+    policy = {"require": "A100", "driver": "R525", "allow": [{"kernel": "k", "reason": "for Hopper only"}]}
+    found = report(tmp_path, {"a.so": build.library(*parts)}, policy)
+    (left,) = [r for r in found.remarks if r.code == "gpu-partly-covered" and r.allowed is None]
+    assert left.way_out.startswith("Promise a driver of R570 or newer")
 
 
 def test_builds_for_the_cuda_version_of_torch_are_no_mistake(tmp_path: Path) -> None:
@@ -695,6 +749,28 @@ def test_github_annotations_follow_the_documented_grammar(hostile: Path, tmp_pat
     (tmp_path / "pyproject.toml").write_text("[tool.capably]\nrequire = 'T4'\n")
     assert main(["audit", hostile.name, "--format", "github", "-q"]) == 1
     assert "::error file=pyproject.toml,title=" in capsys.readouterr().out
+
+
+def test_no_name_of_a_wheel_is_a_workflow_command(tmp_path: Path, capsys: Captured) -> None:
+    """The runner takes `##[command]` anywhere in a line that is no command of the newer form."""
+    for name in ("::error::x.so", "a ##[stop-commands]x.so", "##[error]x.so"):
+        (tmp_path / name).write_bytes(build.library(fatbin("sm_90")))
+        assert main(["audit", "--require", "H100", "--format", "github", "-q", "--", name]) == 0
+        (line,) = capsys.readouterr().out.splitlines()
+        assert "##[" not in line
+        assert not line.startswith("::")
+        assert "x.so - nothing is wrong with it" in line
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_a_name_that_is_no_text_is_shown_in_each_format(tmp_path: Path, capsys: Captured) -> None:
+    name = os.fsdecode(b"a\xff.so")
+    (tmp_path / name).write_bytes(build.library(fatbin("sm_90")))
+    for format_ in FORMATS:
+        assert main(["audit", "--require", "T4", "--format", format_, "-q", name]) == 1
+        shown = capsys.readouterr().out
+        assert shown.encode("utf-8")
+        assert format_ != "sarif" or '"uri": "a%FF.so"' in shown
 
 
 def test_junit_is_what_its_readers_expect(hostile: Path, capsys: Captured) -> None:

@@ -24,7 +24,7 @@ from capably.version import CudaVersion, DriverRelease
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from capably.facts import FatbinGroup, Finding
+    from capably.facts import Fatbin, FatbinGroup, Finding
 
 __all__ = [
     "ALLOWABLE",
@@ -73,6 +73,7 @@ CHECKS = (
     "ptx-beyond-driver",
     "compression-beyond-driver",
     "toolkit-differs",
+    "toolkit-unknown",
     "other-cuda-major",
     "identical-copies",
     "size-over-limit",
@@ -411,6 +412,8 @@ _FOR_RELEASES = {
     "cuda-major-newer-than-driver": "Promise a driver so new; or allow it, with a reason.",
     "alternative-missing": "Add that build, or take the GPU out of the policy.",
 }
+# Code that cannot be judged where it lies.
+_NEVER_JUDGED = ("link-input", "bare-images")
 # Arguments of the engine that are about the driver alone, and what to call them in a release.
 _DRIVER_CHECKS = {
     "ptx-newer-than-driver": "ptx-beyond-driver",
@@ -422,19 +425,11 @@ _DRIVER_CHECKS = {
 class _Kind:
     """Equal fatbins of a library, told apart by the kernels in them where these were read."""
 
-    def __init__(
-        self, library: Library, group: FatbinGroup, verdict: Verdict, members: tuple[int, ...] | None = None
-    ) -> None:
+    def __init__(self, library: Library, group: FatbinGroup, verdict: Verdict, members: Sequence[int]) -> None:
         self.library = library
         self.group = group
-        if members is None and library.kernels is not None:
-            members = tuple(
-                index
-                for index, one in enumerate(library.kernels)
-                if not one.bare and one.section == group.fatbin.section and one.fatbin == group.fatbin
-            )
-        self.members = tuple(range(group.count)) if members is None else members
-        self.verdict = replace(verdict, count=len(self.members))
+        self.members = members
+        self.verdict = replace(verdict, count=len(members))
 
     @property
     def names(self) -> set[str]:
@@ -444,9 +439,11 @@ class _Kind:
 
     def split(self, allowance: Allowance) -> tuple[_Kind, _Kind]:
         """Those that *allowance* speaks of, and the others."""
-        some = tuple(member for member in self.members if self._excused(member, allowance.kernels))
-        rest = tuple(member for member in self.members if member not in set(some))
-        return _Kind(self.library, self.group, self.verdict, some), _Kind(self.library, self.group, self.verdict, rest)
+        members: dict[bool, list[int]] = {True: [], False: []}
+        for member in self.members:
+            members[self._excused(member, allowance.kernels)].append(member)
+        some, rest = (_Kind(self.library, self.group, self.verdict, members[excused]) for excused in (True, False))
+        return some, rest
 
     def _excused(self, member: int, patterns: tuple[str, ...]) -> bool:
         """Whether all kernels of one fatbin match; kernels that could not be read do not."""
@@ -458,6 +455,19 @@ class _Kind:
         return bool(names) and all(
             some is not None and all(_matches(patterns, name) for name in some) for some in names
         )
+
+
+def _kinds(library: Library, verdict: Verdict, outcome: Outcome) -> list[_Kind]:
+    """The fatbins of *library* with that outcome."""
+    members: dict[Fatbin, list[int]] = {}
+    for index, one in enumerate(library.kernels or ()):
+        if not one.bare:
+            members.setdefault(one.fatbin, []).append(index)
+    return [
+        _Kind(library, group, one, range(group.count) if library.kernels is None else members[group.fatbin])
+        for group, one in _groups(library, verdict)
+        if one.outcome is outcome
+    ]
 
 
 class _Audit:
@@ -495,18 +505,22 @@ class _Audit:
             yield from self.allowing(check())
 
     def unread(self) -> Iterator[Remark]:
-        """What the scanner says, where it is more than what kind of file something is."""
-        for finding in self.artifact.findings:
-            page = FINDINGS.get(finding.code)
-            if page is None or page.harmless:
-                continue
-            severity = Severity.UNKNOWN if page.hides else Severity.WARNING
-            yield Remark(finding.code, severity, _within(self.artifact, finding), finding.message, page.way_out)
-        promised = self.policy.gpus or self.policy.targets
-        if promised and not any(True for library in self.artifact.libraries for _ in _counted(library)):
+        """What the scanner says, where it is more than what kind of file something is; and where it found nothing."""
+        findings = [(finding, FINDINGS[finding.code]) for finding in self.artifact.findings if finding.code in FINDINGS]
+        counted = [group for library in self.artifact.libraries for group in _counted(library)]
+        promised = self.policy.gpus or self.policy.targets or self.policy.ptx is Ptx.REQUIRED
+        nothing = bool(promised) and all(group.fatbin.relocatable for group in counted)
+        for finding, page in findings:
+            # Beside code that counts these are no news; alone they are neither a yes nor a no.
+            undecided = page.hides or (nothing and finding.code in _NEVER_JUDGED)
+            if undecided or not page.harmless:
+                severity = Severity.UNKNOWN if undecided else Severity.WARNING
+                yield Remark(finding.code, severity, _within(self.artifact, finding), finding.message, page.way_out)
+        if nothing and not counted and not any(library.bare for library in self.artifact.libraries):
             page = FINDINGS["no-gpu-code"]
             message = page.message.format(files=self.artifact.files) + ", and the policy promises some"
-            yield Remark("no-gpu-code", Severity.ERROR, "", message, page.way_out)
+            hidden = any(page.hides for _, page in findings)
+            yield Remark("no-gpu-code", Severity.UNKNOWN if hidden else Severity.ERROR, "", message, page.way_out)
 
     def blocked(self) -> Iterator[Remark]:
         """Why a wheel does not even start there, whatever its GPU code."""
@@ -563,7 +577,7 @@ class _Audit:
                 Outcome.UNKNOWN: "gpu-coverage-unknown",
                 Outcome.COMPILES: "gpu-without-machine-code",
             }[outcome]
-            left = [_Kind(library, group, one) for group, one in _groups(library, part) if one.outcome is outcome]
+            left = _kinds(library, part, outcome)
             for index, allowance in enumerate(self.policy.allow):
                 if not allowance.allows(code, library.path, device):
                     continue
@@ -574,8 +588,25 @@ class _Audit:
                 left = [rest for _, rest in split if rest.members]
             if left:
                 gap = _gap_of_kinds(device, driver, counts, left)
-                since = None if self.policy.driver is None else _loads_since(library, device, driver, outcome)
-                yield code, None, replace(gap, since=since)
+                yield code, None, replace(gap, since=self._loads_since(device, driver, left))
+
+    def _loads_since(self, device: Device, driver: Driver, kinds: Sequence[_Kind]) -> Driver | None:
+        """The oldest driver behind the promised one that does with all of *kinds* what is asked; None without either."""
+        if self.policy.driver is None:
+            return None
+        library = kinds[0].library
+        wanted = {Outcome.RUNS} if device in self.policy.native else {Outcome.RUNS, Outcome.COMPILES}
+        missing = {kind.group.fatbin for kind in kinds}
+        number = tables().branch(driver)[0].number
+        for branch in tables().branches:
+            later = Driver(DriverRelease(branch.number))
+            if branch.number > number and all(
+                one.outcome in wanted
+                for group, one in _groups(library, judge(library, device, later))
+                if group.fatbin in missing
+            ):
+                return later
+        return None
 
     # -- targets
 
@@ -786,13 +817,17 @@ class _Audit:
         wanted = self.policy.toolkits
         if not wanted:
             return
+        named = " or ".join(f"CUDA {toolkit}" for toolkit in wanted)
         for library in self.artifact.libraries:
             counts: dict[CudaVersion, int] = {}
-            known = 0
+            known = total = 0
             for image, count in _images(library):
+                total += count
                 if image.toolkit is not None:
                     known += count
                     counts[image.toolkit] = counts.get(image.toolkit, 0) + count
+            if total and not known:
+                yield _remark("toolkit-unknown", Severity.UNKNOWN, library.path, total=total, wanted=named)
             odd = {toolkit: count for toolkit, count in counts.items() if toolkit not in wanted}
             if odd:
                 listed = ", ".join(f"{count} by CUDA {toolkit}" for toolkit, count in sorted(odd.items()))
@@ -802,7 +837,7 @@ class _Audit:
                     library.path,
                     made=listed,
                     total=known,
-                    wanted=" or ".join(f"CUDA {toolkit}" for toolkit in wanted),
+                    wanted=named,
                 )
 
     def cuda_major(self) -> Iterator[Remark]:
@@ -936,16 +971,6 @@ class _Audit:
                 yield _remark(
                     "allowance-unused", Severity.WARNING, "", subject=allowance.place, reason=allowance.reason
                 )
-
-
-def _loads_since(library: Library, device: Device, driver: Driver, outcome: Outcome) -> Driver | None:
-    """The oldest driver behind *driver* with which no fatbin has *outcome* on *device*; None where none helps."""
-    number = tables().branch(driver)[0].number
-    for branch in tables().branches:
-        later = Driver(DriverRelease(branch.number))
-        if branch.number > number and not getattr(judge(library, device, later).counts, outcome):
-            return later
-    return None
 
 
 def _newest(drivers: Iterable[Driver | None]) -> DriverRelease | None:

@@ -722,6 +722,14 @@ FINDINGS: dict[str, Page] = {
             "Build with that toolkit; or name all that are meant, or allow it, with a reason.",
         ),
         Page(
+            "toolkit-unknown",
+            "No image says what made it",
+            "none of {total} images in {subject} says what made it; the policy says {wanted}",
+            "Machine code mostly notes the compiler that made it, and PTX never does. NVIDIA strips the notes from its own "
+            "libraries.",
+            "Allow it, by library, with a reason.",
+        ),
+        Page(
             "other-cuda-major",
             "A library for another CUDA major version",
             "{subject} needs the runtime of {needed}; {wanted}",

@@ -466,8 +466,9 @@ def audit_github(
             title = f"{_title(report.artifact)}: {FINDINGS[code].title} ({code})"
             text = "\n".join(_lines(alike))
             out.append(f"::{commands[alike[0].severity]} {place}title={_property(title)}::{_data(text)}")
-        # Not a command, whatever the file is called.
-        out.append(f"{printable(PurePath(asked).name) or 'artifact'} - {_verdict(report)}".lstrip(":#"))
+        # Not a command, whatever the file is called: the old form counts anywhere in a line.
+        name = printable(PurePath(asked).name).replace("##[", "# #[").lstrip(":")
+        out.append(f"{name or 'artifact'} - {_verdict(report)}")
     out += [f"::error title={_property(asked)}::{_data(message)}" for asked, message in errors]
     return "\n".join(out) + "\n" if out else ""
 
@@ -524,7 +525,8 @@ def _rule(code: str) -> dict[str, Any]:
 
 
 def _result(asked: str, artifact: Artifact, remark: Remark, index: int) -> dict[str, Any]:
-    uri = urllib.parse.quote(PurePath(asked).as_posix(), safe="/.-_~+=")
+    # Bytes of a name that are no UTF-8 are what they are in a URI too.
+    uri = urllib.parse.quote(PurePath(asked).as_posix().encode("utf-8", "surrogateescape"), safe="/.-_~+=")
     if PurePath(asked).is_absolute():
         uri = f"file://{uri}" if uri.startswith("/") else f"file:///{uri}"
     name = artifact.name or PurePath(artifact.path).name

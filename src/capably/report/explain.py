@@ -103,6 +103,7 @@ _CASES: dict[str, dict[str, str]] = {
         "problem": "the image is compressed with zstd, which R535 (CUDA 12.2) cannot read; the first that can is R550",
     },
     "toolkit-differs": {"made": "2 by CUDA 11.8", "total": "80", "wanted": "CUDA 12.8"},
+    "toolkit-unknown": {"total": "80", "wanted": "CUDA 12.8"},
     "other-cuda-major": {"needed": "CUDA 11", "wanted": "the others are of CUDA 12"},
     "identical-copies": {"count": "3", "copies": "pkg/libx.so.1, pkg/libx.so.1.2", "wasted": "12.4 MB"},
     "size-over-limit": {"size": "438.2 MB", "limit": "400.0 MB"},
