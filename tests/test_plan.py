@@ -540,7 +540,7 @@ def test_the_gpus_and_the_toolkit_of_a_machine(capsys: Captured) -> None:
         ([], ["no GPU of the recorded machine is visible", "name the GPUs to build for"]),
         (["--gpu", "T4", "--toolkit", "12.7"], ["there was no CUDA toolkit 12.7", "12.6 and 12.8"]),
         (["--gpu", "T4", "--toolkit", "12"], ["`12` is not the full version of a CUDA toolkit"]),
-        (["--gpu", "T4", "--toolkit", "latest"], ["`latest` is no version"]),
+        (["--gpu", "T4", "--toolkit", "latest"], ["`latest` is not the full version"]),
         (["--gpu", "RTX 5900"], ["did you mean"]),
         (["--gpu", "T4", "--policy", "all"], ["native", "ptx", "size"]),
         (["--gpu", "T4", "--shell"], ["name it with --for"]),
