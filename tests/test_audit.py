@@ -197,6 +197,37 @@ def test_a_wheel_for_the_cpu_breaks_every_promise(tmp_path: Path) -> None:
     assert codes(report(tmp_path, {"a.so": build.elf([])})) == []
 
 
+def test_junit_passes_no_gpu_of_a_wheel_without_gpu_code(tmp_path: Path, capsys: Captured) -> None:
+    path = wheel(tmp_path, {"a.so": build.elf([])})
+    assert main(["audit", str(path), "--no-policy", "--require", "T4", "--format", "junit"]) == 1
+    root = ET.fromstring(capsys.readouterr().out)  # noqa: S314 - our own
+    assert [case.get("name") for case in root.iter("testcase") if case.find("failure") is not None] == [
+        "T4 (7.5)",
+        "no-gpu-code",
+    ]
+
+
+def test_what_a_device_beyond_the_tables_gets_is_not_known(tmp_path: Path) -> None:
+    found = report(tmp_path, {"a.so": build.library(fatbin("sm_90"))}, {"targets": "sm_90 sm_999"})
+    (missing,) = (remark for remark in found.remarks if remark.code == "target-missing")
+    assert "whether any of it loads on devices of 99.9 is not known" in missing.message
+
+
+def test_a_driver_that_helps_some_of_the_gpus_is_named(tmp_path: Path) -> None:
+    newer = build.fatbin([build.ptx_entry("compute_80", version="8.7")])
+    found = report(tmp_path, {"a.so": build.library(newer)}, {"require": "T4, H100", "driver": "R525"})
+    (gap,) = (remark for remark in found.remarks if remark.code == "gpu-not-covered")
+    assert "`capably plan --gpu" in gap.way_out
+    assert gap.way_out.endswith("On H100 (9.0) a driver of R570 or newer loads it as it is.")
+
+
+def test_wheels_in_a_folder_are_said_to_be_audited_as_one(tmp_path: Path, capsys: Captured) -> None:
+    for name in ("one", "two"):
+        wheel(tmp_path, {f"{name}/a.so": build.library(fatbin("sm_90"))}, name=name)
+    assert main(["audit", str(tmp_path), "--no-policy"]) == 0
+    assert "holds 2 archives, audited as one" in capsys.readouterr().err
+
+
 def test_a_host_that_does_not_fit_is_said_instead_of_its_code(tmp_path: Path) -> None:
     found = report(tmp_path, {"a.so": build.library(fatbin("sm_90"))}, {"require": "DGX Spark, H100"})
     assert codes(found) == [("host-platform", "error", "")]
@@ -522,7 +553,9 @@ def test_gpus_of_one_processor_are_looked_for_in_the_wheel_for_it(tmp_path: Path
         ("requires = ['T4']", "[tool.capably] requires: is not known; did you mean `require`?"),
         ("xyz = 1", "[tool.capably] xyz: is not known; the keys are require, native"),
         ("require = ['T44']", "[tool.capably] require: unknown GPU: `T44`"),
-        ("require = 75", "[tool.capably] require: a text or a list of texts was expected"),
+        ("require = 75", '[tool.capably] require: a text or a list of texts was expected; write it in quotes: "75"'),
+        ("require = ['T4', 8.0]", 'write it in quotes: "8.0"'),
+        ("require = ['']", "[tool.capably] require: it is empty"),
         ("require = []", "[tool.capably] require: it names no GPU"),
         ("require = ['RTX 6000']", "[tool.capably] require: `RTX 6000` is more than one GPU"),
         ("targets = 'sm_9x'", "[tool.capably] targets: not a target: `sm_9x`"),
@@ -532,7 +565,8 @@ def test_gpus_of_one_processor_are_looked_for_in_the_wheel_for_it(tmp_path: Path
         ("driver = 570", "[tool.capably] driver: a text was expected"),
         ("toolkit = '12.7'", "[tool.capably] toolkit: there was no CUDA toolkit 12.7"),
         ("max-size = 'much'", "[tool.capably] max-size: `much` is no size, such as `300 MB`"),
-        ("max-size = -1", "[tool.capably] max-size: a text was expected"),
+        ("max-size = -1", "[tool.capably] max-size: `-1`: a size above 0 was expected"),
+        ("max-size = true", "[tool.capably] max-size: a text was expected"),
         ("max-size = '0 MB'", "[tool.capably] max-size: `0 MB`: a size above 0"),
         ("allow = 'all'", "[tool.capably] allow: tables were expected: [[tool.capably.allow]]"),
         ("allow = ['all']", "allow[0]: a table was expected"),
@@ -592,6 +626,10 @@ def test_the_nearest_pyproject_is_the_policy_and_options_come_before_it(tmp_path
     assert main(["audit", str(path), "--no-policy"]) == 0
     assert main(["audit", "--check-policy"]) == 0
     assert "well formed: pyproject.toml" in capsys.readouterr().err
+    assert main(["audit", "--check-policy", "--no-policy"]) == 2
+    assert "there is no policy to check" in capsys.readouterr().err
+    assert main(["audit", str(path), "--targets", ""]) == 2
+    assert "--targets: it is empty" in capsys.readouterr().err
     assert main(["audit"]) == 2
     assert "name a wheel to audit" in capsys.readouterr().err
     capsys.readouterr()

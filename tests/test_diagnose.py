@@ -278,6 +278,9 @@ def test_a_compiler_that_was_not_asked_is_known_by_its_version() -> None:
         diagnose(replace(HERE, toolkits=(nvcc,)), [dist("flashinfer-python")], [gpu("12.0")]), "compiler-cannot-emit"
     )
     assert told.command == "export CUDA_HOME=/usr/local/cuda-12.8"
+    newer = replace(nvcc, cuda=CudaVersion(13, 0), version="13.0.88")
+    dropped = only(diagnose(replace(HERE, toolkits=(newer,)), (), [gpu("7.0")]), "compiler-cannot-emit")
+    assert dropped.command == "export CUDA_HOME=/usr/local/cuda-12.9"  # the last that makes code for it
     assert "flashinfer-python" in told.message
     alone = only(diagnose(replace(HERE, toolkits=(nvcc,)), (), [gpu("12.0")]), "compiler-cannot-emit")
     assert alone.severity is Severity.WARNING

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,19 @@ def test_what_cannot_be_told_comes_with_a_command(log: Path, capsys: Captured, m
     assert "--system FILE names the one" in captured.err
 
 
+def test_an_environment_that_is_named_is_what_ran_on_the_recorded_machine(log: Path, capsys: Captured) -> None:
+    """The record says nothing of packages; the environment does, so what it lacks is no cause and is not run next."""
+    log.write_text("CUDA error: no kernel image is available\n", encoding="utf-8")
+    record = str(SYSTEMS / "h100x2-r535.json")
+    asked = ("--log", str(log), "--system", record, "--python", sys.prefix)
+    text = answered(capsys, *asked)
+    assert f"capably check --system {record} --python {sys.prefix}" in " ".join(text.split())
+    (found,) = as_json(capsys, *asked)["explanations"]
+    states = {cause["code"]: cause["state"] for cause in found["causes"]}
+    assert states["prebuilt-before-jit"] == "excluded"
+    assert states["build-lacks-device"] == "open"
+
+
 def test_a_message_about_something_else_says_so(log: Path, capsys: Captured) -> None:
     log.write_text("torch.OutOfMemoryError: CUDA out of memory.\nundefined symbol: _ZN3c10\n", encoding="utf-8")
     text = answered(capsys, "--log", str(log))
@@ -177,6 +191,8 @@ def test_a_hostile_log_reaches_no_terminal(log: Path, capsys: Captured) -> None:
 def test_wrong_use(tmp_path: Path, log: Path, capsys: Captured) -> None:
     answered(capsys, "--log", str(tmp_path / "missing.txt"), code=2)
     answered(capsys, "stub", "--log", str(log), code=2)
+    assert main(["explain", str(log)]) == 2
+    assert f"`capably explain --log {log}`" in capsys.readouterr().err
     answered(capsys, "--log", str(log), "--system", str(log), code=2)
 
 

@@ -453,6 +453,18 @@ def test_a_shell_takes_it_as_it_is(shell: str, tool: str, variable: str, value: 
     assert (said["variable"], said["text"] if value else None) == (variable, value)
 
 
+def test_a_driver_that_no_toolkit_helps_is_what_has_to_change(capsys: Captured) -> None:
+    assert run(["plan", "--gpu", "RTX 5090", "--driver", "R550", "--toolkit", "12.8"]) == 1
+    text = " ".join(capsys.readouterr().out.split())
+    assert "do Install a driver of branch R570 or newer." in text
+    assert "no toolkit" not in text
+
+
+def test_a_version_that_nobody_looked_at_is_said(capsys: Captured) -> None:
+    assert run(["plan", "--gpu", "H100", "--toolkit", "12.8", "--for", "cmake==3.10"]) == 0
+    assert "cmake 3.10 is not among the versions that were read" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_shell_gets_nothing_where_there_is_nothing_to_say(capsys: Captured) -> None:
     assert run(["plan", "--gpu", "V100", "--for", "flashinfer", "--toolkit", "12.8", "--shell"]) == 1
     printed = capsys.readouterr()
@@ -463,6 +475,8 @@ def test_a_shell_gets_nothing_where_there_is_nothing_to_say(capsys: Captured) ->
     printed = capsys.readouterr()
     assert not printed.out
     assert "-DCOMPUTE_CAPABILITY=90-real" in printed.err
+    assert run(["plan", "--gpu", "A100, H100", "--for", "bitsandbytes", "--toolkit", "12.8", "--shell"]) == 2
+    assert "-DCOMPUTE_CAPABILITY='80;90-real'" in capsys.readouterr().err
     assert run(["plan", "--gpu", "V100, H100", "--for", "flashinfer", "--toolkit", "12.8", "--shell"]) == 1
     printed = capsys.readouterr()
     assert printed.out == "export FLASHINFER_CUDA_ARCH_LIST=9.0a\n"
@@ -545,6 +559,7 @@ def test_the_gpus_and_the_toolkit_of_a_machine(capsys: Captured) -> None:
         (["--gpu", "T4", "--policy", "all"], ["native", "ptx", "size"]),
         (["--gpu", "T4", "--shell"], ["name it with --for"]),
         (["--gpu", "T4", "--for", "torhc"], ["did you mean"]),
+        (["--gpu", "T4", "--for", "vllm"], ["known: ", "`flashinfer`"]),
         (["--gpu", "T4", "--for", "torch=="], ["NAME==VERSION"]),
         (["--gpu", "T4", "--for", "torch==new"], ["numbers such as"]),
         (["--gpu", "T4", "--for", "nvcc==12.8"], ["name it with --toolkit"]),

@@ -1119,7 +1119,13 @@ def _read_bitsandbytes(reader: _Reader) -> list[Target]:
         real, virtual = _both(target)
         targets += {"-real": [real], "-virtual": [virtual], None: [real, virtual]}[match[2]]
     if len(pieces) > 1 or not pieces[-1].text.endswith(("-real", "-virtual")):
-        reader.note(NoteKind.SURPRISE, f"PTX goes to the highest, {pieces[-1].text}, and only there")
+        last = pieces[-1].text
+        reader.note(
+            NoteKind.SURPRISE,
+            f"each becomes machine code alone: only the last could ask for PTX, and {last} does not"
+            if last.endswith("-real")
+            else f"PTX goes to the highest, {last}, and only there",
+        )
     return targets
 
 

@@ -409,7 +409,7 @@ def _remark(
 # What to do before a release about what would stop its users.
 _FOR_RELEASES = {
     "host-platform": "Build a wheel for that processor too, or take the GPU out of the policy.",
-    "cuda-major-newer-than-driver": "Promise a driver so new; or allow it, with a reason.",
+    "cuda-major-newer-than-driver": "Promise a driver that new, or build with an older toolkit; or allow it, with a reason.",
     "alternative-missing": "Add that build, or take the GPU out of the policy.",
 }
 # Code that cannot be judged where it lies.
@@ -557,7 +557,13 @@ class _Audit:
             remark = _remark(code, severity, path, tuple(gaps), device=names, asked=",".join(plain))
             needs = _newest(gap.since for gap in gaps)
             if needs is not None:
-                way_out = f"Promise a driver of {needs} or newer, or build for older ones; or allow it, with a reason."
+                way_out = (
+                    f"Promise a driver of {needs} or newer, or build for older drivers; or allow it, with a reason."
+                )
+                remark = replace(remark, way_out=way_out)
+            elif helped := [gap for gap in gaps if gap.since is not None]:
+                names, needs = _joined(_name(gap.device) for gap in helped), _newest(gap.since for gap in helped)
+                way_out = f"{remark.way_out} On {names} a driver of {needs} or newer loads it as it is."
                 remark = replace(remark, way_out=way_out)
             yield replace(remark, allowed=allowed)
 
@@ -640,7 +646,8 @@ class _Audit:
         where = f"devices of {target.capability}"
         counts = verdict.counts
         if not counts.usable:
-            return f"nothing in it loads on {where}"
+            loads = f"whether any of it loads on {where} is not known"
+            return loads if counts.unknown else f"nothing in it loads on {where}"
         if counts.fails or counts.unknown:
             return f"{counts.usable} of {counts.total} fatbins load on {where} by other targets"
         how = "PTX that the driver compiles" if counts.compiles else "machine code for other targets"

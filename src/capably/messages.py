@@ -151,7 +151,10 @@ def _match(message: Message, data: bytes, place: int) -> Found | None:
                     lead = text[max(match.start() - 40, 0) : match.start()]
                     if match.start() > 40:
                         lead = lead.partition(" ")[2]  # from a whole word on
-                    excerpt = (lead + text[match.start() : match.end() + 80])[:_EXCERPT]
+                    trail = text[match.end() : match.end() + 80]
+                    if len(text) > match.end() + 80 and " " in trail:
+                        trail = f"{trail.rpartition(' ')[0]} …"  # up to a whole word
+                    excerpt = (lead + match[0] + trail)[:_EXCERPT]
     if excerpt is None:
         return None
     listed = re.search(r"supports CUDA capabilities((?: (?:sm|compute)_[0-9]{2,3}[af]?){1,40})", text)

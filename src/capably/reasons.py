@@ -654,7 +654,7 @@ FINDINGS: dict[str, Page] = {
             "{subject} also holds {targets} fatbins",
             "Files that are compiled without the flags of the others get the compiler's default, or those of a dependency. "
             "A list for the whole file then promises GPUs that most of it does not serve.",
-            "Give these files the flags of the others; or claim or allow the target.",
+            "Build without these targets, or add them to `targets` of the policy; or allow them, with a reason.",
         ),
         Page(
             "hole-in-range",
@@ -717,7 +717,7 @@ FINDINGS: dict[str, Page] = {
         Page(
             "toolkit-differs",
             "Built by another toolkit",
-            "of {total} images in {subject} that say what made them, {made}; the policy says {wanted}",
+            "{subject} holds images of other toolkits: {made}, of {total} that note theirs; the policy says {wanted}",
             "Each image notes the compiler that made it. Static libraries of CUDA bring images of their own toolkit.",
             "Build with that toolkit; or name all that are meant, or allow it, with a reason.",
         ),
@@ -734,7 +734,7 @@ FINDINGS: dict[str, Page] = {
             "A library for another CUDA major version",
             "{subject} needs the runtime of {needed}; {wanted}",
             "A process has one torch and one CUDA runtime of a major version; a library for another one does not find its own.",
-            "Build it with the toolkit of the others.",
+            "Build it for the CUDA of the policy and of the other libraries; or allow it, with a reason.",
             ("cuda-compatibility-guide",),
         ),
         Page(
@@ -747,7 +747,7 @@ FINDINGS: dict[str, Page] = {
         Page(
             "size-over-limit",
             "Larger than the policy allows",
-            "{subject} has {size}; the policy allows {limit}",
+            "{subject} is {size}; the policy allows {limit}",
             "Package indexes refuse files above their limit.",
             "Drop targets (`capably plan --policy size`), or compress: nvcc 12.8 and later with --compress-mode=size.",
         ),

@@ -157,10 +157,12 @@ def spell(
         if dialect in _COMPILES_FOR_THE_GPU:
             return Spelling(dialect, version, None, option, variable, None, _COMPILES_FOR_THE_GPU[dialect])
     except DialectError as error:
-        return Spelling(dialect, version, None, option, variable, None, error.problem)
+        # What it says to a list is no answer where it would read none.
+        problem = _COMPILES_FOR_THE_GPU.get(dialect, error.problem)
+        return Spelling(dialect, version, None, option, variable, None, problem)
     flags = dialect.startswith("nvcc-")
     value = f"{option}{text}" if flags else text
-    about = (NoteKind.DROPPED, NoteKind.SURPRISE, NoteKind.LATER)
+    about = (NoteKind.DROPPED, NoteKind.SURPRISE, NoteKind.LATER, NoteKind.ASSUMED)
     notes = tuple(note.message for note in read(text, dialect, version, toolkit=toolkit).notes if note.kind in about)
     return Spelling(dialect, version, text, option, variable, value if variable else None, None, notes)
 

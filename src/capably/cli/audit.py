@@ -125,9 +125,13 @@ def audit(  # noqa: PLR0917 - click passes options by name
         "toolkit": toolkit, "max-size": max_size, "max-library-size": max_library_size,
     }  # fmt: skip
     policy, file = (core.Policy(), None) if write_policy else _policy(policy_file, no_policy=no_policy)
-    policy = _overridden(policy, {key: value for key, value in options.items() if value})
+    policy = _overridden(policy, {key: value for key, value in options.items() if value not in (None, [])})
     if check_policy:
-        note(f"well formed: {file}" if file is not None else "there is no policy", quiet=quiet)
+        if file is None and policy == core.Policy():
+            raise WrongUseError(
+                "there is no policy to check: no pyproject.toml here or above has a table [tool.capably]"
+            )
+        note(f"well formed: {file or 'what the options say'}", quiet=quiet)
         return 0
     if not artifacts:
         raise WrongUseError("name a wheel to audit; --check-policy reads the policy alone")
@@ -136,6 +140,13 @@ def audit(  # noqa: PLR0917 - click passes options by name
     elif file is not None:
         note(f"by the policy in {file}", quiet=quiet)
     found = reader.read(artifacts, with_kernels=kernels or policy.reads_kernels)
+    for asked, artifact in found:
+        inside = {library.path.partition("!/")[0] for library in artifact.libraries if "!/" in library.path}
+        if len(inside) > 1:
+            note(
+                f"{asked} holds {len(inside)} archives, audited as one: name each to have it audited by itself",
+                quiet=quiet,
+            )
     older: tuple[Artifact, int | None] | None = None
     if baseline is not None and (read := reader.read([baseline])):
         older = read[0][1], _size(read[0][1])

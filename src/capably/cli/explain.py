@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import shlex
 import sys
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,7 +114,11 @@ def _page(code: str, *, json_wanted: bool, color: str) -> int:
     wanted = code.strip().lower().replace("_", "-")
     page = pages.get(wanted)
     if page is None:
-        raise UnknownNameError("code", code, tuple(difflib.get_close_matches(wanted, pages, n=3)))
+        unknown = UnknownNameError("code", code, tuple(difflib.get_close_matches(wanted, pages, n=3)))
+        with contextlib.suppress(OSError, ValueError):
+            if Path(code).is_file():
+                unknown.add_note(f"a log is explained by `capably explain --log {shlex.quote(code)}`")
+        raise unknown
     print_answer(dumps(page_document(page)) + "\n" if json_wanted else page_text(page, style_of(color)))
     return 0
 
@@ -131,7 +137,9 @@ def _log(text: bytes, record: str | None, python: str | None, *, json_wanted: bo
     if json_wanted:
         print_answer(dumps(log_document(found)) + "\n")
     elif found:
-        print_answer(log_text(found, style_of(color), machine=machine))
+        asked = {"--system": record, "--python": python}
+        options = "".join(f" {option} {shlex.quote(value)}" for option, value in asked.items() if value)
+        print_answer(log_text(found, style_of(color), machine=machine, options=options))
     else:
         print_answer("no message that is known\n")
         note("`capably doctor` looks at the machine and at what is installed, whatever a log says", quiet=quiet)
@@ -142,7 +150,8 @@ def _facts(
     recognised: Sequence[Found], record: str | None, python: str | None, *, color: str, quiet: bool
 ) -> tuple[System, list[Artifact]]:
     """The machine, and what is installed on it where that could tell something."""
-    from capably.cli.installed import looking, read_installed  # noqa: PLC0415 - see capably.cli.app
+    from capably.cli.environment import distributions, headers  # noqa: PLC0415 - see capably.cli.app
+    from capably.cli.installed import looking, read_installed  # noqa: PLC0415 - as above
     from capably.messages import reads_packages  # noqa: PLC0415 - as above
 
     with looking(record, python) as (environment, system_to_come):
@@ -150,6 +159,10 @@ def _facts(
     if record is None:
         place = f" and of {environment.place} ({environment.chosen_by})" if environment else ""
         note(f"by the facts of this machine{place}; --system FILE names the one that the log comes from", quiet=quiet)
+    if record is not None and environment is not None:
+        # Named, so it is what was running there.
+        versions = {name: headers(one, "Version")[:1] for name, one in distributions(environment).items()}
+        system = replace(system, distributions=tuple((name, "".join(found)) for name, found in versions.items()))
     if environment is None or not system.devices or not reads_packages(recognised):
         return system, []
     installed = read_installed(environment, no_cache=False, quiet=quiet, color=color)

@@ -210,7 +210,7 @@ def _needs(text: str | None, tool: Tool | None) -> Requirement | None:
 def _print_shell(found: Plan, spellings: Sequence[Spelling], shell: str) -> None:
     """The variable on standard output, and whatever is wrong on standard error: the exit code of `eval` is lost."""
     from capably.report.layout import Style  # noqa: PLC0415 - see capably.cli.app
-    from capably.report.plan import left_out, shell_line  # noqa: PLC0415 - as above
+    from capably.report.plan import left_out, paste, shell_line  # noqa: PLC0415 - as above
 
     for line in left_out(found, Style()):
         complain(line)
@@ -220,7 +220,7 @@ def _print_shell(found: Plan, spellings: Sequence[Spelling], shell: str) -> None
             complain(f"error: {spelling.dialect} cannot be asked for these: {spelling.problem}")
         elif exported is None:
             raise WrongUseError(
-                f"{spelling.dialect} reads no variable of the environment; pass {spelling.option}{spelling.text} to CMake"
+                f"{spelling.dialect} reads no variable of the environment; pass {paste(spelling)} to CMake"
             )
         else:
             print_answer(f"{exported}\n")

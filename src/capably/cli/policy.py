@@ -173,16 +173,26 @@ class _Reader:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise WrongUseError("a text was expected")
-    return value.strip()
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    raise WrongUseError(_no_text(value, "a text"))
 
 
 def _texts(value: object) -> list[str]:
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list) or not all(isinstance(text, str) and text.strip() for text in values):
-        raise WrongUseError("a text or a list of texts was expected")
+        several = values if isinstance(values, list) else [values]
+        odd = next(one for one in several if not isinstance(one, str) or not one.strip())
+        raise WrongUseError(_no_text(odd, "a text or a list of texts"))
     return values
+
+
+def _no_text(value: object, expected: str) -> str:
+    """Versions without quotes are numbers to TOML."""
+    if isinstance(value, str):
+        return "it is empty"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f'{expected} was expected; write it in quotes: "{value}"' if number else f"{expected} was expected"
 
 
 def _gpus(value: object) -> tuple[Device, ...]:
@@ -230,7 +240,9 @@ def _codes(value: object) -> tuple[str, ...]:
 
 
 def _size(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value <= 0:
+            raise WrongUseError(f"`{value}`: a size above 0 was expected")
         return value
     return read_size(_text(value))
 

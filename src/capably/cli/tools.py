@@ -70,7 +70,7 @@ def asked_tool(text: str, versions: Versions, cuda: CudaVersion, *, quiet: bool)
     """
     match = re.fullmatch(r"\s*([A-Za-z][\w.-]*?)\s*(?:==\s*([^=\s]\S*)\s*)?", text)
     if match is None:
-        raise WrongUseError(f"`{text}` is no tool: write its name, or NAME==VERSION")
+        raise WrongUseError(f"`{text}` is no tool: write its name, or NAME==VERSION, such as torch or torch==2.13")
     name = match[1].lower().replace("_", "-")
     name = _SHORT.get(name, name)
     named = match[2]

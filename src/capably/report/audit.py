@@ -616,7 +616,8 @@ def _cases(report: Report, fail_on: str) -> Iterator[_Case]:
         about = [
             remark
             for remark in report.remarks
-            if remark.code in per_gpu and any(gap.device == device for gap in remark.gaps)
+            if remark.code == "no-gpu-code"
+            or (remark.code in per_gpu and any(gap.device == device for gap in remark.gaps))
         ]
         yield _case(_name(device), about, fail_on)
     codes = dict.fromkeys((*CHECKS, *(remark.code for remark in report.remarks)))

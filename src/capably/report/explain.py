@@ -297,15 +297,22 @@ def codes_text(style: Style) -> str:
 _MARKS = {State.HOLDS: ("holds", "bad"), State.EXCLUDED: ("excluded", "dim"), State.OPEN: ("open", "doubt")}
 
 
-def log_text(explanations: Sequence[Explanation], style: Style, *, machine: str) -> str:
-    """What a log means, for people; *machine* names the one whose facts were used."""
+def log_text(explanations: Sequence[Explanation], style: Style, *, machine: str, options: str = "") -> str:
+    """What a log means, for people.
+
+    Args:
+        explanations: Of its messages.
+        style: How to print.
+        machine: Names the one whose facts were used.
+        options: Those that named it, for the commands that look at it again.
+    """
     lines: list[str] = []
     for one in explanations:
-        lines += [*([""] if lines else []), *_explanation(one, style, machine)]
+        lines += [*([""] if lines else []), *_explanation(one, style, machine, options)]
     return "\n".join(lines) + "\n"
 
 
-def _explanation(one: Explanation, style: Style, machine: str) -> Iterator[str]:
+def _explanation(one: Explanation, style: Style, machine: str, options: str) -> Iterator[str]:
     message = one.found.message
     yield style.paint(message.title, "strong")
     times = f" ({one.found.times} times)" if one.found.times > 1 else ""
@@ -314,8 +321,10 @@ def _explanation(one: Explanation, style: Style, machine: str) -> Iterator[str]:
         yield from style.wrap(f"Not a matter of GPU architectures: it is about {_ABOUT[message.subject]}.")
     yield from style.wrap(message.means)
     if one.note:
+        checks = any((judged.cause.next or "").startswith("capably check") for judged in one.causes)
+        named = ", or name its GPU: `capably check --gpu NAME`" if checks else ""
         yield from style.wrap(
-            f"{one.note}. Record it there (`capably doctor --save FILE`) and add --system FILE.", "note: "
+            f"{one.note}. Record it there (`capably doctor --save FILE`) and add --system FILE{named}.", "note: "
         )
     yield ""
     answer = tables().causes.get(one.answer or "")
@@ -327,7 +336,8 @@ def _explanation(one: Explanation, style: Style, machine: str) -> Iterator[str]:
         yield from style.wrap(f"cannot tell, by the facts of {machine}", "cause:       ", tone="doubt")
         command = next((judged.cause.next for judged in one.causes if judged.state is State.OPEN), None)
         if command is not None:
-            yield from style.wrap(command, "run next:    ")
+            again = options if command.startswith(("capably check", "capably doctor")) else ""
+            yield from style.wrap(style.safe(command + again), "run next:    ")
     yield ""
     for judged in one.causes:
         mark, tone = _MARKS[judged.state]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from capably.arch import Target
     from capably.plan import Plan, Served
+    from capably.reasons import Reason
     from capably.report.layout import Style
     from capably.sizes import Estimate
     from capably.spelling import Spelling
@@ -239,7 +240,15 @@ def _why(one: Served, tool: Tool | None) -> Sequence[str]:
         names = ", ".join(map(str, near[:_FEW]))
         problem = spell(near[:1], tool.dialect, tool.version).problem or ""
         return [f"{names} would do, and {tool.dialect} cannot say so: {problem}"]
+    if (wrong := _driver_problem(one)) is not None:
+        return [wrong.message]
     return _closest(one)
+
+
+def _driver_problem(one: Served) -> Reason | None:
+    """Why no code at all loads there with that driver, whatever compiles it."""
+    codes = ("driver-too-old-for-device", "driver-dropped-device")
+    return next((reason for part in one.verdict.parts for reason in part.reasons if reason.code in codes), None)
 
 
 def _closest(one: Served) -> list[str]:
@@ -261,6 +270,9 @@ def _ways_out(one: Served) -> Iterator[str]:
         return
     if one.unsaid:
         yield "a version of the tool that knows them, or the options of nvcc itself: --for nvcc"
+        return
+    if (wrong := _driver_problem(one)) is not None:
+        yield wrong.way_out
         return
     if one.toolkits:
         judged = one.blocked or one.verdict.parts or one.verdict.reasons
@@ -308,6 +320,8 @@ def _all_at_once(plan: Plan) -> str:
         return f"all of these GPUs at once: {_versions(plan.toolkits)}"
     text = "no single toolkit that is known covers all of these GPUs under this policy"
     left = [one for one in plan.served if not one.covered]
+    if any(_driver_problem(one) for one in left):
+        return "no toolkit covers all of these GPUs with that driver"
     return f"{text}; --policy {Policy.PTX} covers them by CUDA {plan.toolkit}" if all(one.ptx for one in left) else text
 
 

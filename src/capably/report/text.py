@@ -119,7 +119,7 @@ def check_text(
     names = [_gpu(gpu, style) for gpu in answer.gpus]
     out = list(_matrix(entries, names, answer, style))
     for entry in entries:
-        for block in _stories(entry, names, answer, style, verbose=verbose):
+        for block in _stories(entry, names, answer, style, verbose=verbose, kernels=kernels):
             out += ["", *block]
         if kernels:
             short = [_short(name, gpu) for name, gpu in zip(names, answer.gpus, strict=True)]
@@ -333,7 +333,7 @@ def _grouped(entry: _Entry) -> list[_Told]:
 
 
 def _stories(
-    entry: _Entry, names: Sequence[str], answer: Answer, style: Style, *, verbose: bool
+    entry: _Entry, names: Sequence[str], answer: Answer, style: Style, *, verbose: bool, kernels: bool
 ) -> Iterator[list[str]]:
     """One block for each group of results that have the same story."""
     for told in _grouped(entry):
@@ -347,7 +347,7 @@ def _stories(
             *style.wrap(title, f"{_lead(entry, told.rows, style)}: ", "  ", "strong"),
             *_how_much(told, style, verbose=verbose),
             *_because(told, [str(capability) for capability in capabilities], style, verbose=verbose),
-            *_ways(told, answer, style, verbose=verbose),
+            *_ways(told, answer, style, verbose=verbose, kernels=kernels),
         ]
 
 
@@ -420,7 +420,7 @@ def _because(told: _Told, capabilities: Sequence[str], style: Style, *, verbose:
     yield from _labelled("why", texts, style)
 
 
-def _ways(told: _Told, answer: Answer, style: Style, *, verbose: bool) -> Iterator[str]:
+def _ways(told: _Told, answer: Answer, style: Style, *, verbose: bool, kernels: bool) -> Iterator[str]:
     ways: dict[tuple[str, ...], dict[str, None]] = {}
     for index, (found, *_) in zip(told.gpus, told.stories, strict=True):
         ways.setdefault(found.ways_out, {})[str(answer.gpus[index].device.capability)] = None
@@ -436,9 +436,10 @@ def _ways(told: _Told, answer: Answer, style: Style, *, verbose: bool) -> Iterat
         if len(shown) < len(ways):
             texts.append(f"and so on for {len(ways) - len(shown)} more (-v shows all)")
     if texts and told.result.verdict.coverage is Coverage.PARTIAL:
+        lists = "they are listed below" if kernels else "--kernels lists them"
         texts.append(
-            "Unless those kernels are meant for other architectures only: --kernels lists them, and which of them are "
-            "called cannot be seen."
+            f"Unless those kernels are meant for other architectures only: {lists}, and which of them are called cannot "
+            "be seen."
         )
     yield from _labelled("do", texts, style, "good")
 
