@@ -47,6 +47,25 @@ def golden(name: str, text: str) -> None:
     assert path.read_text(encoding="utf-8") == text
 
 
+@pytest.mark.parametrize("dialect", ["torch-python", "torch-cmake", "flashinfer"])
+@pytest.mark.parametrize(
+    ("text", "why", "way_out"),
+    [
+        ("'8.0 9.0'", "quotation mark", "without quotation marks"),
+        ('"8.0"', "quotation mark", "without quotation marks"),
+        ("TORCH_CUDA_ARCH_LIST=8.0", "more than the list", "behind `=`"),
+        ("8.0:9.0", "`:` does not separate", "separate entries by"),
+    ],
+)
+def test_what_does_not_belong_in_a_list_is_not_called_a_separator(
+    dialect: str, text: str, why: str, way_out: str
+) -> None:
+    error = read(text, dialect).error
+    assert error is not None
+    assert why in error.message
+    assert way_out in error.way_out
+
+
 @functools.cache
 def recorded() -> tuple[dict[str, Any], ...]:
     return tuple(map(json.loads, RECORD.read_text(encoding="utf-8").splitlines()))

@@ -501,13 +501,21 @@ def _stop_torch_python(reader: _Reader, piece: _Piece) -> NoReturn:
 _OTHER_SEPARATORS = re.compile(r"[^0-9A-Za-z.+_()\-]")
 
 
+def _foreign(character: str, separator: str) -> tuple[str, str]:
+    """What is wrong with a character that no entry has, and what to write instead."""
+    if character in "'\"":
+        return "a quotation mark is part of the list", "set the variable to the text without quotation marks"
+    if character == "=":
+        return "more than the list is there", "give only what stands behind `=`"
+    name = "a comma" if character == "," else f"`{_shown(character)}`"
+    return f"{name} does not separate entries", f"separate entries by {separator}"
+
+
 def _why_unknown(reader: _Reader, text: str) -> tuple[str, str]:
     """Why an entry of torch's list is not known, and what to write instead."""
     base = text.removesuffix("+PTX")
-    other = _OTHER_SEPARATORS.search(text)
-    if other:
-        name = "a comma" if other[0] == "," else f"`{_shown(other[0])}`"
-        return f"{name} does not separate entries", "separate entries by `;`"
+    if other := _OTHER_SEPARATORS.search(text):
+        return _foreign(other[0], "`;`")
     if "+PTX" in base:
         return "it has PTX twice" if text != base else "PTX is in the wrong place", "write `+PTX` once, behind a number"
     if "+ptx" in text.lower() and "+PTX" not in text:
@@ -848,9 +856,8 @@ def _flashinfer_entry(reader: _Reader, piece: _Piece) -> tuple[int, str]:
 def _why_flashinfer(text: str) -> tuple[str, str]:
     if not text:
         return "an entry is empty", "put one space between entries, and none at the ends"
-    other = _OTHER_SEPARATORS.search(text)
-    if other:
-        return f"`{_shown(other[0])}` does not separate entries", "separate entries by one space"
+    if other := _OTHER_SEPARATORS.search(text):
+        return _foreign(other[0], "one space")
     target = _lenient(text.removesuffix("+PTX"))
     if target is not None and "." not in text:
         return "numbers are written with a dot", f"write `{_dotted(target)}`"
