@@ -168,6 +168,7 @@ def test_a_command_that_is_none_is_a_bug(monkeypatch: pytest.MonkeyPatch, capsys
         (["check", "--gpu", "RTX", "5090"], 'needs quotes: --gpu "RTX 5090"'),
         (["check", "--gpu", "H100", "80GB"], 'needs quotes: --gpu "H100 80GB"'),
         (["check", "--gpu", "Radeon RX 7900"], "only NVIDIA GPUs"),
+        (["plan", "--gpu", "A100 H100 12.0"], "several are written with commas: `A100, H100, 12.0`"),
         (["check", "--gpu", "T4", "xformers", "==", "0.0.35"], "without spaces: `xformers==0.0.35`"),
         (["check", "--gpu", "T4", "xformers[all]"], "this form is not supported"),
         (["check", "--gpu", "T4", "xformers@1"], "this form is not supported"),

@@ -66,6 +66,8 @@ _FOREIGN = re.compile(
     r"m[1-9](?: (?:pro|max|ultra))?|tpu|adreno|mali)\b.*"
 )
 _CLOSE = 0.72
+# Names in one that are each looked up.
+_FEW = 8
 
 
 def _find(name: str) -> tuple[Product, ...]:
@@ -74,9 +76,19 @@ def _find(name: str) -> tuple[Product, ...]:
     except UnknownNameError as error:
         close = () if _FOREIGN.fullmatch(name) else tuple(s for s in error.suggestions if _likeness(name, s) >= _CLOSE)
         better = UnknownNameError("GPU", name, close)
-        if not close:
+        words = name.split()
+        if not close and 1 < len(words) <= _FEW and all(map(_is_one, words)):
+            better.add_note(f"several are written with commas: `{', '.join(words)}`")
+        elif not close:
             better.add_note("only NVIDIA GPUs are known here")
         raise better from error
+
+
+def _is_one(word: str) -> bool:
+    try:
+        return bool(_EXPLICIT.fullmatch(word) or tables().find_products(word))
+    except UnknownNameError:
+        return False
 
 
 def _likeness(name: str, product: str) -> float:

@@ -148,7 +148,7 @@ def _find(
     environment, known = installed()
     distribution = known.get(canonicalize_name(text))
     if distribution is None:
-        error = NoArtifactError(text, tuple(difflib.get_close_matches(canonicalize_name(text), known, n=2)))
+        error = NoArtifactError(text, tuple(difflib.get_close_matches(canonicalize_name(text), known, n=2, cutoff=0.7)))
         where = f"looked at {len(known)} distributions in {environment.place} ({environment.chosen_by})"
         release = f"`{text}==VERSION` fetches a release, " if re.fullmatch(_NAME, text) else ""
         error.add_note(f"{where}; {release}--python names another environment")
