@@ -6,7 +6,10 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import strategies
 from fakes import H100, RTX3090, RTX4090, T4, Host, needs_compiler
+from hypothesis import given
+from hypothesis import strategies as st
 
 import capably
 from capably.arch import ComputeCapability
@@ -23,6 +26,7 @@ from capably.errors import (
 from capably.facts import Device, Driver, DriverState, Toolkit, ToolkitKind, Visibility
 from capably.gate import Answer, Policy, decide
 from capably.probe.fleet import Look
+from capably.reasons import Outcome
 from capably.requirement import Requirement
 from capably.version import CudaVersion, DriverRelease
 
@@ -296,6 +300,37 @@ def test_one_of_which_it_is_not_known_may_be_the_one_that_does() -> None:
         assert len(undecided.value.lines) == 3
     with pytest.raises(DeviceTooOldError, match="1 of 2 GPUs does not"):  # all must, and one certainly does not
         gpus.require()
+
+
+@given(
+    requirement=strategies.requirements,
+    capabilities=st.lists(strategies.capabilities, min_size=1, max_size=3),
+    driver=st.none() | strategies.drivers,
+    which=st.sampled_from(("any", "all", "current")),
+    toolkit=st.none() | strategies.cuda_versions,
+)
+def test_what_is_raised_is_what_the_verdicts_amount_to(
+    requirement: Requirement,
+    capabilities: list[ComputeCapability],
+    driver: Driver | None,
+    which: str,
+    toolkit: CudaVersion | None,
+) -> None:
+    found = tuple(Device(capability, ordinal=number) for number, capability in enumerate(capabilities))
+    seen = Look(found, found, Visibility(None, None), DriverState(), driver)
+    compiler = Toolkit(ToolkitKind.NVCC, "", cuda=toolkit) if toolkit else None
+    answer = decide(requirement, Policy.DEVICE, seen, {}, toolkit=compiler, installed=())
+    outcomes = [verdict.outcome for verdict in answer.verdicts][: 1 if which == "current" else None]
+    enough, refused = (any, all) if which == "any" else (all, any)
+    if enough(outcome is Outcome.RUNS for outcome in outcomes):
+        assert answer.require(devices=which) is answer
+        return
+    with pytest.raises(IncompatibleError) as error:
+        answer.require(devices=which)
+    definite = refused(outcome is Outcome.FAILS for outcome in outcomes)
+    assert isinstance(error.value, UndecidedError) is not definite
+    assert error.value.way_out
+    assert isinstance(error.value, DeviceTooOldError) or "too old" not in str(error.value)
 
 
 def test_a_tool_that_nobody_knows_is_refused() -> None:
