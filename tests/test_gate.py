@@ -97,6 +97,10 @@ def test_what_is_not_there_is_never_called_too_old(tmp_path: Path) -> None:
         assert kind == expected
         assert "too old" not in text
         assert "What to do: " in text
+    # NVML lists a GPU, and CUDA does not start: nobody looked for that without being asked to.
+    unstarted = Host(tmp_path / "unstarted", (T4, "fail cuInit 999"))
+    code = "import capably\ntry: capably.usable('sm75+', thorough=True).require()\nexcept capably.DriverError as error: say(str(error))"
+    assert "cuInit fails with 999" in unstarted.run(code)
     unasked = none.run(f"{ASK}\nimport sys\nsys.executable = '/no/python'\nsay(ask('sm75+'))")
     assert unasked[0] == "UndecidedError"
     assert "did not start" in unasked[1]

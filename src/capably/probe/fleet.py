@@ -339,27 +339,29 @@ def _absence(machine: Machine, answers: Answers, state: DriverState, *, hidden: 
         kernel = state.kernel_module or state.nvml or "its release"
         return _finding("forward-compat-unsupported", library=state.library_path or "libcuda", kernel=kernel)
     missing = _library_missing(answers)
+    listed = bool((answers.nvml or {}).get("devices"))  # also what the kernel does not show here, as in a sandbox
+    loaded = listed or machine.kernel_module is not None
     if hidden and value is not None and error in (None, _NO_DEVICE) and not missing:
         return _finding("hidden-by-environment", value=value)
     if error not in (None, _NO_DEVICE):
         # Without the kernel module, cuInit says 100, 999 or 304, by release: the module is the cause.
-        if machine.kernel_module is None and not (machine.wsl or machine.jetson) and error in (304, 999):
+        if not loaded and not (machine.wsl or machine.jetson) and error in (304, 999):
             return _nothing_loaded(state)
         return _finding("driver-failed", error=error, name=_CUDA_ERRORS.get(error or 0, "an error"))
-    if missing and (answers.nvml or {}).get("devices"):
-        return _missing(answers)  # NVML lists what the kernel may not show here, as in a sandbox
+    if missing and listed:
+        return _missing(answers)
     if machine.wsl or machine.jetson:
         if not state.nodes:
             return _finding("container-without-devices" if machine.container else "no-driver", count="the")
         return _missing(answers) if missing else _finding("driver-failed", error=error or 0, name="no device")
     if machine.container and not state.nodes and machine.kernel_module is not None:
         return _finding("container-without-devices", count=state.on_bus or "the")
-    if machine.kernel_module is None:
+    if not loaded:
         # A driver that nevertheless answers "no device" has nothing to look at, whatever the bus shows.
         return _nothing_loaded(state)
     if missing:
         return _missing(answers)
-    if not state.on_bus:
+    if not state.on_bus and not listed:
         return _finding("no-nvidia-device")
     return _finding("driver-failed", error=error or 0, name=_CUDA_ERRORS[_NO_DEVICE] if error else "no device")
 
