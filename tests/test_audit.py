@@ -563,9 +563,12 @@ def test_gpus_of_one_processor_are_looked_for_in_the_wheel_for_it(tmp_path: Path
         ("ptx = true", "[tool.capably] ptx: `True` is neither"),
         ("driver = '99'", "[tool.capably] driver: `99` is neither a release nor a CUDA version"),
         ("driver = 570", "[tool.capably] driver: a text was expected"),
+        ("targets = '9.0+PTXs'", "[tool.capably] targets: `9.0+PTXs` is no target"),
+        ("toolkit = ','", "[tool.capably] toolkit: `` is not the full version"),
         ("toolkit = '12.7'", "[tool.capably] toolkit: there was no CUDA toolkit 12.7"),
         ("max-size = 'much'", "[tool.capably] max-size: `much` is no size, such as `300 MB`"),
         ("max-size = -1", "[tool.capably] max-size: `-1`: a size above 0 was expected"),
+        ("max-size = " + "9" * 5000, "it is not TOML: Exceeds the limit"),
         ("max-size = true", "[tool.capably] max-size: a text was expected"),
         ("max-size = '0 MB'", "[tool.capably] max-size: `0 MB`: a size above 0"),
         ("allow = 'all'", "[tool.capably] allow: tables were expected: [[tool.capably.allow]]"),
@@ -602,6 +605,7 @@ def test_a_malformed_policy_is_refused_by_file_and_key(
         (b"[project]\n", "it has no table [tool.capably]"),
         (b"tool = 3\n", "it has no table [tool.capably]"),
         (b"#" * (1 << 20) + b"\n", "larger than"),
+        (b"a." * 100_000 + b"b = 1\n", "has more than 2000 dots"),
     ],
 )
 def test_a_file_that_is_no_policy_is_refused(content: bytes, expected: str, tmp_path: Path, capsys: Captured) -> None:

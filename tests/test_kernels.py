@@ -233,6 +233,12 @@ def test_hostile_names_stay_small(name: str) -> None:
     assert [len(family.members) for family in families([name, f"{name}x"])] in ([2], [1, 1])
 
 
+def test_names_longer_than_any_that_is_known_are_left_as_they_are() -> None:
+    """A thousand families of them took minutes."""
+    name = "_Z1fI" + "NS_1aE" * 8000 + "Evv"
+    assert (demangled(name), without_parameters(name)) == (name, name)
+
+
 @given(st.lists(st.text(max_size=40) | st.sampled_from(REAL).map(lambda n: n[:30] + n[31:]) | st.sampled_from(REAL)))
 def test_each_name_is_in_one_family(names: list[str]) -> None:
     found = families(names)

@@ -18,7 +18,7 @@ from capably.cli.plan import read_toolkit
 from capably.cli.targets import read_driver
 from capably.errors import CapablyError, PolicyError
 from capably.naming import named_devices
-from capably.report.safe import printable
+from capably.report.safe import clip, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +33,9 @@ _T = TypeVar("_T")
 
 _LONGEST = 1 << 20
 """Bytes of a policy file that are read at most."""
+_MOST_DOTS = 2_000
+"""Of a line: `tomllib` takes hours for a key of a hundred thousand parts."""
+_LONGEST_NAME, _LONGEST_PROBLEM = 60, 1_000
 _KEYS = {
     "require": "GPUs that everything has to run on",
     "native": "GPUs that there has to be machine code for",
@@ -81,14 +84,17 @@ def read_policy(path: Path, *, required: bool) -> Policy | None:
     try:
         with path.open("rb") as file:
             data = file.read(_LONGEST + 1)
-        if len(data) > _LONGEST:
-            raise PolicyError(name, "", f"it is larger than {_LONGEST} bytes, so it is no policy")
-        document = tomllib.loads(data.decode("utf-8"))
     except OSError as error:
         raise PolicyError(name, "", f"it cannot be read: {error.strerror or type(error).__name__}") from error
+    if len(data) > _LONGEST:
+        raise PolicyError(name, "", f"it is larger than {_LONGEST} bytes, so it is no policy")
+    if any(line.count(b".") > _MOST_DOTS for line in data.splitlines()):
+        raise PolicyError(name, "", f"a line of it has more than {_MOST_DOTS} dots, so it is no policy")
+    try:
+        document = tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise PolicyError(name, "", f"it is not UTF-8 (byte {error.start})") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # a number of thousands of digits is one that tomllib has no name for
         raise PolicyError(name, "", f"it is not TOML: {printable(str(error))}") from error
     except RecursionError as error:
         raise PolicyError(name, "", "its values are nested too deep") from error
@@ -150,7 +156,7 @@ class _Reader:
             if key not in keys:
                 close = difflib.get_close_matches(key, keys, n=1)
                 meant = f"did you mean `{close[0]}`?" if close else f"the keys are {', '.join(keys)}"
-                raise PolicyError(file, self.key(printable(key)), f"is not known; {meant}")
+                raise PolicyError(file, self.key(clip(printable(key), _LONGEST_NAME)), f"is not known; {meant}")
 
     def key(self, name: str) -> str:
         return f"{self.place}.{name}" if self.place else name
@@ -162,7 +168,7 @@ class _Reader:
             return parse(self.table[name])
         except (CapablyError, ValueError) as error:
             notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-            text = " ".join(str(error).split("\n", 1)[0].split())
+            text = clip(" ".join(str(error).split("\n", 1)[0].split()), _LONGEST_PROBLEM)
             raise PolicyError(self.file, self.key(name), f"{text}{notes}") from error
 
     def tables(self, name: str) -> list[object]:
@@ -207,7 +213,9 @@ def _targets(value: object) -> tuple[Target, ...]:
     found: dict[Target, None] = {}
     for text in _texts(value):
         for part in re.split(r"[\s,;]+", text.strip()):
-            plain, plus, _ = part.partition("+PTX")
+            plain, plus, rest = part.partition("+PTX")
+            if rest:
+                raise WrongUseError(f"`{printable(part)}` is no target, such as `sm_90` or `9.0+PTX`")
             target = Target.parse(plain)
             found[target] = None
             if plus:
@@ -226,7 +234,7 @@ def _driver(value: object) -> Driver:
 
 
 def _toolkits(value: object) -> tuple[CudaVersion, ...]:
-    return tuple(read_toolkit(part) for text in _texts(value) for part in text.split(",") if part.strip())
+    return tuple(read_toolkit(part) for text in _texts(value) for part in text.split(","))
 
 
 def _codes(value: object) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ __all__ = ["Family", "demangled", "families", "without_parameters"]
 
 # A part of a qualified name in the Itanium C++ ABI, 5.1.3 and 5.1.8: a substitution, or a length before the text.
 _PART = re.compile(r"S(?:[0-9A-Z]*_|[tabsiod])|L?([0-9]{1,5})")
+_LONGEST = 4 << 10  # of a name that is demangled: the longest of PyTorch's has 2,301 bytes
 _KINDS = 8  # first arguments that are told apart; with more of them the template alone is named
 _MOST_NAMED = 1_000  # families: the largest; the others are counted
 
@@ -39,22 +40,26 @@ class Family:
 
 @functools.lru_cache(maxsize=4096)
 def demangled(name: str) -> str:
-    """*name* as it was written in C++, in the spelling of ``c++filt``; as it is where it is nothing of the kind.
+    """*name* as it was written in C++, in the spelling of ``c++filt``; as it is where it is nothing of the kind, or very long.
 
     >>> demangled("_Z6kernelIfEvPT_"), demangled("main"), demangled("_Zz")
     ('void kernel<float>(float*)', 'main', '_Zz')
     """
+    if len(name) > _LONGEST:
+        return name
     import demangle  # noqa: PLC0415 - 30 ms, only where names are shown
 
     return demangle.demangle(name, language="itanium", style="gnu")
 
 
 def without_parameters(name: str) -> str:
-    """*name* demangled, without what it returns and takes.
+    """*name* demangled, without what it returns and takes; as it is where it is no such name, or a very long one.
 
     >>> without_parameters("_Z6kernelIfEvPT_"), without_parameters("main")
     ('kernel<float>', 'main')
     """
+    if len(name) > _LONGEST:
+        return name
     import demangle  # noqa: PLC0415 - as above
 
     try:
