@@ -33,12 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = ["named", "scan_archive", "scan_zip"]
 
-_INPUT = 256 << 10
-_OUTPUT = 1 << 20
+_INPUT = 1 << 20
+_OUTPUT = 2 << 20  # a thread that has made so much waits for the interpreter's lock each time
 _STORED, _DEFLATED = 0, 8
 _LOCAL_HEADER = 30
+_LEAST_HEAD = 64  # tells a cubin
 _PROGRESS_STEP = 8 << 20
 _PARALLEL_BYTES = 4 << 20  # of compressed data; less is read sooner than threads are at work
+_PARALLEL_MEMBER = 256 << 10  # likewise, of one member
 _AHEAD_BYTES = 1 << 20  # of one member, likewise
 _AHEAD = 4
 
@@ -97,13 +99,10 @@ def scan_zip(label: str, prefix: str, file: Seekable, size: int, tally: Tally, *
     archive = _Archive(prefix, FileSource(file), size, depth)
     tasks = [_Task(info, repeated=(info.file_size, info.CRC) in repeated) for info in members]
     if depth == 0 and _read_in_threads(archive, tasks, tally):
-        complete = True
         for task in tasks:
-            if task.tally is None:
-                complete = False
-            else:
+            if task.tally is not None:
                 tally.join(task.tally)
-        if not complete and not tally.stop(label):
+        if not all(task.done for task in tasks) and not tally.stop(label):
             tally.full(label)
         return
     for task in tasks:
@@ -130,10 +129,11 @@ class _Archive(NamedTuple):
 
 @dataclass(slots=True, eq=False, repr=False)
 class _Task:
-    """A member, and after it was read in a thread, what was found in it."""
+    """A member, and after it was read in a thread, what was found in it and in those that the thread read before."""
 
     info: zipfile.ZipInfo
     repeated: bool
+    done: bool = False
     tally: Tally | None = None
 
 
@@ -145,15 +145,28 @@ def _read_in_threads(archive: _Archive, tasks: list[_Task], tally: Tally) -> boo
         return False
     job = tally.job
 
-    def work(task: _Task, progress: Callable[[str, int, int], None]) -> None:
-        if not job.budget.exhausted and job.budget.files < job.limits.members:
-            part = tally.part(progress)
+    def work(group: list[_Task], progress: Callable[[str, int, int], None]) -> None:
+        part: Tally | None = None
+        last: _Task | None = None
+        for task in group:
+            if job.budget.exhausted or job.budget.files >= job.limits.members:
+                break
+            if part is None:
+                part = tally.part(progress if job.progress is not None else None)
             _read_member(archive, task, part)
-            task.tally = part
+            task.done = True
+            last = task
+            if part.job.findings:  # these come in the order of the archive
+                task.tally, part = part, None
+        if last is not None and part is not None:
+            last.tally = part
 
-    # What takes longest first, or one thread ends up alone with it.
-    largest = sorted(tasks, key=lambda task: -max(task.info.file_size, task.info.compress_size))
-    return parallel.run(largest, work, job.advance, job.budget.cancel)
+    # What takes longest first, or one thread ends up alone with it. Small ones are read by one thread: two would
+    # wait for the interpreter's lock most of the time, and take longer than one.
+    groups = [[task] for task in tasks if task.info.compress_size >= _PARALLEL_MEMBER]
+    groups.sort(key=lambda group: -max(group[0].info.file_size, group[0].info.compress_size))
+    groups.append([task for task in tasks if task.info.compress_size < _PARALLEL_MEMBER])
+    return len(groups) > 1 and parallel.run(groups, work, job.advance, job.budget.cancel)
 
 
 def _read_member(archive: _Archive, task: _Task, tally: Tally) -> None:
@@ -166,8 +179,11 @@ def _read_member(archive: _Archive, task: _Task, tally: Tally) -> None:
 
 def _scan_member(member: _Member, tally: Tally, scope: str, depth: int, *, repeated: bool) -> None:
     content: Content = member
-    head = member.stream().read(0, HEAD_BYTES)
+    head = member.stream().read(0, _LEAST_HEAD)
     form = classify(head)
+    if form is not Form.CUBIN:  # of which a wheel may have thousands; for all others more has to be seen
+        head = member.stream().read(0, HEAD_BYTES)
+        form = classify(head)
     tally.count(form)
     if form is Form.ZIP and (stored := member.stored()) is not None:
         content = stored  # whose directory can be read where it is

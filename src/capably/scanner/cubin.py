@@ -37,6 +37,7 @@ Row = tuple[int, int, int, int, int, int]
 EM_CUDA = 190
 _NV_COMPAT = 0x70000086
 _NOTE = 7
+_TELLING = (_NV_COMPAT, _NOTE)
 # name, type, offset, size, link and info of a section
 _WIDE = struct.Struct("<II8x8xQQII16x")
 _NARROW = struct.Struct("<II4x4xIIII8x")
@@ -162,16 +163,19 @@ def read_cubin(data: bytes, sections: int) -> Cubin:
     header = read_header(data)
     target = header.target
     toolkit = header.toolkit
-    kernels = False
     table = section_table(data, header, sections)
     rows = list(table.rows())
     names, names_end = table.names, table.names_end
-    for name, kind, offset, size, _, _ in rows:
-        # `is_named` without a call: there are dozens of sections, and FlashInfer's wheel has 16,000 cubins.
-        if not kernels and data.startswith(b".text.", names + name, names_end):
+    kernels = False
+    # `is_named` without a call: there are dozens of sections, and FlashInfer's wheel has 16,000 cubins.
+    for row in rows:
+        if data.startswith(b".text.", names + row[0], names_end):
             kernels = True
-        # All others are of no interest, and a cubin has dozens of them.
-        if kind not in (_NV_COMPAT, _NOTE) or target is None or offset + size > len(data):
+            break
+    # All others are of no interest.
+    rows = [row for row in rows if row[1] in _TELLING]
+    for name, kind, offset, size, _, _ in rows:
+        if target is None or offset + size > len(data):
             continue
         if kind == _NV_COMPAT:
             if target.suffix is Suffix.NONE and _accelerated(data[offset : offset + size]):

@@ -245,8 +245,9 @@ class StreamSource:
         if self.position < offset:
             return b""
         if self.position < offset + size:
-            parts = [self._buffer[offset - self._base :]]
-            have = len(parts[0])
+            rest = self._buffer[offset - self._base :]
+            parts = [rest] if rest else []  # so that a single chunk is not copied
+            have = len(rest)
             self._base = offset
             while have < size and (chunk := self._pull(offset + have)):
                 parts.append(chunk)

@@ -70,6 +70,9 @@ class Findings:
         elif len(self._all) < self._most:
             self._all[Finding("limit-reached", path, "There are more findings than are kept.")] = None
 
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
     def take(self) -> tuple[Finding, ...]:
         """All of them."""
         return tuple(self._all)
