@@ -11,6 +11,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from goldens import golden
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,8 +24,6 @@ from capably.report.machine import schema
 from capably.version import CudaVersion
 
 Captured = pytest.CaptureFixture[str]
-GOLDEN = Path(__file__).parent / "golden"
-UPDATE = bool(os.environ.get("CAPABLY_UPDATE_GOLDEN"))
 RECORD = Path(__file__).parent / "data/archlists_recorded.jsonl"
 # The tools whose order is one of a set, or of a fatbin, where it means nothing.
 UNORDERED = ("flashinfer", "nvcc-arch", "nvcc-gencode", "cupy")
@@ -38,13 +37,6 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("CAPABLY_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "80")
-
-
-def golden(name: str, text: str) -> None:
-    path = GOLDEN / f"{name}.txt"
-    if UPDATE:
-        path.write_text(text, encoding="utf-8")
-    assert path.read_text(encoding="utf-8") == text
 
 
 @pytest.mark.parametrize("dialect", ["torch-python", "torch-cmake", "flashinfer"])

@@ -14,6 +14,7 @@ from typing import Any
 import build
 import jsonschema
 import pytest
+from goldens import golden
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import devices, drivers, libraries
@@ -31,18 +32,13 @@ from capably.report.safe import columns
 from capably.scanner import scan
 
 Captured = pytest.CaptureFixture[str]
-GOLDEN = Path(__file__).parent / "golden"
 SYSTEMS = Path(__file__).parent / "data/systems"
 
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
-        if (name.startswith("CAPABLY_") and name != "CAPABLY_UPDATE_GOLDEN") or name in (
-            "NO_COLOR",
-            "FORCE_COLOR",
-            "COLUMNS",
-        ):
+        if name.startswith("CAPABLY_") or name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("CAPABLY_SYSTEM", str(SYSTEMS / "none.json"))
 
@@ -297,13 +293,6 @@ def run(capsys: Captured, *arguments: str) -> tuple[int, str, str]:
     code = cli.main([*arguments])
     shown = capsys.readouterr()
     return code, shown.out, shown.err
-
-
-def golden(name: str, text: str) -> None:
-    path = GOLDEN / f"{name}.txt"
-    if os.environ.get("CAPABLY_UPDATE_GOLDEN"):
-        path.write_text(text, encoding="utf-8")
-    assert path.read_text(encoding="utf-8") == text
 
 
 def test_check_names_the_kernels(wheel: Path, capsys: Captured) -> None:

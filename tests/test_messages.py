@@ -212,6 +212,12 @@ def only(log: str, system: System | None = None, artifacts: tuple[Artifact, ...]
 def test_exact_texts(text: str, message: str) -> None:
     assert message in [one.message.code for one in recognise(text)]
     assert message in [one.message.code for one in recognise(f"\x1b[31m{text}\x1b[0m\r\n".encode())]
+    assert message in [one.message.code for one in recognise(text.encode("utf-16"))]
+
+
+def test_links_of_terminals_are_no_text() -> None:
+    log = "no kernel image \x1b]8;;https://example.org/\x07is available\x1b]8;;\x1b\\ for execution on the device"
+    assert [one.excerpt for one in recognise(log)] == ["no kernel image is available for execution on the device"]
 
 
 TORCH = (
@@ -495,12 +501,13 @@ def test_ordinary_logs_hold_no_message() -> None:
         "cuda error " * 500_000 + "209",
         "\x1b[" + "0;" * 3_000_000 + "m",
         "\x1b[31m" * 800_000,
+        "\x1b]" * 2_000_000,
         " \t" * 3_000_000 + "no kernel image",
         "Unsupported gpu architecture 'compute_" * 100_000,
         "\udcff\x00" * 1_000_000,
         "222 " * 1_000_000,
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_hostile_logs_are_read_in_bounded_time(log: str) -> None:
     start = time.process_time()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
+from goldens import golden
 
 from capably import facts
 from capably.arch import ComputeCapability, Target, TargetKind
@@ -36,13 +37,11 @@ if TYPE_CHECKING:
     from capably.knowledge import Toolkit
 
 SYSTEMS = Path(__file__).parent / "data/systems"
-GOLDEN = Path(__file__).parent / "golden"
 CAPABILITIES = sorted({product.capability for product in tables().products})
 OLDEST = CudaVersion(11, 8)
 # CAPABLY_EXHAUSTIVE=1: every subset of up to four capabilities with every toolkit; minutes, and not in CI.
 EXHAUSTIVE = bool(os.environ.get("CAPABLY_EXHAUSTIVE"))
 EVERY_TOOLKIT = [row.cuda for row in tables().toolkits if row.cuda >= OLDEST]
-UPDATE = bool(os.environ.get("CAPABLY_UPDATE_GOLDEN"))
 Captured = pytest.CaptureFixture[str]
 
 
@@ -389,15 +388,6 @@ def test_what_a_tool_cannot_say_is_told_apart_from_what_cannot_be_had() -> None:
 # The command
 
 
-def golden(name: str, text: str) -> None:
-    path = GOLDEN / f"{name}.txt"
-    if UPDATE:
-        path.write_text(text, encoding="utf-8")
-    assert path.read_text(encoding="utf-8") == text
-    # What is there to be copied is never broken.
-    assert all(len(line) <= 80 for line in text.splitlines() if "code=" not in line)
-
-
 @pytest.mark.parametrize(
     ("name", "code", "arguments"),
     [
@@ -422,6 +412,8 @@ def test_text(name: str, code: int, arguments: list[str], capsys: Captured) -> N
     printed = capsys.readouterr()
     assert not printed.err
     golden(name, printed.out)
+    # What is there to be copied is never broken.
+    assert all(len(line) <= 80 for line in printed.out.splitlines() if "code=" not in line)
     assert run(["plan", *arguments, "--json"]) == code
     document = json.loads(capsys.readouterr().out)
     closed = {"$ref": "#/$defs/plan", "$defs": schema()["$defs"]}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import jsonschema
 import pytest
+from goldens import golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import devices, drivers, images, libraries
@@ -39,16 +38,7 @@ from capably.report.text import check_text, gpus_text, scan_text
 from capably.report.why import story
 from capably.version import CudaVersion, DriverRelease, PtxVersion
 
-GOLDEN = Path(__file__).parent / "golden"
 SCHEMA = schema()
-
-
-def golden(name: str, text: str) -> None:
-    """Compare with the stored text; `CAPABLY_UPDATE_GOLDEN=1` stores it instead."""
-    path = GOLDEN / f"{name}.txt"
-    if os.environ.get("CAPABLY_UPDATE_GOLDEN"):
-        path.write_text(text, encoding="utf-8")
-    assert path.read_text(encoding="utf-8") == text
 
 
 def fits_schema(document: object, name: str) -> None:

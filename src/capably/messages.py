@@ -33,6 +33,7 @@ MOST_BYTES = 4 << 20
 _BEFORE, _AFTER = 240, 900
 _MOST_PLACES = 24
 _EXCERPT = 200
+_ESCAPES = re.compile(rb"\x1b\[[0-9;?]{0,32}[@-~]|\x1b\][^\x07\x1b]{0,2048}(?:\x07|\x1b\\)")
 
 
 class State(enum.StrEnum):
@@ -100,9 +101,7 @@ def recognise(log: str | bytes) -> tuple[Found, ...]:
     >>> [found.message.code for found in recognise("RuntimeError: no kernel image is available")]
     ['no-kernel-image']
     """
-    # The end is cut first, so that no more is encoded than is read.
-    data = log[-MOST_BYTES:].encode("utf-8", "replace") if isinstance(log, str) else log
-    data = re.sub(rb"\x1b\[[0-9;?]{0,32}[@-~]", b"", data[-MOST_BYTES:])
+    data = _plain(log)
     lower = data.lower()  # of bytes: ASCII only, and of the same length
     found = []
     for message in tables().messages:
@@ -113,6 +112,14 @@ def recognise(log: str | bytes) -> tuple[Found, ...]:
                 params.update(hit.params)
             found.append(Found(message, hits[-1].excerpt, tuple(sorted(params.items())), len(hits)))
     return tuple(sorted(found, key=lambda one: one.message.rank))
+
+
+def _plain(log: str | bytes) -> bytes:
+    """The end of *log*, without what colours a terminal and makes links there."""
+    # The end is cut first, so that no more is encoded than is read.
+    data = log[-MOST_BYTES:].encode("utf-8", "replace") if isinstance(log, str) else log
+    # Windows PowerShell 5 writes logs in UTF-16. The messages are ASCII: all that there is too much of is a null each.
+    return _ESCAPES.sub(b"", data[-MOST_BYTES:].replace(b"\0", b""))
 
 
 def _places(lower: bytes, needles: Iterable[str]) -> list[int]:
@@ -188,8 +195,7 @@ def reads_packages(found: Iterable[Found]) -> bool:
 
 def _modules(log: str | bytes) -> frozenset[str]:
     """Top-level names below ``site-packages`` that the log names, as tracebacks do; as distributions are written."""
-    data = log[-MOST_BYTES:].encode("utf-8", "replace") if isinstance(log, str) else log[-MOST_BYTES:]
-    names = set(re.findall(rb"(?:site|dist)-packages[/\\\\]([A-Za-z0-9_]{1,80})", data))
+    names = set(re.findall(rb"(?:site|dist)-packages[/\\\\]([A-Za-z0-9_]{1,80})", _plain(log)))
     return frozenset(name.decode().lower().replace("_", "-") for name in names)
 
 
