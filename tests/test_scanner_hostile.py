@@ -61,6 +61,11 @@ def test_other_version_and_header_size_are_read_in_their_section(tmp_path: Path)
     assert targets(both(tmp_path, build.elf([build.section(".rodata", data)]))) == []
 
 
+def test_half_a_header_out_of_line_hides_nothing_of_a_data_section(tmp_path: Path) -> None:
+    data = build.elf([build.section(".data", bytes(2) + GOOD[:14] + GOOD)])
+    assert targets(both(tmp_path, data)) == ["sm_80"]
+
+
 @pytest.mark.parametrize("size", [2**64 - 1, 2**63, 10**6])
 def test_fatbin_size_behind_the_end(tmp_path: Path, size: int) -> None:
     artifact = both(tmp_path, build.library(GOOD, patched(GOOD, 8, "<Q", size)))

@@ -382,8 +382,8 @@ def _attribute(items: list[Found], regions: list[Region]) -> list[tuple[Found, s
                 if not inside or not found.clean or not found.strict:
                     return None
                 result.append((found, region.section))
-            elif found.strict or not inside:
-                return None
+            elif found.strict or not inside or found.end - found.start > len(MAGIC):
+                return None  # a walk of this section passes over the magic only, and may find something behind it
             index += 1
         if region.named and position < region.end:  # perhaps the beginning of one
             return None
