@@ -396,6 +396,17 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jsonschema.validate(cache_document(StoreInfo("x", 0, 0, 1, "why")), SCHEMA)
 
 
+def test_fetched_wheels_are_told_of_and_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPABLY_CACHE_DIR", str(tmp_path))
+    wheel = tmp_path / "wheels/one-0123/one-1.0-py3-none-any.whl"
+    wheel.parent.mkdir(parents=True)
+    wheel.write_bytes(bytes(1_500_000))
+    assert f"note: 1 fetched wheel, 1.5 MB, in {tmp_path / 'wheels'}:" in answer("info")
+    assert "1 fetched wheel" in answer("clear")
+    assert wheel.exists()
+    assert "fetched wheel" not in answer("info", "--quiet")
+
+
 def test_a_store_that_is_not_used_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAPABLY_CACHE_DIR", str(tmp_path))
     (tmp_path / "scans").write_text("")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from capably.cli.console import output_options, print_answer, shown_path, style_of
+from capably.cli.console import note, output_options, print_answer, shown_path, style_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,16 +49,16 @@ def cache() -> None:
 @cache.command()
 @output_options("cache_info")
 def info(format_: str, as_json: bool, color: str, quiet: bool) -> int:
-    """Where results are kept, how many, and how much disk space they take."""
-    del quiet  # there is nothing but the answer
+    """Where results are kept, how many, and how much disk space they take; a note tells of fetched wheels."""
+    _note_wheels(quiet=quiet)
     return _answer(open_store(), as_json or format_ == "json", color)
 
 
 @cache.command()
 @output_options("cache_clear")
 def clear(format_: str, as_json: bool, color: str, quiet: bool) -> int:
-    """Remove all results. Files that are not capably's stay."""
-    del quiet  # as above
+    """Remove all results. Files that are not capably's stay, and so do fetched wheels."""
+    _note_wheels(quiet=quiet)
     store = open_store()
     return _answer(store, as_json or format_ == "json", color, removed=store.clear())
 
@@ -67,10 +67,22 @@ def clear(format_: str, as_json: bool, color: str, quiet: bool) -> int:
 @output_options("cache_verify")
 def verify(format_: str, as_json: bool, color: str, quiet: bool) -> int:
     """Read all results, and remove those that are damaged. They would not have been used."""
-    del quiet  # as above
+    del quiet  # there is nothing but the answer
     store = open_store()
     found = store.verify()
     return _answer(store, as_json or format_ == "json", color, removed=found.removed, sound=found.sound)
+
+
+def _note_wheels(*, quiet: bool) -> None:
+    """Wheels take most of the space, and are no results."""
+    folder = cache_folder() / "wheels"
+    try:
+        sizes = [path.stat().st_size for path in folder.glob("*/*.whl")]
+    except OSError:  # another process is at it
+        return
+    if sizes:
+        many = f"{len(sizes)} fetched wheel{'' if len(sizes) == 1 else 's'}, {sum(sizes) / 1e6:.1f} MB"
+        note(f"{many}, in {shown_path(folder)}: delete what you need no more", quiet=quiet)
 
 
 def _answer(store: Store, machine: bool, color: str, *, removed: int | None = None, sound: int | None = None) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from capably.cli.check import GpuType, driver_text, exit_code, level
-from capably.cli.console import OutputError, note, output_options, print_answer, style_of
+from capably.cli.console import WrongUseError, note, output_options, print_answer, style_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,7 +131,7 @@ def _write(place: str, text: str) -> None:
     try:
         Path(place).write_text(text, encoding="ascii")
     except OSError as error:
-        raise OutputError(f"{place}: {error.strerror or type(error).__name__}") from error
+        raise WrongUseError(f"cannot write the record: {place}: {error.strerror or type(error).__name__}") from error
 
 
 def _columns(
