@@ -17,7 +17,7 @@ from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.engine import Coverage, OutcomeCounts, Verdict, choose, judge
 from capably.facts import Artifact, Device, Driver, Image, ImageKind, Library
 from capably.knowledge import tables
-from capably.naming import named_devices
+from capably.naming import full_name, named_devices, short_name
 from capably.reasons import FINDINGS, Outcome
 from capably.version import CudaVersion, DriverRelease
 
@@ -30,6 +30,7 @@ __all__ = [
     "ALLOWABLE",
     "BLOCKERS",
     "CHECKS",
+    "GAPS",
     "Allowance",
     "Change",
     "Comparison",
@@ -60,9 +61,10 @@ class Ptx(enum.StrEnum):
     FORBIDDEN = "forbidden"
 
 
-_GAPS = ("gpu-not-covered", "gpu-partly-covered", "gpu-coverage-unknown", "gpu-without-machine-code")
+GAPS = ("gpu-not-covered", "gpu-partly-covered", "gpu-coverage-unknown", "gpu-without-machine-code")
+"""The codes of what some GPU lacks."""
 CHECKS = (
-    *_GAPS,
+    *GAPS,
     "target-missing",
     "stray-target",
     "hole-in-range",
@@ -102,7 +104,7 @@ class Allowance:
     """
 
     reason: str
-    codes: tuple[str, ...] = _GAPS
+    codes: tuple[str, ...] = GAPS
     libraries: tuple[str, ...] = ()
     kernels: tuple[str, ...] = ()
     gpus: tuple[Device, ...] = ()
@@ -321,7 +323,7 @@ def _known_devices() -> tuple[Device, ...]:
 def promised_driver(device: Device, floor: Driver | None) -> Driver:
     """The oldest driver that *floor* promises for *device*: of those not older than it, the first that serves the device.
 
-    >>> from capably.naming import named_devices
+    >>> from capably.naming import full_name, named_devices, short_name
     >>> str(promised_driver(named_devices(["T4"])[0], Driver(DriverRelease(525))).release)
     'R525'
     >>> str(promised_driver(named_devices(["RTX 5090"])[0], Driver(DriverRelease(525))).release)
@@ -370,11 +372,6 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 def _matches(patterns: Iterable[str], text: str) -> bool:
     return any(_pattern(pattern).match(text) for pattern in patterns)
-
-
-def _name(device: Device) -> str:
-    name = (device.name or "").removeprefix("NVIDIA ").removeprefix("GeForce ")
-    return f"{name} ({device.capability})" if name else str(device.capability)
 
 
 def _joined(texts: Iterable[object], most: int = 8) -> str:
@@ -552,8 +549,8 @@ class _Audit:
                         found.setdefault((code, part.subject, allowed), []).append(gap)
         for (code, path, allowed), gaps in found.items():
             severity = Severity.UNKNOWN if code == "gpu-coverage-unknown" else Severity.ERROR
-            names = _joined(_name(gap.device) for gap in gaps)
-            plain = (_name(gap.device).split(" (")[0] for gap in gaps)
+            names = _joined(full_name(gap.device) for gap in gaps)
+            plain = (short_name(gap.device) or str(gap.device.capability) for gap in gaps)
             remark = _remark(code, severity, path, tuple(gaps), device=names, asked=",".join(plain))
             needs = _newest(gap.since for gap in gaps)
             if needs is not None:
@@ -562,7 +559,7 @@ class _Audit:
                 )
                 remark = replace(remark, way_out=way_out)
             elif helped := [gap for gap in gaps if gap.since is not None]:
-                names, needs = _joined(_name(gap.device) for gap in helped), _newest(gap.since for gap in helped)
+                names, needs = _joined(full_name(gap.device) for gap in helped), _newest(gap.since for gap in helped)
                 way_out = f"{remark.way_out} On {names} a driver of {needs} or newer loads it as it is."
                 remark = replace(remark, way_out=way_out)
             yield replace(remark, allowed=allowed)
@@ -698,7 +695,7 @@ class _Audit:
             if part.coverage is Coverage.NONE and served and min(served) < device.capability < max(served)
         ]
         if missed:
-            holes = _joined(_name(gap.device) for gap in missed)
+            holes = _joined(full_name(gap.device) for gap in missed)
             yield _remark(
                 "hole-in-range",
                 Severity.WARNING,
@@ -731,7 +728,7 @@ class _Audit:
                 tuple(gaps),
                 count=most,
                 total=gaps[0].counts.total,
-                device=_joined(_name(gap.device) for gap in gaps),
+                device=_joined(full_name(gap.device) for gap in gaps),
             )
 
     # -- PTX
@@ -950,7 +947,7 @@ class _Audit:
                 "",
                 tuple(gaps),
                 subject=self.title,
-                device=_joined(_name(gap.device) for gap in gaps),
+                device=_joined(full_name(gap.device) for gap in gaps),
                 before=before_,
                 after=after_,
                 baseline=older or comparison.baseline.path,

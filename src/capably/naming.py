@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from capably.knowledge import Product
 
-__all__ = ["find_gpus", "hosts_of", "named_devices"]
+__all__ = ["find_gpus", "full_name", "hosts_of", "named_devices", "short_name"]
 
 _OLDEST_OF_ALL = ComputeCapability(7, 0)
 _EXPLICIT = re.compile(r"(?i)(?:sm_?|compute_?|cc ?)[0-9]{2,3}[a-z]?|[0-9]{1,2}\.[0-9][a-z]?")
@@ -39,6 +39,21 @@ def named_devices(values: Iterable[str]) -> tuple[Device, ...]:
             found = _all() if name.lower() == "all" else (_device(name),)
             devices.update(dict.fromkeys(found))
     return tuple(devices)
+
+
+def short_name(device: Device) -> str:
+    """What people call it, without its maker and series; empty where it has no name."""
+    return (device.name or "").removeprefix("NVIDIA ").removeprefix("GeForce ")
+
+
+def full_name(device: Device) -> str:
+    """What people call it, with its capability.
+
+    >>> [full_name(device) for device in named_devices(["RTX 5090", "9.0"])]
+    ['RTX 5090 (12.0)', '9.0']
+    """
+    name = short_name(device)
+    return f"{name} ({device.capability})" if name else str(device.capability)
 
 
 def find_gpus(name: str) -> tuple[tuple[Product, ...], bool]:

@@ -12,7 +12,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from capably.arch import Target, TargetKind
-from capably.audit import ALLOWABLE, Allowance, Policy, Ptx
+from capably.audit import ALLOWABLE, GAPS, Allowance, Policy, Ptx
 from capably.cli.console import WrongUseError, shown_path
 from capably.cli.plan import read_toolkit
 from capably.cli.targets import read_driver
@@ -138,9 +138,9 @@ def _allowance(item: object, file: str, place: str) -> Allowance:
     codes = reader.parsed("finding", _codes)
     if not (libraries or kernels or gpus or codes):
         raise PolicyError(file, place, "it allows everything; say at least one of library, kernel, gpu and finding")
-    if kernels and codes is not None and not set(codes) <= set(Allowance("").codes):
+    if kernels and codes is not None and not set(codes) <= set(GAPS):
         raise PolicyError(file, f"{place}.kernel", f"kernels are looked at for {', '.join(Allowance('').codes)} only")
-    return Allowance(reason, codes or Allowance("").codes, libraries, kernels, gpus, place)
+    return Allowance(reason, codes or GAPS, libraries, kernels, gpus, place)
 
 
 class _Reader:

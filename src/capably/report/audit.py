@@ -16,9 +16,10 @@ from xml.sax.saxutils import escape, quoteattr
 
 from capably import __version__
 from capably.arch import TargetKind
-from capably.audit import BLOCKERS, CHECKS, Severity
+from capably.audit import BLOCKERS, CHECKS, GAPS, Severity
 from capably.engine import Coverage
 from capably.knowledge import tables
+from capably.naming import full_name, short_name
 from capably.reasons import FINDINGS, REASONS, Outcome
 from capably.report.machine import driver_object
 from capably.report.names import families
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from capably.audit import Comparison, Gap, Policy, Remark, Report
     from capably.engine import OutcomeCounts, Verdict
-    from capably.facts import Artifact, Device, Driver
+    from capably.facts import Artifact, Driver
     from capably.reasons import Reason
     from capably.report.layout import Style
 
@@ -38,7 +39,6 @@ __all__ = ["audit_document", "audit_github", "audit_junit", "audit_sarif", "audi
 
 _SCHEMA = 1
 _TONES = {Severity.ERROR: "bad", Severity.UNKNOWN: "doubt", Severity.WARNING: "warn", Severity.NOTE: "dim"}
-_PER_GPU = ("gpu-not-covered", "gpu-partly-covered", "gpu-coverage-unknown", "gpu-without-machine-code")
 _FEW, _MORE, _MANY = 3, 12, 1_000
 _NAME = 60  # columns of the name of a kernel; whole ones are in the JSON
 # Arguments that say more than that the code is for something else.
@@ -49,11 +49,6 @@ _TELLING = frozenset(
         "ptx-arch-specific-exact-only", "arch-specific-exact-only", "kernels-for-other-architectures-only",
     }
 )  # fmt: skip
-
-
-def _name(device: Device) -> str:
-    name = (device.name or "").removeprefix("NVIDIA ").removeprefix("GeForce ")
-    return f"{name} ({device.capability})" if name else str(device.capability)
 
 
 def _title(artifact: Artifact) -> str:
@@ -121,7 +116,7 @@ def _by_line(remark: Remark, most: int) -> list[tuple[str, str]]:
     lines: dict[str, list[str]] = {}
     for gap in remark.gaps:
         if gap.missing and gap.fatbins:
-            lines.setdefault(_gap_line(gap, most), []).append(_name(gap.device))
+            lines.setdefault(_gap_line(gap, most), []).append(full_name(gap.device))
     return [(", ".join(names), line) for line, names in lines.items()]
 
 
@@ -251,13 +246,13 @@ def _matrix(report: Report, style: Style) -> Iterator[str]:
         cells: dict[tuple[str, str], list[str]] = {}
         for alternative, verdict in verdicts:
             cells.setdefault(_cell(verdict), []).append(alternative or "")
-        name = (device.name or "").removeprefix("NVIDIA ").removeprefix("GeForce ")
+        name = short_name(device)
         for index, ((text, tone), alternatives) in enumerate(cells.items()):
             which = f" ({', '.join(alternatives)})" if any(alternatives) else ""
             lead = (style.safe(name), str(device.capability), _driver(driver)) if not index else ("", "", "")
             rows.append((*lead, text, tone, style.safe(which)))
     for device in report.elsewhere:
-        name = (device.name or "").removeprefix("NVIDIA ").removeprefix("GeForce ")
+        name = short_name(device)
         rows.append((style.safe(name), str(device.capability), "", "another wheel", "dim", ""))
     widths = [max(columns(row[index]) for row in rows) for index in range(3)]
     for row in rows:
@@ -312,7 +307,7 @@ def _compared(report: Report, comparison: Comparison, style: Style) -> Iterator[
         before, after = (
             _coverage(*pair) for pair in ((change.before, change.counts_before), (change.after, change.counts_after))
         )
-        lines.append((_name(change.device), f"{before} -> {after}"))
+        lines.append((full_name(change.device), f"{before} -> {after}"))
     for label, items in (
         ("targets gained", comparison.targets_gained),
         ("targets lost", comparison.targets_lost),
@@ -611,7 +606,7 @@ def _suite(asked: str, cases: Sequence[_Case]) -> tuple[list[str], tuple[int, in
 
 def _cases(report: Report, fail_on: str) -> Iterator[_Case]:
     """GPUs first, then checks in their order."""
-    per_gpu = {*_PER_GPU, *BLOCKERS}
+    per_gpu = {*GAPS, *BLOCKERS}
     for device, _ in report.gpus:
         about = [
             remark
@@ -619,7 +614,7 @@ def _cases(report: Report, fail_on: str) -> Iterator[_Case]:
             if remark.code == "no-gpu-code"
             or (remark.code in per_gpu and any(gap.device == device for gap in remark.gaps))
         ]
-        yield _case(_name(device), about, fail_on)
+        yield _case(full_name(device), about, fail_on)
     codes = dict.fromkeys((*CHECKS, *(remark.code for remark in report.remarks)))
     for code in codes:
         if code not in per_gpu:

@@ -8,6 +8,7 @@ from capably.diagnose import Severity
 from capably.engine import Coverage
 from capably.facts import to_object
 from capably.knowledge import tables
+from capably.naming import full_name
 from capably.report.answer import Result
 from capably.report.layout import Cell, grid
 from capably.report.safe import columns as width_of
@@ -105,17 +106,12 @@ def _machine(system: System, gpus: Sequence[tuple[Device, Driver]], style: Style
         harmless = system.absence in ("no-nvidia-device", "platform-not-probed") or bool(gpus)
         yield from _row("GPU", cause, style, *(plain if harmless else bad))
     if any(device.assumed for device, _ in gpus):
-        yield from _row("asked for", ", ".join(_gpu(device) for device, _ in gpus), style)
+        yield from _row("asked for", ", ".join(full_name(device) for device, _ in gpus), style)
     for toolkit in system.toolkits:
         users = f", used by {' and '.join(toolkit.used_by)}" if toolkit.used_by else ""
         route = f" by {', '.join(toolkit.via)}" if toolkit.via else ""
         text = f"{toolkit.version or toolkit.cuda or 'unknown version'}{route}{users}: {toolkit.path}"
         yield from _row(str(toolkit.kind), text, style, *(good if toolkit.version or toolkit.cuda else plain))
-
-
-def _gpu(device: Device) -> str:
-    name = (device.name or "").removeprefix("NVIDIA ").removeprefix("GeForce ")
-    return f"{name} ({device.capability})" if name else str(device.capability)
 
 
 def _word(one: Judged) -> Cell:
@@ -145,7 +141,7 @@ def _packages(
     rows: dict[tuple[str, str | None], dict[int, Cell]] = {}
     for one in examination.judged:
         rows.setdefault((one.installed.title, one.alternative), {})[one.gpu] = _word(one)
-    header = [Cell(""), *(Cell(style.safe(_gpu(device)), "strong") for device, _ in gpus)]
+    header = [Cell(""), *(Cell(style.safe(full_name(device)), "strong") for device, _ in gpus)]
     table = [header]
     alike: dict[tuple[str, tuple[Cell, ...]], list[str]] = {}
     for (title, alternative), cells in rows.items():
@@ -158,7 +154,7 @@ def _packages(
 
 
 def _on(one: Diagnosis, gpus: Sequence[tuple[Device, Driver]]) -> str:
-    named = [_gpu(gpus[index][0]) for index in one.gpus]
+    named = [full_name(gpus[index][0]) for index in one.gpus]
     missing = [name for name in named if name.partition(" (")[0] not in one.message]
     return f" (on {', '.join(missing)})" if missing and len(named) < len(gpus) else ""
 

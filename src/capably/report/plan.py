@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from capably.arch import Suffix, TargetKind
 from capably.knowledge import tables
+from capably.naming import full_name
 from capably.plan import Policy, compiled
 from capably.reasons import Outcome
 from capably.report.machine import driver_object, finding_object, reason_object
@@ -171,20 +172,15 @@ def left_out(plan: Plan, style: Style) -> Iterator[str]:
             yield from _left_out(plan, one, None, style)
 
 
-def _name(one: Served) -> str:
-    name = (one.device.name or "").removeprefix("NVIDIA ").removeprefix("GeForce ")
-    return f"{name} ({one.device.capability})" if name else str(one.device.capability)
-
-
 def _target(plan: Plan, target: Target, estimate: Estimate | None, style: Style) -> Iterator[str]:
     """A target, and for each GPU that rests on it the engine's own sentence about it."""
     size = estimate.text(target) if estimate is not None else ""
     yield style.paint(str(target), "strong") + (f"  {size}" if size else "")
     served = plan.covers(target)
-    width = max((columns(_name(one)) for one in served), default=0)
+    width = max((columns(full_name(one.device)) for one in served), default=0)
     for one in served:
         word, tone = _WORDS[one.outcome]
-        lead = f"  {style.safe(_name(one)):<{width}}  "
+        lead = f"  {style.safe(full_name(one.device)):<{width}}  "
         message = next(
             reason.message
             for part in one.verdict.parts
@@ -214,13 +210,13 @@ def _left_out(plan: Plan, one: Served, tool: Tool | None, style: Style) -> Itera
     word, tone = _WORDS[one.outcome] if not one.blocked else ("none", "bad")
     if one.unmet:
         what = "not known to meet what is needed" if word == "unknown" else "does not meet what is needed"
-        lead = f"{_name(one)}: {what}"
+        lead = f"{full_name(one.device)}: {what}"
     elif one.unsaid and tool is not None:
-        lead = f"{_name(one)}: not covered by what {tool.dialect} can be asked for"
+        lead = f"{full_name(one.device)}: not covered by what {tool.dialect} can be asked for"
     elif word == "unknown":
-        lead = f"{_name(one)}: whether CUDA {plan.toolkit} covers it is not known"
+        lead = f"{full_name(one.device)}: whether CUDA {plan.toolkit} covers it is not known"
     else:
-        lead = f"{_name(one)}: not covered by CUDA {plan.toolkit}"
+        lead = f"{full_name(one.device)}: not covered by CUDA {plan.toolkit}"
     yield style.paint(style.safe(lead), tone)
     for message in _why(one, tool):
         yield from style.wrap(style.safe(message), "  why   ")
