@@ -344,6 +344,20 @@ def test_a_full_disk_is_no_bug() -> None:
     assert done.stderr == "error: cannot write the answer: No space left on device\n"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+@pytest.mark.parametrize(("closed", "shown"), [("<&-", "H100"), (">&-", ""), ("2>&-", "H100"), ("<&- >&- 2>&-", "")])
+def test_closed_streams_are_no_bug(closed: str, shown: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m capably gpus H100 {closed}', sys.executable],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert shown in done.stdout if shown else not done.stdout
+
+
 def test_homes_are_not_shown() -> None:
     assert console.shown_path("/home/alice/secret") == "/home/.../secret"
     assert console.shown_path(Path.home() / "x") == "~/x"

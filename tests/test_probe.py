@@ -407,6 +407,17 @@ def test_a_driver_that_hangs_or_crashes_is_survived(
             os.kill(int(line.split()[0]), 0)
 
 
+def test_a_server_with_many_open_files_is_answered(tmp_path: Path) -> None:
+    """Numbers from 1024 on are more than `select` takes."""
+    script = f"""
+import resource
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (2048 if most == resource.RLIM_INFINITY else min(most, 2048), most))
+for _ in range(1100): os.open(os.devnull, os.O_RDONLY)
+{DEVICES}"""
+    assert len(Host(tmp_path, (T4, RTX4090)).run(script)["devices"]) == 2
+
+
 def test_patience_can_be_set(tmp_path: Path) -> None:
     host = Host(tmp_path, ("hang cuInit", T4, RTX4090))
     start = time.monotonic()

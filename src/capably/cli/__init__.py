@@ -30,6 +30,7 @@ def program() -> NoReturn:
 
     gc.set_threshold(_COLLECT_AFTER)
     sys.setswitchinterval(_SWITCH_AFTER)
+    _open_streams()
     code = main()
     try:
         sys.stdout.flush()
@@ -41,6 +42,13 @@ def program() -> NoReturn:
     # The system takes back all memory at once, where Python would free each object, for 10 ms.
     atexit._run_exitfuncs()  # noqa: SLF001 - all else that an orderly end does
     os._exit(code)
+
+
+def _open_streams() -> None:
+    """Give standard streams that are closed (``>&-``) nothing to read or write, or files get their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - until the end
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
+import selectors
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -141,21 +141,24 @@ def _lines(pipe: int, deadline: float) -> Any:  # noqa: ANN401 - an iterator of 
     """The steps as they come; None where the deadline comes first."""
     buffer = b""
     total = 0
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([pipe], [], [], left)[0]:
-            yield None
-            return
-        data = os.read(pipe, 65536)
-        total += len(data)
-        if not data or total > _MOST_BYTES:
-            return
-        *lines, buffer = (buffer + data).split(b"\n")
-        for line in lines:
-            with contextlib.suppress(ValueError):
-                step = json.loads(line)
-                if isinstance(step, dict):
-                    yield step
+    # Not `select.select`, which takes no number from 1024 on, as a server with many files open gives.
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or not selector.select(left):
+                yield None
+                return
+            data = os.read(pipe, 65536)
+            total += len(data)
+            if not data or total > _MOST_BYTES:
+                return
+            *lines, buffer = (buffer + data).split(b"\n")
+            for line in lines:
+                with contextlib.suppress(ValueError):
+                    step = json.loads(line)
+                    if isinstance(step, dict):
+                        yield step
 
 
 def _wait(child: subprocess.Popen[bytes], deadline: float) -> int:
