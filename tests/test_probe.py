@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -426,6 +427,26 @@ def test_patience_can_be_set(tmp_path: Path) -> None:
     for wrong in ("0", "soon", "-1", "1e9"):
         script = "import capably\ntry: capably.devices()\nexcept capably.ParseError as e: say(str(e))"
         assert "CAPABLY_PROBE_TIMEOUT" in host.run(script, CAPABLY_PROBE_TIMEOUT=wrong)
+
+
+def test_who_interrupts_does_not_wait_for_a_driver_that_hangs(tmp_path: Path) -> None:
+    host = Host(tmp_path, ("hang cuInit", T4))
+    command = [sys.executable, "-m", "capably", "doctor", "-q", "--no-cache", "--python", sys.executable]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=host.variables(CAPABLY_PROBE_TIMEOUT="600"),
+        start_new_session=True,  # a group of its own, as a terminal interrupts one
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - ours may be ignored
+    ) as process:
+        try:
+            while not host.log.exists() or "cuInit" not in host.log.read_text():
+                time.sleep(0.05)
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.wait(60) == 130
+        finally:
+            process.kill()
 
 
 def test_a_slow_driver_is_waited_for(tmp_path: Path) -> None:

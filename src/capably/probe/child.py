@@ -216,6 +216,8 @@ def main(arguments: list[str]) -> int:
     request = json.loads(arguments[0])
     # The default action of this signal ends the process inside of any call, also when nobody waits for it.
     signal.alarm(int(request["seconds"]) + 1)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # Python's own waits for the call to return
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     # A library that prints must not print into the answer.
     out = os.dup(1)
