@@ -126,7 +126,8 @@ def _word(one: Judged) -> Cell:
 def _packages(
     gpus: Sequence[tuple[Device, Driver]], examination: Examination, place: str | None, style: Style
 ) -> Iterator[str]:
-    if place is None:
+    if place is None:  # a recorded machine, of whose packages there are names at most
+        yield from _row("packages", "not looked at: a record holds no files; --python names an environment", style)
         return
     if not examination.judged:
         holding = len(examination.holding)
