@@ -407,3 +407,45 @@ def test_every_code_has_a_page() -> None:
     system = load(SYSTEMS / "rtx-3090-4090.json")
     found = diagnose(system, [dist("a", code("sm_89"))], [(device, R580) for device in system.devices])
     assert all(one.code in FINDINGS for one in found.diagnoses)
+
+
+def with_list(text: str, variable: str = "TORCH_CUDA_ARCH_LIST") -> System:
+    return replace(HERE, environment=((variable, text),))
+
+
+def test_a_list_at_which_the_installed_version_stops_is_told_with_its_place() -> None:
+    torch = dist("torch", code("sm_90"), version="2.7.1+cu126")
+    # torch 2.7 makes an empty entry of the blank at the end, and raises on it.
+    told = only(diagnose(with_list("7.0;9.0 "), [torch], [gpu("9.0")]), "arch-list-refused")
+    assert (told.severity, told.area, told.subject) == (Severity.WARNING, Area.COMPILER, "TORCH_CUDA_ARCH_LIST")
+    assert "torch 2.7.1+cu126 stops at TORCH_CUDA_ARCH_LIST" in told.message
+    assert "character 8 of 8" in told.message
+    assert told.action
+    assert told.command == "capably plan --read '7.0;9.0 ' --for torch==2.7.1"
+    # Whose list it is not, does not stop; nor does one that is in order, or no list.
+    assert not diagnose(with_list("7.0;9.0 "), [dist("numpy")], [gpu("9.0")]).diagnoses
+    assert not diagnose(with_list("9.0"), [torch], [gpu("9.0")]).diagnoses
+    assert not diagnose(with_list(""), [torch], []).diagnoses
+
+
+def test_a_list_that_leaves_out_a_visible_gpu_names_it() -> None:
+    torch = dist("torch", code("sm_70", "sm_90"), version="2.7.1")
+    gpus = [gpu("9.0", "NVIDIA H100"), gpu("7.0", "Tesla V100")]
+    told = only(diagnose(with_list("9.0"), [torch], gpus), "arch-list-omits-gpu")
+    assert (told.severity, told.gpus) == (Severity.WARNING, (1,))
+    assert "sm_90" in told.message
+    assert "Tesla V100 (7.0)" in told.message
+    assert told.command == "capably plan --gpu 9.0 --gpu 7.0 --for torch==2.7.1"
+    assert "arch-list-omits-gpu" not in codes(diagnose(with_list("7.0+PTX"), [torch], gpus))
+
+
+def test_flashinfer_is_read_in_the_words_of_its_version() -> None:
+    # flashinfer 0.2.5 reads torch's list; 0.6.8 splits at blanks only.
+    old = diagnose(
+        with_list("9.0a", "FLASHINFER_CUDA_ARCH_LIST"), [dist("flashinfer-python", version="0.2.5")], [gpu("9.0")]
+    )
+    assert "TORCH_CUDA_ARCH_LIST" in only(old, "arch-list-surprising").message
+    new = diagnose(
+        with_list("9.0a;8.0", "FLASHINFER_CUDA_ARCH_LIST"), [dist("flashinfer-python", version="0.6.8")], [gpu("9.0")]
+    )
+    assert "flashinfer-python 0.6.8 stops" in only(new, "arch-list-refused").message

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import enum
 import re
+import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from capably.arch import ComputeCapability, Target
+from capably.arch import ComputeCapability, Target, TargetKind
+from capably.archlist import VARIABLES, ListError, NoteKind, read
 from capably.engine import Coverage, Verdict, choose, judge
 from capably.errors import ParseError
-from capably.facts import Artifact, ImageKind, ToolkitKind
+from capably.facts import Artifact, Fatbin, Image, ImageKind, ToolkitKind
 from capably.knowledge import tables
 from capably.reasons import FINDINGS, Outcome
 from capably.version import CudaVersion
@@ -159,6 +161,7 @@ def diagnose(
         *_about_driver(system, gpus),
         *_about_installation(system, known, gpus, judged, present, stopped),
         *_about_compilers(system, known, gpus),
+        *_about_lists(system, known, gpus),
         *_about_devices(system, gpus),
         *_about_code(judged, gpus, stopped),
     ]
@@ -658,6 +661,92 @@ def _target(text: str) -> Target | None:
         return Target.parse(f"sm_{text}")
     except ParseError:
         return None
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Lists of architectures in the environment
+
+# Distribution -> whose words it reads when it compiles at run time, and the name `capably plan --for` takes.
+_READERS = {"torch": ("torch-python", "torch"), "flashinfer-python": ("flashinfer", "flashinfer")}
+# Not the fault of the text: the tool was to look for GPUs.
+_OF_DETECTION = frozenset({ListError.NO_DEVICE, ListError.NO_USABLE_BUILD_LIST})
+_ODD = frozenset({NoteKind.DROPPED, NoteKind.SURPRISE, NoteKind.LATER})
+
+
+def _about_lists(
+    system: System, known: dict[str, Installed], gpus: Sequence[tuple[Device, Driver | None]]
+) -> Iterator[Diagnosis]:
+    """What the installed tools make of the lists that are set: they go before the GPUs that are there."""
+    cuda = next((one.cuda for one in system.toolkits or () if "torch" in one.used_by and one.cuda), None)
+    for name, (dialect, tool) in _READERS.items():
+        variable = VARIABLES[dialect]
+        text = dict(system.environment).get(variable)
+        if name not in known or text is None:
+            continue
+        title = known[name].title
+        version = (known[name].artifact.version or "").partition("+")[0] or None
+        capabilities = [device.capability for device, _ in gpus]
+        try:
+            reading = read(text, dialect, version, devices=capabilities, toolkit=cuda)
+        except ParseError:
+            continue  # a version that is none: how it reads lists is not known
+        evidence = [Evidence(f"{variable}={text}", "environment"), Evidence(title, "metadata")]
+        asked = f"{tool}=={version}" if version else tool
+        command = f"capably plan --read {shlex.quote(text)} --for {asked}"
+        problem, odd = reading.error, [note for note in reading.notes if note.kind in _ODD]
+        if problem is not None and problem.code not in _OF_DETECTION:
+            place = f" (`{text[problem.start : problem.end]}`, character {problem.start + 1} of {len(text)})"
+            yield _make(
+                "arch-list-refused",
+                Severity.WARNING,
+                Area.COMPILER,
+                variable,
+                evidence,
+                command=command,
+                action=f"{problem.way_out[0].upper()}{problem.way_out[1:].rstrip('.')}." if problem.way_out else None,
+                tool=title,
+                variable=variable,
+                problem=problem.message + (place if problem.end else ""),
+            )
+        elif odd:
+            yield _make(
+                "arch-list-surprising",
+                Severity.WARNING,
+                Area.COMPILER,
+                variable,
+                [*evidence, *(Evidence(note.message, f"how {title} reads it") for note in odd[1:])],
+                command=command,
+                tool=title,
+                variable=variable,
+                problem=odd[0].message,
+            )
+        targets = reading.targets or ()
+        # By the targets alone: what the driver does not serve is no omission.
+        images = Fatbin(
+            tuple(
+                Image(ImageKind.SASS if target.kind is TargetKind.REAL else ImageKind.PTX, target) for target in targets
+            )
+        )
+        omitted = [
+            (index, device)
+            for index, (device, _) in enumerate(gpus)
+            if targets and judge(images, device).outcome is Outcome.FAILS
+        ]
+        if omitted:
+            wanted = "".join(f" --gpu {device.capability}" for device, _ in gpus)
+            yield _make(
+                "arch-list-omits-gpu",
+                Severity.WARNING,
+                Area.COMPILER,
+                variable,
+                evidence,
+                command=f"capably plan{wanted} --for {asked}",
+                gpus=tuple(index for index, _ in omitted),
+                tool=title,
+                variable=variable,
+                targets=" and ".join(map(str, targets)),
+                devices=" and ".join(dict.fromkeys(_named(device) for _, device in omitted)),
+            )
 
 
 # ---------------------------------------------------------------------------------------------------------

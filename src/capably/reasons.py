@@ -994,6 +994,28 @@ FINDINGS: dict[str, Page] = {
             "A compiler knows the devices of its time: newer ones come with newer toolkits, and old ones are dropped.",
             "Use one of {wanted}.",
         ),
+        Page(
+            "arch-list-refused",
+            "A list of architectures at which a tool stops",
+            "{tool} stops at {variable}: {problem}",
+            "Whatever it compiles when first used fails, on every GPU: each tool, and each version of it, has its own "
+            "grammar of such lists.",
+            "Write the list as that version reads it, or unset the variable, so that it compiles for the GPUs that are there.",
+        ),
+        Page(
+            "arch-list-surprising",
+            "A list of architectures that does not do what it says",
+            "{tool} reads {variable} otherwise than it looks: {problem}",
+            "What is left out, or refused later, is missed when a kernel is first used, far from the list.",
+            "Write the list as that version reads it, or unset the variable, so that it compiles for the GPUs that are there.",
+        ),
+        Page(
+            "arch-list-omits-gpu",
+            "A list of architectures that leaves out a GPU",
+            "by {variable}, {tool} compiles {targets}, which {devices} cannot load",
+            "Such a list goes before the GPUs that are there: what is compiled when first used fails on the one left out.",
+            "Add what it needs to the list, or unset the variable, so that it compiles for the GPUs that are there.",
+        ),
         # Of the diagnosis: devices
         Page(
             "devices-hidden",

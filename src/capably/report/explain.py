@@ -170,6 +170,22 @@ _CASES: dict[str, dict[str, str]] = {
     "package-overwritten": {"subject": "onnxruntime-gpu", "other": "onnxruntime"},
     "compiler-missing": {"subject": "flashinfer-python", "compiler": "nvcc"},
     "compiler-cannot-emit": {"cuda": "CUDA 12.4", "users": "torch, flashinfer-python"},
+    "arch-list-refused": {
+        "tool": "torch 2.7.1",
+        "variable": "TORCH_CUDA_ARCH_LIST",
+        "problem": "torch raises `ValueError: Unknown CUDA arch () or GPU not supported`: an entry is empty",
+    },
+    "arch-list-surprising": {
+        "tool": "flashinfer-python 0.2.5",
+        "variable": "FLASHINFER_CUDA_ARCH_LIST",
+        "problem": "this version does not read the variable",
+    },
+    "arch-list-omits-gpu": {
+        "tool": "torch 2.7.1",
+        "variable": "TORCH_CUDA_ARCH_LIST",
+        "targets": "sm_90",
+        "devices": "Tesla V100 (7.0)",
+    },
     "devices-hidden": {"visible": "1", "total": "8"},
     "mixed-devices": {"capabilities": "8.6, 8.9"},
     "package-partly-covered": {"usable": "7", "total": "11", "subject": "vllm", "device": "T4 (7.5)"},
