@@ -793,6 +793,14 @@ def test_github_annotations_follow_the_documented_grammar(hostile: Path, tmp_pat
     assert "::error file=pyproject.toml,title=" in capsys.readouterr().out
 
 
+def test_whether_a_gpu_lost_what_was_unknown_is_unknown(tmp_path: Path) -> None:
+    before = {"a.so": build.library(build.fatbin([build.entry("ltoir", "lto_90", b"\1" * 64)]))}
+    after = {"a.so": build.library(fatbin("sm_80"))}
+    older, newer = (scan(wheel(tmp_path, made, version=str(one))) for one, made in enumerate((before, after)))
+    remarks = audit(newer, Policy(), baseline=(older, None)).remarks
+    assert {str(r.severity) for r in remarks if r.code == "coverage-lost"} == {"unknown"}
+
+
 def test_no_name_of_a_wheel_is_a_workflow_command(tmp_path: Path, capsys: Captured) -> None:
     """The runner takes `##[command]` anywhere in a line that is no command of the newer form."""
     for name in ("::error::x.so", "a ##[stop-commands]x.so", "##[error]x.so"):

@@ -933,7 +933,7 @@ class _Audit:
             if after < before:
                 # A library that holds more may well serve a smaller share, and PTX still runs.
                 severity = Severity.ERROR if after[0] < before[0] else Severity.WARNING
-                severity = Severity.UNKNOWN if change.after is Coverage.UNKNOWN else severity
+                severity = Severity.UNKNOWN if Coverage.UNKNOWN in (change.before, change.after) else severity
                 shares = _share(change.before, change.counts_before), _share(change.after, change.counts_after)
                 driver = promised_driver(change.device, self.policy.driver)
                 missing = change.counts_after.total - change.counts_after.usable
