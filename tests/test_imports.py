@@ -90,7 +90,7 @@ def test_the_layers_hold(copy: Path) -> None:
         ("messages.py", "import os"),
         ("scanner/__init__.py", "import ctypes"),  # reading runs nothing
         ("probe/child.py", "import capably.facts"),  # it runs without site-packages
-        ("facts.py", "import capably.reasons"),  # neighbours are strangers
+        ("facts/files.py", "import capably.reasons"),  # neighbours are strangers
         ("integrations/torch.py", "import torch"),  # what it is for is never imported
         ("integrations/flashinfer.py", "import capably.cli"),  # neighbours are strangers
         ("newcomer.py", "import capably.errors"),  # a module without a place
