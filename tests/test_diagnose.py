@@ -190,6 +190,7 @@ def test_bitsandbytes_by_the_cuda_version_of_torch() -> None:
     assert taken("2+cu118") == ["121", "128", "130"]
     assert taken("2+cpu") == ["121", "128", "130"]
     assert taken("2+cu128", replace(HERE, environment=(("BNB_CUDA_VERSION", "121"),))) == ["121"]
+    assert taken("2+cu128", replace(HERE, environment=(("BNB_CUDA_VERSION", "9" * 5_000),))) == taken("2+cu128")
     # Of builds whose choice is not known, the best tells what the package can do.
     found = diagnose(HERE, [bnb], [gpu("12.0")])
     assert "package-without-code" not in codes(found)

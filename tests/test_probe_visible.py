@@ -48,6 +48,7 @@ DOCUMENTED: list[tuple[str | None, str, str]] = [
     ("3", "", "visible-entry-invalid"),
     ("-1,0", "", "visible-entry-invalid"),
     ("99999999999999999999", "", "visible-entry-invalid"),
+    ("9" * 5_000, "", "visible-entry-invalid"),  # more digits than Python makes a number of
     ("GPU-11111111-aaaa-0000-0000-000000000002", "H", ""),
     ("GPU-1111", "H", ""),
     ("GPU-1", "H", ""),

@@ -315,6 +315,18 @@ def test_a_changed_directory_is_read_again(tmp_path: Path, store: Store, reads: 
     assert found == scan(tree)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links need privileges on Windows")
+def test_a_file_in_the_place_of_a_linked_directory_is_seen(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/a.so").write_bytes(TWO)
+    (tmp_path / "tree/b.so").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    assert [library.path for library in scan(tmp_path / "tree", store=store).libraries] == ["a.so"]
+    (tmp_path / "elsewhere").rmdir()
+    (tmp_path / "elsewhere").write_bytes(ONE)
+    assert [library.path for library in scan(tmp_path / "tree", store=store).libraries] == ["a.so", "b.so"]
+
+
 def test_findings_of_a_file_are_remembered_with_it(tmp_path: Path, store: Store, reads: list[str]) -> None:
     damaged = bytearray(
         build.library(

@@ -821,7 +821,9 @@ def _loaded(
     asked = dict(system.environment).get("BNB_CUDA_VERSION", "")
     torch = known.get("torch")
     cuda = torch_cuda(torch)[0] if torch is not None else None
-    wanted = int(asked) if asked.isdecimal() else cuda.major * 10 + cuda.minor if cuda is not None else None
+    wanted = (
+        int(asked) if re.fullmatch("[0-9]{2,4}", asked) else cuda.major * 10 + cuda.minor if cuda is not None else None
+    )
     if wanted is None:
         return options
     there = sorted(int(name) for name, _ in options if name is not None and int(name) // 10 == wanted // 10)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Seen", "alike", "by_pci", "cuda_order", "parse_visible"]
 
 _VARIABLE = "CUDA_VISIBLE_DEVICES"
-_NUMBER = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"([+-]?)0*([0-9]{1,18})")  # the first digits of longer ones are large enough to be none
 # Values of the container toolkit's NVIDIA_VISIBLE_DEVICES that end up in the wrong variable.
 _OF_CONTAINERS = frozenset({"all", "none", "void"})
 
@@ -114,7 +114,7 @@ def _by_number(tokens: Sequence[str], ordered: Sequence[Device]) -> _Chosen:
     confidence = Confidence.PARSED
     for token in tokens:
         number = _NUMBER.match(token.strip())
-        index = int(number[0]) if number else -1
+        index = int(number[1] + number[2]) if number else -1
         if number is None or not 0 <= index < len(ordered):
             if token.strip() in _OF_CONTAINERS:
                 findings.append(_finding("visible-value-of-containers", entry=token.strip()))

@@ -296,7 +296,9 @@ def _walk(root: str, job: Job, watch: Watch | None) -> Iterator[tuple[str, str, 
                 elif entry.is_file():
                     yield name, entry.path, not entry.is_symlink()
                 elif entry.is_symlink():
-                    entry.stat()  # raises where it leads nowhere
+                    status = entry.stat()  # raises where it leads nowhere
+                    if watch is not None:  # to a directory, say, in whose place there may be a file the next time
+                        watch.file(name, status, plain=False)
             except OSError as error:  # also a loop of links, or a directory that may be listed but not searched
                 job.findings.add("unreadable-file", name, f"It cannot be read: {_reason(error)}.")
         if below and depth >= job.limits.nesting:
