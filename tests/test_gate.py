@@ -82,6 +82,18 @@ say([
 
 
 @needs_compiler
+@pytest.mark.parametrize("value", ["soon", "-1", "nan"])
+def test_a_patience_that_cannot_be_read_takes_no_gpu_away_and_is_named(tmp_path: Path, value: str) -> None:
+    host = Host(tmp_path, (T4,), environ={"CAPABLY_PROBE_TIMEOUT": value})
+    assert host.run("import capably\nsay(capably.supports('>=7.5'))") is True
+    ignored = f"CAPABLY_PROBE_TIMEOUT='{value}': it takes a number of seconds"
+    assert ignored in host.run("import capably\nsay(str(capably.require('>=7.5')))")
+    kind, text = asked(host, ">=8.0")
+    assert kind == "DeviceTooOldError"
+    assert f"Ignored: {ignored}" in text
+
+
+@needs_compiler
 def test_what_is_not_there_is_never_called_too_old(tmp_path: Path) -> None:
     none = Host(tmp_path / "none", (), nvml=False, cuda=False)
     hidden = Host(tmp_path / "hidden", (T4,), environ={"CUDA_VISIBLE_DEVICES": ""})

@@ -437,7 +437,7 @@ def decide(
             for one, verdict in zip(subjects, verdicts, strict=True)
         ),
         next((finding for finding in seen.findings if finding.code == seen.absence), None),
-        _ignored(by, policy, named, lists, len(seen.devices)),
+        (*_ignored(by, policy, named, lists, len(seen.devices)), *_impatient(environ)),
         unread,
         lists,
         seen.visibility.visible_devices,
@@ -524,6 +524,14 @@ def _ignored(
         if name != by:
             found.append(f"{name}={_shown(text)!r}: it says what to compile, not what is here")
     return tuple(found)
+
+
+def _impatient(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Where the variable for the probe cannot be read: no reason to take a GPU from anybody, and none to be silent."""
+    text = environ.get(probe.PATIENCE)
+    if not text or probe.patience(text) is not None:
+        return ()
+    return (f"{probe.PATIENCE}={_shown(text)!r}: it takes a number of seconds up to 3600, such as 20",)
 
 
 def _shown(text: str) -> str:

@@ -22,12 +22,26 @@ if TYPE_CHECKING:
     from capably.probe.fleet import Look
     from capably.probe.record import dumps, load, loads, save
 
-__all__ = ["Machine", "devices", "dumps", "kernel_driver", "load", "loads", "look", "save", "system", "toolkits"]
+__all__ = [
+    "PATIENCE",
+    "Machine",
+    "devices",
+    "dumps",
+    "kernel_driver",
+    "load",
+    "loads",
+    "look",
+    "patience",
+    "save",
+    "system",
+    "toolkits",
+]
 
 _REPLAY = "CAPABLY_SYSTEM"
-_PATIENCE = "CAPABLY_PROBE_TIMEOUT"
+PATIENCE = "CAPABLY_PROBE_TIMEOUT"
+"""The variable that says for how many seconds a driver is waited for."""
 # What may change between two calls and would change the answer.
-_ASKED = (_REPLAY, _PATIENCE, "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "LD_LIBRARY_PATH")
+_ASKED = (_REPLAY, PATIENCE, "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "LD_LIBRARY_PATH")
 
 _known: dict[tuple[object, ...], Look] = {}
 refreshes = 0
@@ -105,10 +119,16 @@ def devices(*, refresh: bool = False) -> tuple[Device, ...]:
         RecordError: The record that ``CAPABLY_SYSTEM`` names cannot be read.
         ParseError: ``CAPABLY_PROBE_TIMEOUT`` is no number of seconds.
     """
-    return look(refresh=refresh).devices
+    return look(refresh=refresh, strict=True).devices
 
 
-def look(*, thorough: bool = False, refresh: bool = False, meanwhile: Callable[[], object] | None = None) -> Look:
+def look(
+    *,
+    thorough: bool = False,
+    refresh: bool = False,
+    meanwhile: Callable[[], object] | None = None,
+    strict: bool = False,
+) -> Look:
     """The devices as `devices` gives them, with the driver, what decided, and why there are none.
 
     Args:
@@ -116,10 +136,11 @@ def look(*, thorough: bool = False, refresh: bool = False, meanwhile: Callable[[
         refresh: Look again.
         meanwhile: Is called while the child process that asks is starting, if there is one: for work that would have to
             be done anyway.
+        strict: Raise where ``CAPABLY_PROBE_TIMEOUT`` cannot be read. Else it counts as not set then.
 
     Raises:
         RecordError: The record that ``CAPABLY_SYSTEM`` names cannot be read.
-        ParseError: ``CAPABLY_PROBE_TIMEOUT`` is no number of seconds.
+        ParseError: *strict*, and ``CAPABLY_PROBE_TIMEOUT`` is no number of seconds.
     """
     from capably.probe.loaded import initialised_here  # noqa: PLC0415 - importing the package asks nobody
 
@@ -127,7 +148,7 @@ def look(*, thorough: bool = False, refresh: bool = False, meanwhile: Callable[[
     if refresh:
         _known.clear()  # also what was seen under other variables, or more thoroughly
         refreshes += 1
-    here = _here(None)
+    here = _here(None, strict=strict)
     replayed = here.environ.get(_REPLAY)
     library = None if replayed else initialised_here(here)
     key = (thorough, library is not None, *(here.environ.get(name) for name in _ASKED))
@@ -195,17 +216,29 @@ def kernel_driver(machine: Machine | None = None) -> Driver | None:
     return Driver(release, jit=jit_setting(here.environ)) if release else None
 
 
-def _here(machine: Machine | None) -> Machine:
-    here = machine or Machine()
-    text = here.environ.get(_PATIENCE)
-    if not text:
-        return here
+def patience(text: str) -> float | None:
+    """The seconds that ``CAPABLY_PROBE_TIMEOUT`` grants; None where *text* is no number of them, or more than an hour.
+
+    >>> patience("20"), patience("soon")
+    (20.0, None)
+    """
     try:
         seconds = float(text)
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 3600:
-        raise ParseError(f"number of seconds in {_PATIENCE}", text, 0, len(text), "a number up to 3600, such as `20`")
+        return None
+    return seconds if 0 < seconds <= 3600 else None
+
+
+def _here(machine: Machine | None, *, strict: bool = True) -> Machine:
+    here = machine or Machine()
+    text = here.environ.get(PATIENCE)
+    if not text:
+        return here
+    seconds = patience(text)
+    if seconds is None:
+        if not strict:
+            return here
+        raise ParseError(f"number of seconds in {PATIENCE}", text, 0, len(text), "a number up to 3600, such as `20`")
     from dataclasses import replace  # noqa: PLC0415 - rarely needed
 
     return replace(here, patience=seconds)
