@@ -18,13 +18,14 @@ from capably.errors import (
     DriverError,
     IncompatibleError,
     PackageError,
+    ParseError,
     ToolkitError,
     UndecidedError,
     UnknownNameError,
     UnsupportedDeviceError,
 )
 from capably.facts import Device, Driver, DriverState, Toolkit, ToolkitKind, Visibility
-from capably.gate import Answer, Policy, decide
+from capably.gate import Answer, Policy, _read, decide
 from capably.probe.fleet import Look
 from capably.reasons import Outcome
 from capably.requirement import Requirement
@@ -91,6 +92,18 @@ def test_a_patience_that_cannot_be_read_takes_no_gpu_away_and_is_named(tmp_path:
     kind, text = asked(host, ">=8.0")
     assert kind == "DeviceTooOldError"
     assert f"Ignored: {ignored}" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "capability", "product"),
+    [("H100", "9.0", "H100"), ("RTX 4090", "8.9", "GeForce RTX 4090"), ("fp8 | >=RTX 4090", "8.9", "GeForce RTX 4090")],
+)
+def test_a_product_is_no_requirement_and_its_capability_is_named(text: str, capability: str, product: str) -> None:
+    # The capabilities are NVIDIA's, from its list of CUDA GPUs.
+    with pytest.raises(ParseError) as raised:
+        capably.judge(_read(text), Device(ComputeCapability(9, 0)))
+    assert f"expected `{capability}`, the compute capability of {product}" in str(raised.value)
+    assert "a product is no condition" in str(raised.value)
 
 
 @needs_compiler

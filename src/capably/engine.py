@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from capably import facts
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
-from capably.errors import UnknownNameError
+from capably.errors import ParseError, UnknownNameError
 from capably.facts import (
     Artifact,
     Compression,
@@ -200,6 +200,7 @@ def judge(
     Raises:
         TypeError: *what* is none of these, or code is to be judged on a target.
         UnknownNameError: A requirement names a feature that the tables do not know.
+        ParseError: It names a product, such as ``H100``, instead of a capability.
 
     >>> from capably.facts import Image, ImageKind
     >>> h100 = Device(ComputeCapability.parse("9.0"))
@@ -998,6 +999,8 @@ class _Needs:
         try:
             return self.known.features[name]
         except KeyError:
+            if instead := self.known.instead_of_product(name):
+                raise ParseError("feature", name, 0, len(name), instead) from None
             import difflib  # noqa: PLC0415 - only for the error
 
             close = difflib.get_close_matches(name, self.known.features, n=3, cutoff=0.5)

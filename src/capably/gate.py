@@ -451,7 +451,12 @@ def _read(requirement: str | Requirement) -> Requirement:
         return requirement
     if not isinstance(requirement, str):
         raise TypeError(f"the requirement is {requirement!r}: it takes a text, such as '>=7.5'")
-    return Requirement.parse(requirement)
+    try:
+        return Requirement.parse(requirement)
+    except ParseError:
+        from capably.naming import read_requirement  # noqa: PLC0415 - only for the error, which names products
+
+        return read_requirement(requirement)
 
 
 def _load() -> None:

@@ -585,6 +585,21 @@ class Tables:
         close = difflib.get_close_matches(wanted, known, n=6, cutoff=0.6)
         raise UnknownNameError("GPU", name, tuple(dict.fromkeys(known[form] for form in close))[:3])
 
+    def instead_of_product(self, name: str) -> str | None:
+        """What a requirement says instead of the product *name*, in words; None where no product is called so.
+
+        >>> tables().instead_of_product("RTX 4090")
+        '`8.9`, the compute capability of GeForce RTX 4090: a product is no condition'
+        """
+        try:
+            found = self.find_products(name)
+        except UnknownNameError:
+            return None
+        capabilities = sorted({product.capability for product in found})
+        texts = " or ".join(f"`{capability}`" for capability in capabilities)
+        whose = f"`{name}`, which is several products" if len(capabilities) > 1 else found[0].name
+        return f"{texts}, the compute capability of {whose}: a product is no condition"
+
 
 # What drivers and shops add to a name without changing the product: nvidia-smi prints "NVIDIA A100-SXM4-40GB
 # MIG 1g.5gb", "Tesla V100-SXM2-32GB", "Orin (nvgpu)", or "GRID T4-16Q" for a virtual GPU.

@@ -90,9 +90,9 @@ def _problem(mark: pytest.Mark) -> str | None:
 
 
 def _requirement(mark: pytest.Mark) -> Requirement:
-    from capably.requirement import Requirement  # noqa: PLC0415 - not until a test is marked
+    from capably.naming import read_requirement  # noqa: PLC0415 - not until a test is marked
 
-    return Requirement.parse(mark.args[0] if mark.args else _ANY_GPU)
+    return read_requirement(mark.args[0] if mark.args else _ANY_GPU)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
