@@ -51,6 +51,7 @@ def tree(
 ) -> Path:
     """A root with what the kernel shows of GPUs and driver."""
     root = folder / "root"
+    (root / "sys/bus/pci/devices").mkdir(parents=True)
     for index in range(gpus):
         place = root / f"sys/bus/pci/devices/0000:{index + 1:02x}:00.0"
         place.mkdir(parents=True)

@@ -71,6 +71,12 @@ def found(here: Machine) -> list[tuple[str, str, str | None, tuple[str, ...], tu
     return [(t.kind, t.path, t.version, t.via, t.used_by) for t in (one.toolkit for one in find_compilers(here))]
 
 
+def test_a_bus_that_cannot_be_seen_is_not_an_empty_one(tmp_path: Path) -> None:
+    assert Machine(root=tmp_path).on_bus is None
+    (tmp_path / "sys/bus/pci/devices").mkdir(parents=True)
+    assert Machine(root=tmp_path).on_bus == 0
+
+
 @posix
 def test_each_route_to_a_compiler_is_named_and_each_file_counted_once(tmp_path: Path) -> None:
     site = tmp_path / "env/lib/python3.12/site-packages"

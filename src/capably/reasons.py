@@ -770,7 +770,7 @@ FINDINGS: dict[str, Page] = {
             "no-nvidia-device",
             "No NVIDIA GPU on the bus",
             "the kernel lists no NVIDIA GPU on the PCI bus, and no driver is loaded for one",
-            "The machine has none, it is switched off, or it is not passed through to this virtual machine.",
+            "The machine has none, it is switched off, it is not passed through to this virtual machine, or a sandbox hides it.",
             "Check `lspci -d 10de:`; a virtual machine needs the GPU passed through.",
         ),
         Page(

@@ -133,7 +133,8 @@ class DriverState:
         error: What cuInit returned, other than 0; the number of a CUresult.
         nvml_error: What nvmlInit returned, other than 0; the number of an nvmlReturn_t.
         nodes: Device files of GPUs are there.
-        on_bus: NVIDIA GPUs on the bus, as the kernel lists them; None where that is not how they are attached.
+        on_bus: NVIDIA GPUs on the bus, as the kernel lists them; None where it shows no bus, or that is not how they
+            are attached.
     """
 
     kernel_module: DriverRelease | None = None

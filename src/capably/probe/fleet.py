@@ -361,7 +361,7 @@ def _absence(machine: Machine, answers: Answers, state: DriverState, *, hidden: 
         return _nothing_loaded(state)
     if missing:
         return _missing(answers)
-    if not state.on_bus and not listed:
+    if state.on_bus == 0 and not listed:
         return _finding("no-nvidia-device")
     return _finding("driver-failed", error=error or 0, name=_CUDA_ERRORS[_NO_DEVICE] if error else "no device")
 

@@ -142,9 +142,11 @@ class Machine:
     # -- the driver, as the kernel shows it
 
     @property
-    def on_bus(self) -> int:
-        """NVIDIA GPUs on the PCI bus: display controllers of that vendor."""
+    def on_bus(self) -> int | None:
+        """NVIDIA GPUs on the PCI bus: display controllers of that vendor; None where a sandbox hides the bus."""
         folder = "/sys/bus/pci/devices"
+        if not self.exists(folder):
+            return None
         return sum(
             (self.read(f"{folder}/{name}/vendor") or "").strip() == _NVIDIA
             and (self.read(f"{folder}/{name}/class") or "").startswith("0x03")
