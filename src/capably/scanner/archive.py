@@ -152,7 +152,7 @@ def _read_in_threads(archive: _Archive, tasks: list[_Task], tally: Tally) -> boo
             if job.budget.exhausted or job.budget.files >= job.limits.members:
                 break
             if part is None:
-                part = tally.part(progress if job.progress is not None else None)
+                part = tally.part(progress)
             _read_member(archive, task, part)
             task.done = True
             last = task

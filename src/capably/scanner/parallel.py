@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ahead", "run", "workers"]
 
+# Seconds between two that are told: each wakes the thread of the caller, which then wants the interpreter's lock.
+_PAUSE = 0.02
 _MOST = 4  # the largest file bounds the whole, and each worker holds chunks of one
 
 Task = TypeVar("Task")
@@ -44,7 +47,7 @@ def run(
     Args:
         tasks: What to do.
         work: Does one of them, in some thread. It gets a function to tell progress to.
-        progress: Called for it in the thread of the caller, which need not know of the others.
+        progress: Called for it now and then in the thread of the caller, which need not know of the others.
         cancel: Makes `work` return soon, where *progress* or a signal raises.
 
     Returns:
@@ -55,8 +58,14 @@ def run(
         todo.put(task)
     events: queue.SimpleQueue[tuple[str, int, int] | BaseException | None] = queue.SimpleQueue()
 
+    told = -_PAUSE
+
     def tell(name: str, done: int, total: int) -> None:
-        events.put((name, done, total))
+        nonlocal told
+        now = time.monotonic()
+        if now - told >= _PAUSE:
+            told = now
+            events.put((name, done, total))
 
     def worker() -> None:
         try:
