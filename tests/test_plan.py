@@ -565,3 +565,20 @@ def test_wrong_use(arguments: list[str], words: list[str], capsys: Captured) -> 
     printed = capsys.readouterr()
     assert not printed.out
     assert all(word in printed.err for word in words), printed.err
+
+
+@pytest.mark.parametrize(
+    ("gpu", "toolkit", "told"),
+    [
+        # CUDA 13.0 dropped Volta, and 12.8 was the first to know Blackwell, by NVIDIA's release notes.
+        ("V100", "13.0", "CUDA 13.0 does not emit sm_70; CUDA 12.9 or older does"),
+        ("RTX 5090", "12.6", "CUDA 12.6 does not emit sm_120; CUDA 12.8 or newer does"),
+    ],
+)
+def test_a_toolkit_that_does_not_know_the_gpu_is_the_reason(
+    gpu: str, toolkit: str, told: str, capsys: Captured
+) -> None:
+    assert run(["plan", "--gpu", gpu, "--toolkit", toolkit]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"why {told}" in printed
+    assert "does not load" not in printed

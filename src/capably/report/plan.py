@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from capably.arch import Suffix, TargetKind
+from capably.arch import Suffix, Target, TargetKind
 from capably.knowledge import tables
 from capably.naming import full_name
 from capably.plan import Policy, compiled
@@ -17,7 +17,6 @@ from capably.spelling import spell
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from capably.arch import Target
     from capably.plan import Plan, Served
     from capably.reasons import Reason
     from capably.report.layout import Style
@@ -218,13 +217,13 @@ def _left_out(plan: Plan, one: Served, tool: Tool | None, style: Style) -> Itera
     else:
         lead = f"{full_name(one.device)}: not covered by CUDA {plan.toolkit}"
     yield style.paint(style.safe(lead), tone)
-    for message in _why(one, tool):
+    for message in _why(plan, one, tool):
         yield from style.wrap(style.safe(message), "  why   ")
     for way_out in _ways_out(one):
         yield from style.wrap(style.safe(way_out), "  do    ")
 
 
-def _why(one: Served, tool: Tool | None) -> Sequence[str]:
+def _why(plan: Plan, one: Served, tool: Tool | None) -> Sequence[str]:
     if one.blocked:
         return [found.message for found in one.blocked]
     if one.unmet or not one.verdict.parts:
@@ -238,6 +237,12 @@ def _why(one: Served, tool: Tool | None) -> Sequence[str]:
         return [f"{names} would do, and {tool.dialect} cannot say so: {problem}"]
     if (wrong := _driver_problem(one)) is not None:
         return [wrong.message]
+    if one.outcome is Outcome.FAILS:
+        # The toolkit does not know the GPU, yet or any more; why code for others does not load there follows from it.
+        own = str(Target(one.device.capability))
+        unknown = [found.message for found in plan.findings if (found.code, found.path) == ("target-not-emitted", own)]
+        if unknown:
+            return unknown
     return _closest(one)
 
 
@@ -323,7 +328,7 @@ def _all_at_once(plan: Plan) -> str:
 
 def _missed(plan: Plan, target: str) -> bool:
     """Whether the GPU of that number is served by something else: of the others it was said already."""
-    return any(one.covered and target == f"sm_{one.device.capability.number}" for one in plan.served)
+    return any(one.covered and target == str(Target(one.device.capability)) for one in plan.served)
 
 
 def _spellings(spellings: Sequence[Spelling], tool: Tool | None, style: Style, *, verbose: bool) -> Iterator[str]:
