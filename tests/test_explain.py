@@ -85,6 +85,26 @@ def test_a_message_may_be_given_as_it_is(capsys: Captured) -> None:
     assert answered(capsys, "all is well", code=3) == "no message that is known\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        # The numbers are those of cudaError_t and CUresult in NVIDIA's documentation.
+        (["209"], "no-kernel-image"),
+        (["222"], "ptx-toolchain"),
+        (["no", "kernel", "image", "is", "available"], "no-kernel-image"),
+        (["CUDA", "error", "209"], "no-kernel-image"),
+    ],
+)
+def test_the_number_of_an_error_and_a_message_without_quotes_will_do(
+    words: list[str], message: str, capsys: Captured
+) -> None:
+    assert [one["message"] for one in as_json(capsys, *words)["explanations"]] == [message]
+
+
+def test_a_number_that_says_nothing_here_is_not_guessed(capsys: Captured) -> None:
+    assert answered(capsys, "998", code=3) == "no message that is known\n"
+
+
 def test_without_anything_all_codes_are_listed(capsys: Captured) -> None:
     text = answered(capsys)
     codes = as_json(capsys)["codes"]

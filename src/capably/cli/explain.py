@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import re
 import shlex
 import sys
 from collections import deque
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
 __all__ = ["explain"]
 
 _BLOCK = 1 << 20
+# Of a CUDA error: those of the runtime and of the driver have three digits at most.
+_NUMBER = re.compile(r"\s*[0-9]{1,3}\s*")
 # What is read of a log at most. A program may run and print for days, so no time bounds it.
 _MOST_READ = 1 << 30
 
 
 @click.command()
-@click.argument("code", required=False, metavar="[CODE | -]")
+@click.argument("words", nargs=-1, metavar="[CODE | MESSAGE | -]")
 @click.option("--log", "log", metavar="FILE", envvar="CAPABLY_EXPLAIN_LOG", help="A log to explain; - reads a pipe.")
 @click.option(
     "--system",
@@ -50,7 +53,7 @@ _MOST_READ = 1 << 30
 )
 @output_options("explain")
 def explain(  # noqa: PLR0917 - click passes options by name
-    code: str | None,
+    words: tuple[str, ...],
     log: str | None,
     record: str | None,
     python: str | None,
@@ -61,13 +64,14 @@ def explain(  # noqa: PLR0917 - click passes options by name
 ) -> int:
     """The page of a code; or what an error message means, and which of its causes holds here.
 
-    CODE is that of a reason, a finding or a cause, or a message as it was printed. With a log (--log FILE, or - for a pipe), the messages
-    in it are recognised and their possible causes tested on this machine and the packages of an
-    environment, or on a recorded machine. Exits with 3 where no message is recognised. Without anything:
-    the list of codes.
+    CODE is that of a reason, a finding or a cause, or the number of a CUDA error; MESSAGE is one as it was printed. With
+    a log (--log FILE, or - for a pipe), the messages in it are recognised and their possible causes tested on this
+    machine and the packages of an environment, or on a recorded machine. Exits with 3 where no message is recognised.
+    Without anything: the list of codes.
 
     \b
     capably explain ptx-newer-than-driver
+    capably explain 209
     capably explain "CUDA error: no kernel image is available"
     python train.py 2>&1 | capably explain -
     capably explain --log crash.txt --system machine.json
@@ -75,9 +79,12 @@ def explain(  # noqa: PLR0917 - click passes options by name
     from capably.report.machine import dumps  # noqa: PLC0415 - see capably.cli.app
 
     json_wanted = as_json or format_ == "json"
+    code = " ".join(words) if words else None
     if code not in (None, "-") and log is not None:
         raise WrongUseError("a code and a log are two questions: ask one of them")
     if code is not None and code != "-":
+        if _NUMBER.fullmatch(code):
+            code = f"CUDA error {code.strip()}"  # as the messages have it that say no more
         if " " in code.strip():  # no code has one: it is the message itself
             return _log(
                 code.encode("utf-8", "replace"), record, python, json_wanted=json_wanted, color=color, quiet=quiet
