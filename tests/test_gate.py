@@ -584,3 +584,28 @@ capably.devices(refresh=True)
 say([*found, capably.supports("fp8"), capably.supports("sms>=100")])
 """
     assert host.run(code) == [False, False, False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "toolkit", "compilers"),
+    [
+        # CUDA 11.8 was the first to know Hopper, 12.8 Blackwell, and 12.9 the last to know Volta, by the release notes.
+        (("9.0", "7.0"), "13.0", "CUDA 11.8 to 12.9"),
+        (("9.0", "12.0"), "12.6", "CUDA 12.8 or newer"),
+        (("12.0", "3.5"), "13.0", None),
+    ],
+)
+def test_a_compiler_that_serves_all_is_named_before_gpus_are_hidden(
+    capabilities: tuple[str, ...], toolkit: str, compilers: str | None
+) -> None:
+    devices = tuple(
+        Device(ComputeCapability.parse(text), ordinal=number, uuid=f"GPU-{number}", via="cuda")
+        for number, text in enumerate(capabilities)
+    )
+    seen = Look(devices, devices, Visibility(), DriverState(), None, None)
+    compiler = Toolkit(ToolkitKind.NVCC, "", cuda=CudaVersion.parse(toolkit))
+    with pytest.raises(ToolkitError) as raised:
+        decide(Requirement.parse(">=3.5"), Policy.DEVICE, seen, {}, toolkit=compiler).require()
+    way_out = raised.value.way_out
+    assert "CUDA_VISIBLE_DEVICES=GPU-0" in way_out
+    assert way_out.startswith(f"Compile with {compilers}, which serves them all; or use" if compilers else "Use only")

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from capably.engine import Verdict  # noqa: TC004 - of the fields only, which nobody resolves
     from capably.facts import Device, Driver, Finding, Toolkit  # noqa: TC004 - as above
     from capably.probe.fleet import Look
+    from capably.version import CudaVersion
 
 __all__ = ["Answer", "Policy", "decide", "require", "supports", "usable"]
 
@@ -701,10 +702,38 @@ def _way_out(numbers: list[int], chosen: tuple[int, ...], answer: Answer) -> str
         if len(chosen) < len(answer.verdicts):  # asked by their numbers, which others would have if some were hidden
             good = [n for n, verdict in enumerate(answer.verdicts) if verdict.outcome is Outcome.RUNS]
             return f"Use what does: {', '.join(f'GPU {number}' for number in good)}."
-        return f"Use only the GPUs that do: CUDA_VISIBLE_DEVICES={answer.as_visible_devices()}"
+        only = f"se only the GPUs that do: CUDA_VISIBLE_DEVICES={answer.as_visible_devices()}"
+        compilers = _compilers(answer) if all(answer.blames[number] == "compiler" for number in numbers) else ""
+        return f"Compile with {compilers}, which serves them all; or u{only}" if compilers else f"U{only}"
     if answer.entries and all(answer.blames[number] == "device" for number in numbers):
         needed = answer.requirement
         return f"Name a target that meets `{needed}` in {answer.decided_by}, with the suffix that it takes."
     verdicts = [answer.verdicts[number] for number in numbers]
     texts = (reason.way_out for verdict in verdicts for reason in verdict.reasons if reason.outcome is verdict.outcome)
     return next((text for text in texts if text), "")
+
+
+def _compilers(answer: Answer) -> str:
+    """The compilers that serve every GPU of the answer, in words; empty where none is known that does."""
+    from capably.engine import judge  # noqa: PLC0415 - see `_load`
+    from capably.facts import Toolkit, ToolkitKind  # noqa: PLC0415 - rarely needed
+    from capably.knowledge import tables  # noqa: PLC0415 - rarely needed
+
+    needed = answer.requirement.without("installed")  # which is not the compiler's, and was met
+    if needed is None:
+        return ""
+    known = [row.cuda for row in tables().toolkits]
+    able: list[CudaVersion] = []
+    for cuda in reversed(known):
+        compiler = Toolkit(ToolkitKind.NVCC, "", cuda=cuda)
+        judged = (judge(needed, one.device, one.driver, toolkit=compiler) for one in answer.verdicts)
+        if all(verdict.outcome is Outcome.RUNS for verdict in judged):
+            able.append(cuda)
+        elif able:
+            break  # the newest that follow each other
+    if not able:
+        return ""
+    newest, oldest = able[0], able[-1]
+    if newest == known[-1]:
+        return f"CUDA {oldest} or newer"
+    return f"CUDA {oldest}" if newest == oldest else f"CUDA {oldest} to {newest}"
