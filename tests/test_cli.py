@@ -329,8 +329,9 @@ def test_a_link_to_nothing(tmp_path: Path, capsys: Captured) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full disk")
-def test_a_full_disk_is_no_bug() -> None:
-    code = "import sys; from capably.cli import main; sys.exit(main(['gpus']))"
+@pytest.mark.parametrize("argument", ["gpus", "--help", "--version"])
+def test_a_full_disk_is_no_bug(argument: str) -> None:
+    code = f"import sys; from capably.cli import main; sys.exit(main(['{argument}']))"
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         done = subprocess.run(
             [sys.executable, "-c", code],

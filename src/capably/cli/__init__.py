@@ -63,8 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments in (["--version"], ["-V"]):
-        sys.stdout.write(f"capably {__version__}\n")
-        return 0
+        try:
+            sys.stdout.write(f"capably {__version__}\n")
+            sys.stdout.flush()
+            return 0  # noqa: TRY300 - as said
+        except OSError:
+            pass  # `run` meets the same, and has the words for it
     from capably.cli.app import run  # noqa: PLC0415 - imports click
 
     return run(arguments)

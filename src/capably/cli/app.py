@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import sys
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from capably import __version__
-from capably.cli.console import complain, explain, hint
+from capably.cli.console import OutputError, complain, explain, give_up_output, hint
 from capably.errors import CapablyError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -106,7 +107,11 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(error, UnknownNameError):
             hint(_WHERE_NAMES_ARE.get(error.what, ""))
         return 2
-    except Exception:  # noqa: BLE001 - the one place where a defect of capably becomes a message
+    except Exception as error:  # noqa: BLE001 - the one place where a defect of capably becomes a message
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            give_up_output()  # a help text or the version, which click writes itself
+            explain(OutputError(error.strerror or "no space left"))
+            return 2
         import platform  # noqa: PLC0415 - never, it is hoped
         import traceback  # noqa: PLC0415 - as above
 

@@ -27,6 +27,7 @@ __all__ = [
     "WrongUseError",
     "complain",
     "explain",
+    "give_up_output",
     "hint",
     "note",
     "output_options",
@@ -148,10 +149,14 @@ def print_answer(text: str) -> None:
         click.echo(text, nl=False, color=True)
         sys.stdout.flush()
     except OSError as error:
-        # Python flushes once more at exit, and would complain then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up_output()
         if not isinstance(error, BrokenPipeError):
             raise OutputError(error.strerror or type(error).__name__) from error
+
+
+def give_up_output() -> None:
+    """Let what is left of standard output go nowhere: Python flushes once more at exit, and would complain then."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def complain(text: str) -> None:
