@@ -123,3 +123,9 @@ def test_a_model_is_what_equal_products_share() -> None:
     two = replace(one, ordinal=1, uuid="GPU-2")
     assert one != two
     assert one.model == two.model == Device(ComputeCapability(9, 0), "H100")
+
+
+@pytest.mark.parametrize("wrong", ["9.0", (9, 0), 9.0, None])  # (9, 0) is how torch says it
+def test_a_device_takes_no_capability_that_could_not_be_compared(wrong: object) -> None:
+    with pytest.raises(TypeError, match=r"write ComputeCapability\.parse"):
+        Device(wrong)  # type: ignore[arg-type]

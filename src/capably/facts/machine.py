@@ -54,6 +54,14 @@ class Device:
         mig_profile: For a slice, what it is: ``1g.5gb``.
         via: Who said so: ``cuda``, ``nvml`` or both (``cuda+nvml``).
         confidence: Of the ordinal. What the device is was always asked of a driver library.
+
+    Raises:
+        TypeError: *capability* is a text, a tuple or whatever else, which no rule could compare.
+
+    >>> Device("9.0")
+    Traceback (most recent call last):
+        ...
+    TypeError: capability is '9.0': write ComputeCapability.parse("9.0") or ComputeCapability(9, 0)
     """
 
     capability: ComputeCapability
@@ -70,6 +78,12 @@ class Device:
     mig_profile: str | None = None
     via: str | None = None
     confidence: Confidence | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.capability, ComputeCapability):
+            raise TypeError(
+                f'capability is {self.capability!r}: write ComputeCapability.parse("9.0") or ComputeCapability(9, 0)'
+            )
 
     @property
     def model(self) -> Device:
