@@ -17,21 +17,7 @@ from dataclasses import dataclass, replace
 from capably import facts
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.errors import ParseError, UnknownNameError
-from capably.facts import (
-    Artifact,
-    Compression,
-    Device,
-    Driver,
-    Fatbin,
-    FatbinKernels,
-    Finding,
-    Image,
-    ImageKernels,
-    ImageKind,
-    Library,
-    PtxJit,
-    Standing,
-)
+from capably.facts import Device, Driver, Finding, PtxJit, Standing
 from capably.reasons import FINDINGS, REASONS, Grade, Outcome, Reason
 from capably.requirement import (
     Clause,
@@ -50,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import NoReturn
 
+    # What files hold is named through `facts` where it is needed at run time: a gate needs none of it, and is waited for.
+    from capably.facts import Artifact, Fatbin, FatbinKernels, Image, ImageKernels, Library  # noqa: TC004 - see above
     from capably.knowledge import Alternatives, Feature, Tables
     from capably.version import CudaVersion
 
@@ -213,13 +201,13 @@ def judge(
     if not isinstance(device, Device):
         raise TypeError(f"code is judged on a capably.Device, such as those of capably.devices(), not on {device!r}")
     match what:
-        case Image():
+        case facts.Image():
             return _judge_image(what, device, driver)
-        case Fatbin():
+        case facts.Fatbin():
             return _judge_fatbin(what, device, driver)
-        case Library():
+        case facts.Library():
             return _judge_library(what, device, driver)
-        case Artifact():
+        case facts.Artifact():
             return _judge_artifact(what, device, driver)
         case _:  # a caller without a type checker
             raise TypeError(
@@ -301,14 +289,14 @@ def _outcome(reasons: Iterable[Reason]) -> Outcome:
 
 def _describe(image: Image) -> str:
     kind = {
-        ImageKind.SASS: "machine code",
-        ImageKind.PTX: f"PTX {image.ptx}" if image.ptx else "PTX",
-        ImageKind.LTOIR: "LTO-IR",
-        ImageKind.TILEIR: "Tile IR",
-        ImageKind.RELPTX: "relocatable PTX",
-        ImageKind.UNKNOWN: "an unknown kind",
+        facts.ImageKind.SASS: "machine code",
+        facts.ImageKind.PTX: f"PTX {image.ptx}" if image.ptx else "PTX",
+        facts.ImageKind.LTOIR: "LTO-IR",
+        facts.ImageKind.TILEIR: "Tile IR",
+        facts.ImageKind.RELPTX: "relocatable PTX",
+        facts.ImageKind.UNKNOWN: "an unknown kind",
     }[image.kind]
-    relocatable = "relocatable " if image.relocatable and image.kind is not ImageKind.RELPTX else ""
+    relocatable = "relocatable " if image.relocatable and image.kind is not facts.ImageKind.RELPTX else ""
     return f"{image.target} ({relocatable}{kind})" if image.target else f"an image of {relocatable}{kind}"
 
 
@@ -363,7 +351,7 @@ class _Facts:
     def target_reasons(self) -> Iterator[Reason]:
         image = self.image
         match image.kind:
-            case ImageKind.SASS:
+            case facts.ImageKind.SASS:
                 if image.target is None:
                     yield self.reason("target-unknown", Outcome.UNKNOWN)
                 elif image.relocatable:
@@ -372,21 +360,21 @@ class _Facts:
                     yield self.sass(image.target)
                     if self.driver is not None and self.driver.jit is PtxJit.FORCED:
                         yield self.reason("machine-code-ignored", Outcome.FAILS)
-            case ImageKind.PTX | ImageKind.RELPTX:
+            case facts.ImageKind.PTX | facts.ImageKind.RELPTX:
                 if image.target is None:
                     yield self.reason("target-unknown", Outcome.UNKNOWN)
                     return
                 by_target = self.ptx(image.target)
                 yield by_target
                 doubts = [*self.ptx_driver()]
-                if image.relocatable or image.kind is ImageKind.RELPTX:
+                if image.relocatable or image.kind is facts.ImageKind.RELPTX:
                     doubts.append(self.reason("relocatable-ptx-unproven", Outcome.UNKNOWN, grade=Grade.INFERRED))
                 # A doubt is no argument where the target already settles it.
                 settled = by_target.outcome is Outcome.FAILS
                 yield from (doubt for doubt in doubts if not (settled and doubt.outcome is Outcome.UNKNOWN))
-            case ImageKind.LTOIR:
+            case facts.ImageKind.LTOIR:
                 yield self.reason("lto-ir-needs-linking", Outcome.UNKNOWN)
-            case ImageKind.TILEIR | ImageKind.UNKNOWN:
+            case facts.ImageKind.TILEIR | facts.ImageKind.UNKNOWN:
                 yield self.reason("kind-unknown", Outcome.UNKNOWN, kind=image.kind)
 
     def sass(self, target: Target) -> Reason:
@@ -526,7 +514,7 @@ class _Facts:
     # -- what the driver says, whatever the target
 
     def driver_reasons(self) -> Iterator[Reason]:
-        if self.image.compression is Compression.UNKNOWN:
+        if self.image.compression is facts.Compression.UNKNOWN:
             yield self.reason("compression-unknown", Outcome.UNKNOWN)
         yield from self.feature(self.image.compression)
         if self.image.concatenated:
@@ -680,7 +668,9 @@ def _chosen(outcomes: dict[Image, Outcome], device: Device) -> Image | None:
     exact = [
         image
         for image in usable
-        if image.kind is ImageKind.SASS and image.target is not None and image.target.capability == device.capability
+        if image.kind is facts.ImageKind.SASS
+        and image.target is not None
+        and image.target.capability == device.capability
     ]
     return exact[0] if len(exact) == 1 else usable[0] if len(usable) == 1 else None
 
@@ -1297,7 +1287,7 @@ class _Needs:
             return Outcome.RUNS if target == self.subject else Outcome.FAILS
         if not self._serves(target, clauses):
             return Outcome.FAILS
-        image = Image(ImageKind.SASS, target, toolkit=cuda)
+        image = facts.Image(facts.ImageKind.SASS, target, toolkit=cuda)
         return _outcome([_Facts(image, self.device, None).sass(target)])
 
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
         Fatbin,
         FatbinGroup,
         FatbinKernels,
-        Finding,
         Image,
         ImageKernels,
         ImageKind,
         Library,
     )
+    from capably.facts.finding import Finding
     from capably.facts.machine import (
         Confidence,
         Device,
@@ -67,21 +67,22 @@ __all__ = [
     "to_object",
 ]
 
-_MACHINE = frozenset(
-    (
-        "Confidence",
-        "Device",
-        "Driver",
-        "DriverState",
-        "PtxJit",
-        "Standing",
-        "System",
-        "Toolkit",
-        "ToolkitKind",
-        "Visibility",
-    )
-)
-_OBJECTS = frozenset(("from_object", "to_object"))
+# Where a record is, unless it is among those of files.
+_PARTS = {
+    "Finding": "finding",
+    "Confidence": "machine",
+    "Device": "machine",
+    "Driver": "machine",
+    "DriverState": "machine",
+    "PtxJit": "machine",
+    "Standing": "machine",
+    "System": "machine",
+    "Toolkit": "machine",
+    "ToolkitKind": "machine",
+    "Visibility": "machine",
+    "from_object": "objects",
+    "to_object": "objects",
+}
 
 
 def __getattr__(name: str) -> object:
@@ -89,7 +90,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib  # noqa: PLC0415 - loaded long since
 
-    part = "machine" if name in _MACHINE else "objects" if name in _OBJECTS else "files"
+    part = _PARTS.get(name, "files")
     found: object = getattr(importlib.import_module(f"{__name__}.{part}"), name)
     globals()[name] = found  # asked for once
     return found

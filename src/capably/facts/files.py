@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass, field
 
 from capably.arch import Target
+from capably.facts.finding import Finding
 from capably.version import CudaVersion, PtxVersion
 
 __all__ = [
@@ -16,7 +17,6 @@ __all__ = [
     "Fatbin",
     "FatbinGroup",
     "FatbinKernels",
-    "Finding",
     "Image",
     "ImageKernels",
     "ImageKind",
@@ -155,21 +155,6 @@ class FatbinKernels:
     def fatbin(self) -> Fatbin:
         """Itself, without the kernels: equal to the one in the groups of its library."""
         return Fatbin(tuple(part.image for part in self.images), self.section)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something to know beside the answer: damage, a limit, a host that does not fit.
-
-    Attributes:
-        code: Key in `capably.reasons`.
-        path: What it is about: a file, or a member of an archive.
-        message: One sentence, for people.
-    """
-
-    code: str
-    path: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)

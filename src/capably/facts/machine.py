@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from capably.arch import ComputeCapability, Target
-from capably.facts.files import Finding
+from capably.facts.finding import Finding
 from capably.version import CudaVersion, DriverRelease
 
 __all__ = [

@@ -69,8 +69,8 @@ Child = subprocess.Popen[bytes] | OSError
 def start(machine: Machine, *, with_nvml: bool = True) -> Child:
     """Start the process that asks. It works already while the caller loads what it needs to understand the answers."""
     request = {
-        "cuda": [str(machine.at(name)) if name.startswith("/") else name for name in machine.libcuda],
-        "nvml": [str(machine.at(name)) if name.startswith("/") else name for name in machine.libnvml],
+        "cuda": [machine.place(name) if name.startswith("/") else name for name in machine.libcuda],
+        "nvml": [machine.place(name) if name.startswith("/") else name for name in machine.libnvml],
         "seconds": machine.patience,
     }
     if not with_nvml:

@@ -83,19 +83,20 @@ class Machine:
         """*path* under the root."""
         from pathlib import Path  # noqa: PLC0415 - it costs 5 ms, and somebody waits for the devices
 
-        return Path(self._at(path))
+        return Path(self.place(path))
 
-    def _at(self, path: str) -> str:
+    def place(self, path: str) -> str:
+        """As `at`, as text."""
         return f"{str(self.root).rstrip('/')}/{path.lstrip('/')}"
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file or folder."""
-        return os.path.exists(self._at(path))  # noqa: PTH110 - as above
+        return os.path.exists(self.place(path))  # noqa: PTH110 - as above
 
     def read(self, path: str) -> str | None:
         """A small text file of the system; None where it cannot be read."""
         try:
-            with open(self._at(path), "rb") as file:  # noqa: PTH123 - see `at`
+            with open(self.place(path), "rb") as file:  # noqa: PTH123 - see `at`
                 return file.read(65536).decode("utf-8", "replace").replace("\0", "\n")
         except OSError:
             return None
@@ -103,7 +104,7 @@ class Machine:
     def names(self, path: str) -> list[str]:
         """What a folder holds, sorted; nothing where it cannot be listed."""
         try:
-            return sorted(os.listdir(self._at(path)))  # noqa: PTH208 - as above
+            return sorted(os.listdir(self.place(path)))  # noqa: PTH208 - as above
         except OSError:
             return []
 
