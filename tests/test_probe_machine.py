@@ -132,6 +132,21 @@ def test_each_route_to_a_compiler_is_named_and_each_file_counted_once(tmp_path: 
 
 
 @posix
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere the user's cache has other places")
+def test_compilers_leave_nothing_outside_the_users_cache(tmp_path: Path) -> None:
+    # nvcc 13.0 makes an empty file in TMPDIR, else in /tmp, for --list-gpu-code, and stops where it cannot.
+    nvcc = program(tmp_path / "bin/nvcc", "13.0.88")
+    nvcc.write_text(f'#!/bin/sh\necho "$TMPDIR" >> {tmp_path}/said\n')
+    here = machine(tmp_path, PATH=str(nvcc.parent), TMPDIR="/elsewhere")
+    find_compilers(here)
+    (tmp_path / "home/.cache/capably").rmdir()
+    (tmp_path / "home/.cache/capably").touch()
+    find_compilers(here)
+    said = (tmp_path / "said").read_text().split()
+    assert said == [str(tmp_path / "home/.cache/capably")] * 3 + ["/elsewhere"] * 3
+
+
+@posix
 def test_a_compiler_that_does_not_answer_is_said(tmp_path: Path) -> None:
     silent = program(tmp_path / "bin/nvcc", "13.0.88")
     silent.write_text("#!/bin/sh\nexit 1\n")

@@ -172,6 +172,7 @@ def _ask_all(machine: Machine, found: Sequence[_Found]) -> Mapping[Path, tuple[s
     questions = {ToolkitKind.NVCC: ("--list-gpu-code", "--list-gpu-arch"), ToolkitKind.PTXAS: ("--help",)}
     running: list[tuple[Path, bool, subprocess.Popen[bytes]]] = []
     answers: dict[Path, tuple[str, str]] = {}
+    environ = {**machine.environ, **_scratch(machine)}
     for one in found:
         for option in ("--version", *questions[one.kind]):
             try:
@@ -180,7 +181,7 @@ def _ask_all(machine: Machine, found: Sequence[_Found]) -> Mapping[Path, tuple[s
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
-                    env=dict(machine.environ),
+                    env=environ,
                 )
             except OSError:
                 continue
@@ -190,6 +191,20 @@ def _ask_all(machine: Machine, found: Sequence[_Found]) -> Mapping[Path, tuple[s
         version, targets = answers.get(file, ("", ""))
         answers[file] = (version + text, targets) if about_version else (version, targets + text)
     return answers
+
+
+def _scratch(machine: Machine) -> dict[str, str]:
+    """Where nvcc puts the empty file that it makes and removes for every question: not outside the user's cache."""
+    if not machine.os_name.startswith("linux"):
+        return {}
+    cache = machine.environ.get("XDG_CACHE_HOME") or f"{machine.home}/.cache"
+    folder = f"{cache}/capably"
+    try:
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - a text is what is wanted
+    except OSError:
+        return {}
+    # It stops where it can write nothing.
+    return {"TMPDIR": folder} if os.access(folder, os.W_OK) else {}
 
 
 def _output(process: subprocess.Popen[bytes]) -> str:
