@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
-from capably.engine import Coverage, OutcomeCounts, Verdict, choose, judge
+from capably.engine import Coverage, OutcomeCounts, Verdict, choose, judge, reaches
 from capably.facts import Artifact, Device, Driver, Image, ImageKind, Library
 from capably.knowledge import tables
 from capably.naming import full_name, named_devices, short_name
@@ -304,11 +304,6 @@ def audit(
 
 # No GPU has this number: what compiles for it compiles for all that are to come.
 _TO_COME = Device(ComputeCapability(99, 9), "GPUs to come", assumed=True)
-
-
-def _reaches(image: Image, device: Device) -> bool:
-    """Whether PTX is for *device* by its target; which driver compiles it is another question."""
-    return any(reason.outcome is Outcome.COMPILES for reason in judge(image, device).reasons)
 
 
 @functools.cache
@@ -740,7 +735,7 @@ class _Audit:
             without, total, shipped = 0, 0, 0
             # Whether a driver links relocatable PTX is not known.
             linkable = any(
-                _reaches(image, _TO_COME)
+                reaches(image, _TO_COME)
                 for group in _counted(library)
                 if group.fatbin.relocatable
                 for image in group.fatbin.images
@@ -751,7 +746,7 @@ class _Audit:
                 ptx = [i for i in group.fatbin.images if i.kind in (ImageKind.PTX, ImageKind.RELPTX) and not i.stub]
                 total += group.count
                 shipped += group.count * bool(ptx)
-                if any(_reaches(image, _TO_COME) for image in ptx):
+                if any(reaches(image, _TO_COME) for image in ptx):
                     continue
                 without += group.count
                 for target in {image.target for image in ptx if image.target is not None}:
@@ -1013,7 +1008,7 @@ def _gap_of_kinds(device: Device, driver: Driver, counts: OutcomeCounts, kinds: 
 def _reaches_others(target: Target) -> bool:
     """Whether PTX for *target* is for any other device than that of its own number."""
     image = Image(ImageKind.PTX, target)
-    return any(_reaches(image, device) for device in _known_devices() if device.capability != target.capability)
+    return any(reaches(image, device) for device in _known_devices() if device.capability != target.capability)
 
 
 def _majors(library: Library) -> set[int]:
@@ -1075,7 +1070,7 @@ def starting_policy(artifact: Artifact, *, size_bytes: int | None = None) -> Pol
             served.append(device)
     libraries = artifact.libraries
     counted = [group for library in libraries for group in _counted(library) if not group.fatbin.relocatable]
-    forward = bool(counted) and all(any(_reaches(i, _TO_COME) for i in group.fatbin.images) for group in counted)
+    forward = bool(counted) and all(any(reaches(i, _TO_COME) for i in group.fatbin.images) for group in counted)
     toolkits = {image.toolkit for library in libraries for image, _ in _images(library) if image.toolkit is not None}
     policy = Policy(
         require=tuple(served),

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from capably.knowledge import Alternatives, Feature, Tables
     from capably.version import CudaVersion
 
-__all__ = ["Coverage", "KernelVerdict", "OutcomeCounts", "Verdict", "choose", "judge", "judge_kernels"]
+__all__ = ["Coverage", "KernelVerdict", "OutcomeCounts", "Verdict", "choose", "judge", "judge_kernels", "reaches"]
 
 
 @functools.cache
@@ -713,6 +713,20 @@ def _judge_library(library: Library, device: Device, driver: Driver | None) -> V
         findings=tuple(_host_findings(library, device, driver)),
         parts=tuple(part for part in parts if part.outcome is not None),
     )
+
+
+@functools.lru_cache(maxsize=4096)
+def reaches(image: Image, device: Device) -> bool:
+    """Whether PTX is for *device* by its target; which driver compiles it is another question.
+
+    Of GPUs to come the driver is not known yet, but each will have one.
+
+    >>> from capably.facts import Image, ImageKind
+    >>> to_come = Device(ComputeCapability(99, 9))
+    >>> [reaches(Image(ImageKind.PTX, Target.parse(name)), to_come) for name in ("compute_90", "compute_90a")]
+    [True, False]
+    """
+    return any(reason.outcome is Outcome.COMPILES for reason in judge(image, device).reasons)
 
 
 def judge_kernels(library: Library, device: Device, driver: Driver | None = None) -> tuple[KernelVerdict, ...]:

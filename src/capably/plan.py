@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from capably import facts
 from capably.arch import Suffix, Target, TargetKind
-from capably.engine import Verdict, judge
+from capably.engine import Verdict, judge, reaches
 from capably.facts import Device, Driver, Fatbin, Finding, Image, ImageKind, Library, ToolkitKind
 from capably.knowledge import Toolkit, tables
 from capably.reasons import FINDINGS, Outcome
@@ -391,12 +391,6 @@ def _fits(needs: Requirement | None, target: Target, device: Device, driver: Dri
     return False
 
 
-@functools.lru_cache(maxsize=4096)
-def _reaches(target: Target, cuda: CudaVersion, device: Device) -> bool:
-    """Whether PTX is for *device* by its target: the GPUs to come have drivers of their own, which decide the rest."""
-    return any(reason.outcome is Outcome.COMPILES for reason in judge(compiled(target, cuda), device).reasons)
-
-
 def _own(target: Target, device: Device) -> bool:
     """Whether *target* has the number of *device*, or the one that its hardware had before."""
     architecture = tables().architectures.get(target.capability)
@@ -522,7 +516,7 @@ class _Search:
             (len(set(entry) - chosen), Target(target.capability) not in chosen, -target.capability.number, entry)
             for entry in self.offers
             for target in entry
-            if _plain(target) and self._allows(target) and _reaches(target, self.toolkit.cuda, newest)
+            if _plain(target) and self._allows(target) and reaches(compiled(target, self.toolkit.cuda), newest)
         ]
         return set(min(fitting)[-1]) if fitting else set()
 
