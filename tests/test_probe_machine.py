@@ -144,6 +144,9 @@ def test_compilers_leave_nothing_outside_the_users_cache(tmp_path: Path) -> None
     find_compilers(here)
     said = (tmp_path / "said").read_text().split()
     assert said == [str(tmp_path / "home/.cache/capably")] * 3 + ["/elsewhere"] * 3
+    (tmp_path / "said").unlink()
+    find_compilers(machine(tmp_path, PATH=str(nvcc.parent), CAPABLY_CACHE_DIR=str(tmp_path / "kept")))
+    assert (tmp_path / "said").read_text().split() == [str(tmp_path / "kept")] * 3
 
 
 @posix

@@ -197,8 +197,8 @@ def _scratch(machine: Machine) -> dict[str, str]:
     """Where nvcc puts the empty file that it makes and removes for every question: not outside the user's cache."""
     if not machine.os_name.startswith("linux"):
         return {}
-    cache = machine.environ.get("XDG_CACHE_HOME") or f"{machine.home}/.cache"
-    folder = f"{cache}/capably"
+    named = machine.environ.get("CAPABLY_CACHE_DIR")  # as for all else that is kept there
+    folder = named or f"{machine.environ.get('XDG_CACHE_HOME') or f'{machine.home}/.cache'}/capably"
     try:
         os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - a text is what is wanted
     except OSError:
