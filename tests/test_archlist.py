@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from goldens import golden
 from hypothesis import given
 from hypothesis import strategies as st
+from plain import make_plain
 
 from capably.arch import ComputeCapability, Target
 from capably.archlist import DIALECTS, ListError, Note, Problem, Reading, read, write
@@ -33,9 +33,7 @@ IS_TARGET = re.compile(r"(sm|compute|lto)_[1-9][0-9]{1,2}[af]?", re.ASCII)
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [*os.environ]:
-        if name.startswith("CAPABLY_"):
-            monkeypatch.delenv(name)
+    make_plain(monkeypatch)
     monkeypatch.setenv("COLUMNS", "80")
 
 

@@ -13,6 +13,7 @@ import build
 import jsonschema
 import pytest
 import xmlschema
+from plain import make_plain
 
 from capably.audit import CHECKS, Allowance, Policy, Report, Severity, audit, promised_driver, starting_policy
 from capably.cli import main
@@ -32,10 +33,7 @@ Captured = pytest.CaptureFixture[str]
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in [*os.environ]:
-        if name.startswith("CAPABLY_") or name in ("VIRTUAL_ENV", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("CAPABLY_SYSTEM", str(SYSTEMS / "none.json"))
+    make_plain(monkeypatch)
     monkeypatch.setenv("CAPABLY_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")  # nothing above counts

@@ -17,6 +17,7 @@ import build
 import click
 import jsonschema
 import pytest
+from plain import make_plain
 
 from capably.arch import ComputeCapability
 from capably.cli import app, console, main
@@ -37,11 +38,7 @@ Captured = pytest.CaptureFixture[str]
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [*os.environ]:
-        if name.startswith("CAPABLY_") or name in ("VIRTUAL_ENV", "CONDA_PREFIX", "NO_COLOR", "FORCE_COLOR"):
-            monkeypatch.delenv(name)
-    # A machine without a GPU, whatever the machine is that runs this.
-    monkeypatch.setenv("CAPABLY_SYSTEM", str(SYSTEMS / "none.json"))
+    make_plain(monkeypatch)
 
 
 def make(folder: Path, name: str, *targets: str, version: str = "1.0") -> Path:

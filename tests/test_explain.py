@@ -12,6 +12,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from plain import make_plain
 
 from capably.cli import explain as command
 from capably.cli import main
@@ -28,10 +29,7 @@ SM75 = "RuntimeError: FlashInfer requires GPUs with sm75 or higher\n"
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [*os.environ]:
-        if name.startswith("CAPABLY_") or name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("CAPABLY_SYSTEM", str(SYSTEMS / "none.json"))
+    make_plain(monkeypatch)
 
 
 def answered(capsys: Captured, *arguments: str, code: int = 0) -> str:

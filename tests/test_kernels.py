@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 from goldens import golden
 from hypothesis import given
 from hypothesis import strategies as st
+from plain import make_plain
 from strategies import devices, drivers, libraries
 
 from capably import cli
@@ -37,10 +37,7 @@ SYSTEMS = Path(__file__).parent / "data/systems"
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [*os.environ]:
-        if name.startswith("CAPABLY_") or name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("CAPABLY_SYSTEM", str(SYSTEMS / "none.json"))
+    make_plain(monkeypatch)
 
 
 def device(capability: str) -> tuple[Device, Driver]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 from goldens import golden
+from plain import make_plain
 
 from capably import facts
 from capably.arch import ComputeCapability, Target, TargetKind
@@ -47,10 +48,7 @@ Captured = pytest.CaptureFixture[str]
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [*os.environ]:
-        if name.startswith("CAPABLY_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("CAPABLY_SYSTEM", str(SYSTEMS / "none.json"))
+    make_plain(monkeypatch)
     monkeypatch.setenv("COLUMNS", "80")
 
 

@@ -1,0 +1,23 @@
+"""The environment in which commands are tested."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+SYSTEMS = Path(__file__).parent / "data/systems"
+# What else a user may have set that changes an answer or how it looks.
+_OTHERS = ("VIRTUAL_ENV", "CONDA_PREFIX", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
+_KEPT = "CAPABLY_CACHE_DIR"  # of the suite, in conftest.py: no test touches the user's
+
+
+def make_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unset what the user has set; a machine without a GPU, whatever the machine is that runs this."""
+    for name in [*os.environ]:
+        if (name.startswith("CAPABLY_") and name != _KEPT) or name in _OTHERS:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CAPABLY_SYSTEM", str(SYSTEMS / "none.json"))
