@@ -153,7 +153,9 @@ def test_workers_are_few() -> None:
     assert 1 <= parallel.workers() <= 4
 
 
-def test_what_is_made_ahead_is_the_same_and_ends_with_who_asks() -> None:
+def test_what_is_made_ahead_is_the_same_and_ends_with_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "workers", lambda: 2)
+    load = parallel.Load()
     before = threading.active_count()
     made: list[int] = []
 
@@ -164,14 +166,34 @@ def test_what_is_made_ahead_is_the_same_and_ends_with_who_asks() -> None:
             made.append(number)
             yield number
 
-    assert list(parallel.ahead(numbers(), 3)) == list(range(1_000))
+    assert list(parallel.ahead(numbers(), 3, load)) == list(range(1_000))
     made.clear()
-    some = parallel.ahead(numbers(), 3)
+    some = parallel.ahead(numbers(), 3, load)
     assert [next(some) for _ in range(5)] == [0, 1, 2, 3, 4]
+    assert threading.active_count() == before + 1
     some.close()  # type: ignore[attr-defined]  # it is a generator
     assert len(made) <= 5 + 3 + 1
     with pytest.raises(ValueError, match="7"):
-        list(parallel.ahead(numbers(7), 3))
+        list(parallel.ahead(numbers(7), 3, load))
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(("cores", "tasks"), [(1, 0), (1, 1), (2, 2), (3, 9)])
+def test_nothing_is_made_ahead_while_all_cores_are_busy(
+    monkeypatch: pytest.MonkeyPatch, cores: int, tasks: int
+) -> None:
+    monkeypatch.setattr(parallel, "workers", lambda: cores)
+    load = parallel.Load()
+    load.start(tasks)
+    before = threading.active_count()
+    numbers = parallel.ahead(iter(range(1_000)), 3, load)
+    assert [next(numbers) for _ in range(500)] == list(range(500))
+    assert threading.active_count() == before
+    for _ in range(tasks - cores + 1):  # until one core is free
+        load.done()
+    assert next(numbers) == 500
+    assert threading.active_count() == before + (cores > 1)
+    assert list(numbers) == list(range(501, 1_000))
     assert threading.active_count() == before
 
 
@@ -203,3 +225,19 @@ def test_inflated_ahead_and_in_line_are_the_same(tmp_path: Path, monkeypatch: py
     assert "damaged-archive-member" in {finding.code for finding in expected.findings}
     monkeypatch.setattr(archive, "_AHEAD_BYTES", 0)
     assert scan(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "most"), [(1, 1, 1), (7, 13, 100), (64, 1_000, 999), (1 << 16, 1 << 20, 100)]
+)
+def test_however_it_is_cut_into_pieces_it_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int, step: int, most: int
+) -> None:
+    path = build.wheel(
+        tmp_path, "x", "1.0", {**members(), "x/zeros.so": build.library(build.fatbin([])) + bytes(9_000)}
+    )
+    expected = scan(path)
+    for name, value in (("_FIRST", first), ("_INPUT", step), ("_OUTPUT", most)):
+        monkeypatch.setattr(archive, name, value)
+    assert scan(path) == expected
+    assert not expected.findings or all(finding.code != "damaged-archive-member" for finding in expected.findings)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import build
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from capably.scanner.fatbin import MAGIC, Mode, _find, promising, walk
+from capably.scanner.fatbin import MAGIC, Mode, promising, walk
 from capably.scanner.layout import Region
 from capably.scanner.limits import DEFAULT_LIMITS, Budget
+from capably.scanner.ptx import has_code
+from capably.scanner.search import Needle, find, search
 from capably.scanner.source import BytesSource
 
 NEEDLES = (MAGIC, b"\x7fELF\x02\x01\x01", b".version ")
@@ -25,13 +29,25 @@ crumbs = st.lists(st.sampled_from([*NEEDLES, b"\xba", b"\x7f", b".", b"\0", b"\x
 )
 
 
-@given(data=crumbs, needle=st.sampled_from(NEEDLES), start=st.integers(0, 80), stop=st.integers(0, 80))
-@example(data=b"\xba" * 2_000 + MAGIC, needle=MAGIC, start=0, stop=2_004)
-@example(data=b"\x7f" * 2_000, needle=NEEDLES[1], start=0, stop=2_000)
-@example(data=b".version .version ", needle=NEEDLES[2], start=0, stop=2)
-def test_a_needle_is_found_where_python_finds_it(data: bytes, needle: bytes, start: int, stop: int) -> None:
+@given(
+    data=crumbs, text=st.sampled_from(NEEDLES), start=st.integers(0, 80), stop=st.integers(0, 80), at=st.integers(0, 3)
+)
+@example(data=b"\xba" * 2_000 + MAGIC, text=MAGIC, start=0, stop=2_004, at=3)
+@example(data=b"\xba" * 2_000 + MAGIC + b"\xba" * 9 + MAGIC, text=MAGIC, start=0, stop=2_017, at=3)
+@example(data=b"\x7f" * 2_000, text=NEEDLES[1], start=0, stop=2_000, at=0)
+@example(data=b".version .version ", text=NEEDLES[2], start=0, stop=2, at=0)
+def test_a_needle_is_found_where_python_finds_it(data: bytes, text: bytes, start: int, stop: int, at: int) -> None:
     start, stop = min(start, len(data)), min(stop, len(data))
-    assert _find(data, needle, start, stop) == data.find(needle, start, stop)
+    assert find(data, Needle(text, at), start, stop) == data.find(text, start, stop)
+
+
+@given(data=crumbs, start=st.integers(0, 80), stop=st.integers(0, 80))
+@example(data=b"." * 2_000 + b".version .", start=0, stop=2_010)
+@example(data=b"." * 2_000 + b".version .", start=1_999, stop=2_005)
+def test_a_pattern_is_found_where_python_finds_it(data: bytes, start: int, stop: int) -> None:
+    pattern = re.compile(rb"\.(?:version|v) ?")
+    found, expected = search(pattern, b".", data, start, stop), pattern.search(data, start, stop)
+    assert (found and found.span()) == (expected and expected.span())
 
 
 @settings(max_examples=200)
@@ -63,3 +79,41 @@ def test_small_regions_searched_together_lose_nothing(parts: list[tuple[bytes, b
         ]
 
     assert found(list(promising(source, regions, Budget(DEFAULT_LIMITS)))) == found(regions)
+
+
+def has_code_by_the_letter(text: bytes) -> bool:
+    """What `has_code` says, told character by character."""
+    at = 0
+    while at < len(text):
+        if text.startswith(b"//", at):
+            at = text.find(b"\n", at) if b"\n" in text[at:] else len(text)
+        elif text.startswith(b"/*", at):
+            end = text.find(b"*/", at + 2)
+            at = len(text) if end < 0 else end + 2
+        elif text[at : at + 1] == b'"':
+            at += 1
+            while at < len(text) and text[at : at + 1] not in (b'"', b"\n"):
+                at += 1
+            at += text[at : at + 1] == b'"'
+        else:
+            for word in (b".entry", b".func"):
+                behind = text[at + len(word) : at + len(word) + 1]
+                if text.startswith(word, at) and not (behind.isalnum() or behind in (b"_", b"$")):
+                    return True
+            at += 1
+    return False
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(
+        st.sampled_from(
+            [b".entry", b".func", b" a(", b"//", b"/*", b"*/", b'"', b"\n", b".", b"/", b"1, 2", b"_", b"." * 99]
+        )
+    ).map(b"".join)
+)
+@example(b"// .entry /*\n.entry a(")
+@example(b'".entry" /* .entry a( */')
+@example(b"." * 2_000 + b"// .func\n" * 50 + b".func a(")
+def test_code_in_ptx_is_told_as_by_the_letter(text: bytes) -> None:
+    assert has_code(text) is has_code_by_the_letter(text)

@@ -21,7 +21,7 @@ __all__ = ["main", "program"]
 _COLLECT_AFTER = 50_000
 # Seconds until a thread that has inflated a chunk, in a millisecond, may go on with the next. Python's 5 ms are for
 # threads that all compute.
-_SWITCH_AFTER = 0.0005
+_SWITCH_AFTER = 0.0001
 
 
 def program() -> NoReturn:

@@ -22,6 +22,7 @@ from capably.errors import LimitError
 from capably.facts import Compression, Image, ImageKind
 from capably.scanner import cubin, ptx
 from capably.scanner.payload import Payload, PayloadError
+from capably.scanner.search import Needle, Search
 from capably.scanner.source import BytesSource, NearSource
 from capably.version import PtxVersion
 
@@ -43,7 +44,7 @@ _STRICT_MAGIC = MAGIC + b"\x01\x00\x10\x00"
 _CUBIN_MAGIC = b"\x7fELF\x02\x01\x01"
 _CUBIN_IDENT = re.compile(rb"\x7fELF\x02\x01\x01[\x33\x41][\x07\x08]", re.DOTALL)
 _PTX_MAGIC = b".version "
-_NEEDLES = (_STRICT_MAGIC, _CUBIN_MAGIC, _PTX_MAGIC)
+_NEEDLES = (Needle(_STRICT_MAGIC, 3), Needle(_CUBIN_MAGIC), Needle(_PTX_MAGIC))
 _BARE_PTX = re.compile(rb"\.version +[0-9]{1,2}\.[0-9]{1,2}\s{1,8}\.target +sm_[0-9]{2,3}")
 
 _HEADER = struct.Struct("<4xHHQ")
@@ -165,85 +166,10 @@ def walk(
         yield last
 
 
-# The byte of a needle to look for first. The C library looks for one byte five to ten times as fast as Python for
-# several, which pays off where that byte is rarer than one in 900; for so many it may be more frequent before
-# that is given up. Then a regular expression is faster than `bytes.find`, by a third.
-_RAREST = {MAGIC: 3, _STRICT_MAGIC: 3}
-_RARE = 900
-_TRIES = 16
-_PATTERNS = {needle: re.compile(re.escape(needle)) for needle in (MAGIC, *_NEEDLES)}
 # What is searched together: regions of so many bytes, so many bytes apart, where there are so many of them.
 _SMALL_REGION = 64 << 10
 _NEAR = 4 << 10
 _FEW_REGIONS = 4
-
-
-def _find(data: bytes, needle: bytes, start: int, stop: int) -> int:
-    """As ``data.find(needle, start, stop)``."""
-    at = _RAREST.get(needle, 0)
-    byte = needle[at]
-    position, last = start + at, max(stop - len(needle) + at + 1, 0)
-    due = position - _TRIES * _RARE
-    while position >= due:
-        position = data.find(byte, position, last)
-        if position < 0:
-            return -1
-        if data.startswith(needle, position - at):
-            return position - at
-        position += 1
-        due += _RARE
-    match = _PATTERNS[needle].search(data, position - at, stop)
-    return -1 if match is None else match.start()
-
-
-class _Search:
-    """The next place of each of several needles, the most frequent one first.
-
-    Each byte is searched once per needle at most, for all but the first only as far as another was found: what
-    lies within a fatbin is hardly searched at all.
-    """
-
-    def __init__(self, source: Source, end: int, needles: tuple[bytes, ...], budget: Budget) -> None:
-        self._source = source
-        self._end = end
-        self._needles = needles
-        self._longest = max(map(len, needles))
-        self._budget = budget
-        self._base = 0
-        self._data = b""
-        self._next: list[int] = []  # where each was found
-        self._clear: list[int] = []  # before which it is not
-
-    def find(self, position: int) -> tuple[int, int] | None:
-        """Offset and index of the first needle at or behind *position*."""
-        while position < self._end:
-            # So close to the edge of what is at hand that a needle may lie across it, more is needed first.
-            if not self._next or not self._base <= position <= self._base + len(self._data) - self._longest:
-                self._budget.check_time()
-                self._base, self._data = self._source.window(position, self._longest)
-                self._next = [-1] * len(self._needles)
-                self._clear = [0] * len(self._needles)
-            stop = min(len(self._data), self._end - self._base)
-            relative = position - self._base
-            best, which = stop, -1
-            for i, needle in enumerate(self._needles):
-                hit = self._next[i]
-                if hit < relative:
-                    behind = min(stop, best + len(needle) - 1)
-                    hit = self._next[i] = _find(self._data, needle, max(relative, self._clear[i]), behind)
-                    if hit < 0:
-                        self._clear[i] = behind - len(needle) + 1
-                if 0 <= hit < best:
-                    best, which = hit, i
-            if which >= 0:
-                return self._base + best, which
-            # A needle may lie across the edge, so its length less one is looked at again.
-            edge = self._base + stop - self._longest + 1
-            if self._base + stop >= self._end or edge <= position:
-                return None
-            position = edge
-            self._next = []
-        return None
 
 
 def promising(source: Source, regions: Iterable[Region], budget: Budget) -> Iterator[Region]:
@@ -269,7 +195,7 @@ def _with_needles(source: Source, near: list[Region], budget: Budget) -> Iterato
     if len(near) < _FEW_REGIONS:
         yield from near
         return
-    search = _Search(source, near[-1].end, _NEEDLES, budget)
+    search = Search(source, near[-1].end, _NEEDLES, budget)
     for region in near:
         hit = search.find(region.start)
         if hit is None:
@@ -296,8 +222,8 @@ class _Walker:
         self._known = _Known()
 
     def run(self, start: int) -> Iterator[Found]:
-        needles = (MAGIC,) if self._mode is Mode.FATBINS else _NEEDLES
-        search = _Search(self._source, self._end, needles, self._budget)
+        needles = (Needle(MAGIC, 3),) if self._mode is Mode.FATBINS else _NEEDLES
+        search = Search(self._source, self._end, needles, self._budget)
         position = start
         settled = True  # what lies before *position* was understood
         while (hit := self._at(position) or search.find(position)) is not None:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import bz2
 import lzma
-import zlib
-from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+from typing import IO, TYPE_CHECKING, cast
 
+from capably.scanner.inflate import ERRORS, gzip
 from capably.scanner.source import Source, StreamSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from capably.scanner.content import Content
+    from capably.scanner.inflate import Decompressor
     from capably.scanner.tally import Job
 
 __all__ = ["PackedContent"]
@@ -112,54 +113,9 @@ class _CutOffError(Exception):
     """The data ends in the middle."""
 
 
-class _Decompressor(Protocol):
-    """What the decompressors of `bz2` and `lzma` share."""
-
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def needs_input(self) -> bool: ...
-
-    @property
-    def unused_data(self) -> bytes: ...
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
-
-
-_zlib: Any  # zlib and isal share no type
-try:
-    from isal import isal_zlib as _zlib
-except ImportError:  # pragma: no cover - depends on the platform
-    _zlib = zlib
-_ERRORS: tuple[type[Exception], ...] = (zlib.error, _zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)
-
-
-class _Gzip:
-    """Gzip with the methods of the others."""
-
-    def __init__(self) -> None:
-        self._engine = _zlib.decompressobj(31)
-        self._tail = b""
-        self.needs_input = True
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._engine.eof)
-
-    @property
-    def unused_data(self) -> bytes:
-        return bytes(self._engine.unused_data)
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        chunk: bytes = self._engine.decompress(self._tail + data, max_length)
-        self._tail = self._engine.unconsumed_tail
-        self.needs_input = not self._tail and len(chunk) < max_length
-        return chunk
-
-
-_MAKERS: dict[bytes, Callable[[], _Decompressor]] = {
-    b"\x1f\x8b": _Gzip,
+_ERRORS: tuple[type[Exception], ...] = (*ERRORS, lzma.LZMAError, OSError, EOFError, ValueError)
+_MAKERS: dict[bytes, Callable[[], Decompressor]] = {
+    b"\x1f\x8b": gzip,
     b"BZ": bz2.BZ2Decompressor,
     b"\xfd7": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY),
 }
@@ -192,7 +148,7 @@ def _unpacked(feed: _Feed) -> Iterator[bytes]:
             fresh = True
         elif engine.needs_input:
             data = feed.read()
-            if not data:
+            if not (data or chunk):  # behind a chunk there may be more, without input
                 if fresh:
                     return
                 raise _CutOffError

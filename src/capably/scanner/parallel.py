@@ -11,13 +11,12 @@ import os
 import queue
 import threading
 import time
-from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["ahead", "run", "workers"]
+__all__ = ["Load", "ahead", "run", "workers"]
 
 # Seconds between two that are told: each wakes the thread of the caller, which then wants the interpreter's lock.
 _PAUSE = 0.02
@@ -36,11 +35,35 @@ def workers() -> int:
     return min(count, _MOST)
 
 
+class Load:
+    """How much there is to do for the threads of a call."""
+
+    def __init__(self) -> None:
+        self._tasks: list[None] = []  # whose methods need no lock
+
+    def start(self, number: int) -> None:
+        """Note how many tasks there are to do."""
+        self._tasks[:] = [None] * number
+
+    def done(self) -> None:
+        """Note that one is done."""
+        self._tasks.pop()
+
+    def end(self) -> None:
+        """Note that the others will not be done."""
+        self._tasks.clear()
+
+    def leaves_a_core(self) -> bool:
+        """Whether a thread more would not take the place of another."""
+        return max(len(self._tasks), 1) < workers()
+
+
 def run(
     tasks: Sequence[Task],
     work: Callable[[Task, Callable[[str, int, int], None]], None],
     progress: Callable[[str, int, int], None],
     cancel: Callable[[], None],
+    load: Load,
 ) -> bool:
     """Do all tasks, the first ones first, and return when no thread is left.
 
@@ -49,6 +72,7 @@ def run(
         work: Does one of them, in some thread. It gets a function to tell progress to.
         progress: Called for it now and then in the thread of the caller, which need not know of the others.
         cancel: Makes `work` return soon, where *progress* or a signal raises.
+        load: That of the call.
 
     Returns:
         False where no thread can be started; then nothing was done.
@@ -70,12 +94,17 @@ def run(
     def worker() -> None:
         try:
             while True:
-                work(todo.get_nowait(), tell)
+                task = todo.get_nowait()
+                try:
+                    work(task, tell)
+                finally:
+                    load.done()
         except queue.Empty:
             events.put(None)
         except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
             events.put(error)
 
+    load.start(len(tasks))
     threads: list[threading.Thread] = []
     failure: BaseException | None = None
     try:
@@ -102,22 +131,29 @@ def run(
     finally:
         for thread in threads:
             thread.join()
+        load.end()
     if failure is not None:
         raise failure
     return bool(threads)
 
 
-def ahead(items: Iterator[Item], most: int) -> Iterator[Item]:
-    """The same items, all but the first made in a thread of their own before somebody asks for them.
+def ahead(items: Iterator[Item], most: int, load: Load) -> Iterator[Item]:
+    """The same items, made in a thread of their own before somebody asks for them, once a core is free for that.
 
     The thread ends with the items, or with the iterator.
 
     Args:
         items: What to make. What it raises is raised here.
         most: How many may wait.
+        load: That of the call.
     """
     # Of most members of archives nobody wants more than their heads, which are in the first.
-    yield from islice(items, 1)
+    for item in items:
+        yield item
+        if load.leaves_a_core():
+            break
+    else:
+        return
     ready: queue.SimpleQueue[tuple[Item | None, BaseException | None]] = queue.SimpleQueue()
     room = threading.Semaphore(most)
     stopped = False
@@ -141,14 +177,14 @@ def ahead(items: Iterator[Item], most: int) -> Iterator[Item]:
         return
     try:
         while True:
-            item, error = ready.get()
+            made, error = ready.get()
             if isinstance(error, StopIteration):
                 return
             if error is not None:
                 raise error
             room.release()
-            yield item  # type: ignore[misc]  # there is one where there is no error
-            item = None
+            yield made  # type: ignore[misc]  # there is one where there is no error
+            made = None
     finally:
         stopped = True
         room.release()

@@ -9,6 +9,7 @@ import re
 from typing import NamedTuple
 
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
+from capably.scanner.search import search
 from capably.version import PtxVersion
 
 __all__ = ["HEAD_BYTES", "PtxHead", "entries", "has_code", "read_head"]
@@ -24,6 +25,7 @@ _HEAD = re.compile(
     rb"(?:" + _SKIP + rb"\.target\s++(?:sm|compute)_([0-9]{2,3})([af]?)(?![0-9A-Za-z_]))?",
     re.DOTALL,
 )
+_BLOCK_COMMENT = re.compile(rb"/\*")
 _CODE = re.compile(rb"\"[^\"\n]*+\"?|//[^\n]*+|/\*.*?(?:\*/|\Z)|\.(entry|func)(?![0-9A-Za-z_$])", re.DOTALL)
 _DIRECTIVE = re.compile(rb"\.(?:entry|func)(?![0-9A-Za-z_$])")
 # What is no code: text in quotes and comments.
@@ -61,14 +63,22 @@ def read_head(text: bytes) -> PtxHead | None:
 
 
 def has_code(text: bytes) -> bool:
-    """Whether a text, or the beginning of one, has an ``.entry`` or a ``.func`` outside its comments."""
-    first = _DIRECTIVE.search(text)
-    if first is None:
-        return False
-    before = first.start()
-    if not any(text.find(mark, 0, before) >= 0 for mark in (b"//", b"/*", b'"')):
-        return True
-    return any(match[1] is not None for match in _CODE.finditer(text))
+    r"""Whether a text, or the beginning of one, has an ``.entry`` or a ``.func`` outside its comments.
+
+    >>> has_code(b"// .entry a\n.visible .entry b(")
+    True
+    """
+    position = checked = 0
+    while (found := search(_DIRECTIVE, b".", text, position, len(text))) is not None:
+        if search(_BLOCK_COMMENT, b"/", text, checked, found.start()) is not None:
+            return any(match[1] is not None for match in _CODE.finditer(text))
+        # Other comments and text in quotes end with their line.
+        start, stop = text.rfind(b"\n", 0, found.start()) + 1, text.find(b"\n", found.end())
+        stop = len(text) if stop < 0 else stop
+        if any(match[1] is not None for match in _CODE.finditer(text, start, stop)):
+            return True
+        position, checked = stop, found.start()
+    return False
 
 
 def entries(text: bytes, longest: int) -> list[bytes]:

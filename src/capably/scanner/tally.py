@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from capably.errors import LimitError
 from capably.facts import Finding
 from capably.scanner.limits import Budget, Limits
+from capably.scanner.parallel import Load
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
@@ -88,6 +89,7 @@ class Job:
         with_sha256: Whether to hash.
         memory: Results of earlier calls.
         kernels: Reads kernels, where they were asked for.
+        load: What its threads have to do.
         started_ns: When it began.
         budget: What may still be spent.
         findings: Where to say what is wrong.
@@ -98,6 +100,7 @@ class Job:
     with_sha256: bool
     memory: Memory | None = None
     kernels: KernelReader | None = None
+    load: Load = field(default_factory=Load)
     started_ns: int = field(init=False, default_factory=time.time_ns)
     budget: Budget = field(init=False)
     findings: Findings = field(init=False)
@@ -115,7 +118,7 @@ class Job:
 
     def part(self, progress: Callable[[str, int, int], None] | None) -> Job:
         """The same call, for a file that is read at the same time as others: its findings go to a list of its own."""
-        result = Job(self.limits, progress, self.with_sha256, kernels=self.kernels)
+        result = Job(self.limits, progress, self.with_sha256, kernels=self.kernels, load=self.load)
         result.budget = self.budget.part()
         return result
 
