@@ -13,6 +13,7 @@ A new parser is one function with ``@target``: it takes bytes and says whether t
 from __future__ import annotations
 
 import argparse
+import atexit
 import bz2
 import gzip
 import io
@@ -20,6 +21,7 @@ import json
 import lzma
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,6 +37,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import build
+import ways
 import zstandard
 
 from capably.errors import ScanError
@@ -70,6 +73,8 @@ class Target:
     seeds: Callable[[], list[bytes]]
     declared: tuple[type[Exception], ...]
     hot: Callable[[bytes], list[tuple[int, int]]]
+    compose: Callable[[random.Random], bytes] | None = None  # makes a new seed for each input, of which half stay whole
+    cost: int = 1  # how long an input takes, against others
 
 
 TARGETS: dict[str, Target] = {}
@@ -83,12 +88,14 @@ def target(
     seeds: Callable[[], list[bytes]],
     *declared: type[Exception],
     hot: Callable[[bytes], list[tuple[int, int]]] = head_is_hot,
+    compose: Callable[[random.Random], bytes] | None = None,
+    cost: int = 1,
 ) -> Callable[[Callable[[bytes], bool]], Callable[[bytes], bool]]:
     """Register a parser under the name of its function."""
 
     def register(parse: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
         name = parse.__name__
-        TARGETS[name] = Target(name, parse, cache(seeds), (ScanError, *declared), hot)
+        TARGETS[name] = Target(name, parse, cache(seeds), (ScanError, *declared), hot, compose, cost)
         return parse
 
     return register
@@ -503,6 +510,34 @@ def zstd(data: bytes) -> bool:
     return True
 
 
+def magics_and_tables(data: bytes) -> list[tuple[int, int]]:
+    return [(0, min(len(data), 64)), (max(0, len(data) - 640), len(data)), *around(b"\x50\xed\x55\xba", 96)(data)]
+
+
+@target(list, hot=magics_and_tables, compose=ways.compose, cost=5)
+def all_ways(data: bytes) -> bool:
+    """From disk and out of three of the archives that a file may lie in, which has to give the same."""
+    return bool(ways.read(data, scratch_directory(), chosen_by(data), ways=3).libraries)
+
+
+@target(list, hot=magics_and_tables, compose=ways.compose, cost=8)
+def kernels_by_all_ways(data: bytes) -> bool:
+    found = ways.read(data, scratch_directory(), chosen_by(data), ways=3, with_kernels=True)
+    return any(part.names for library in found.libraries for one in library.kernels or () for part in one.images)
+
+
+def chosen_by(data: bytes) -> random.Random:
+    return random.Random(data)  # noqa: S311 - to be repeated
+
+
+@cache
+def scratch_directory() -> Path:
+    memory = Path("/dev/shm")  # noqa: S108 - only where it is faster
+    path = tempfile.mkdtemp(dir=memory if memory.is_dir() else None)
+    atexit.register(shutil.rmtree, path)
+    return Path(path)
+
+
 # Mutation
 
 
@@ -545,7 +580,11 @@ def make(name: str, seed: int, number: int) -> bytes:
     seeds = found.seeds()
     if number < len(seeds):
         return seeds[number]
-    return mutate(seeds, found.hot, random.Random(f"{seed}/{name}/{number}"))  # noqa: S311 - to be repeated
+    rng = random.Random(f"{seed}/{name}/{number}")  # noqa: S311 - to be repeated
+    if found.compose is None:
+        return mutate(seeds, found.hot, rng)
+    data = found.compose(rng)
+    return data if rng.randrange(2) else mutate([data], found.hot, rng)
 
 
 @dataclass

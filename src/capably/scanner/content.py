@@ -160,6 +160,9 @@ class _SlicedSource:
         return self._source.read(self._start + offset, size) if size > 0 else b""
 
     def window(self, offset: int, least: int) -> tuple[int, bytes]:
+        least = min(least, self._size - offset)
+        if least <= 0:  # a stream would go on, and never come back to its part
+            return offset, b""
         base, data = self._source.window(self._start + offset, least)
         first = max(0, self._start - base)
         stop = self._start + self._size - base

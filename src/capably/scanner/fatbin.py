@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from capably.scanner.source import Source
     from capably.version import CudaVersion
 
-__all__ = ["LEAST_BYTES", "MAGIC", "Found", "Mode", "cubin_image", "promising", "ptx_image", "walk"]
+__all__ = ["MAGIC", "Found", "Mode", "cubin_image", "promising", "ptx_image", "walk"]
 
 MAGIC = b"\x50\xed\x55\xba"
 # With version 1 and header size 16, which all fatbins have: outside the sections for fatbins four bytes
@@ -55,7 +55,6 @@ _CONCATENATED = 0x100
 _LARGEST_WASTE = 1 << 30  # bytes of things that look like cubins and are none
 # Linkers align; fatbins that were ever seen lie back to back. The smallest fatbin with an entry has 80 bytes.
 LARGEST_GAP = 64
-LEAST_BYTES = _HEADER.size
 _LARGEST_DIRECTORY = 16 << 20  # of 4,000 images with names of 4 KB
 _KINDS = {
     1: ImageKind.PTX,

@@ -12,7 +12,7 @@ from capably.scanner import ar, ptx
 from capably.scanner.content import CachedSource, Content, SliceContent, Stream, in_memory_if_small
 from capably.scanner.cubin import EM_CUDA, CubinError
 from capably.scanner.elf import elf_ranges, read_elf
-from capably.scanner.fatbin import LEAST_BYTES, MAGIC, Found, Mode, cubin_image, promising, ptx_image, walk
+from capably.scanner.fatbin import MAGIC, Found, Mode, cubin_image, promising, ptx_image, walk
 from capably.scanner.layout import RELOCATABLE_SECTIONS, Layout, Region
 from capably.scanner.pe import coff_ranges, is_coff, is_pe, pe_ranges, read_coff, read_pe
 from capably.scanner.tally import is_unsafe
@@ -374,7 +374,7 @@ def _attribute(items: list[Found], regions: list[Region]) -> list[tuple[Found, s
             if region.named:
                 if not inside or not found.clean or found.images is None:
                     return None
-                if found.start - position >= LEAST_BYTES:  # there may be a fatbin that only this section has
+                if found.start - position >= len(MAGIC):  # there may be one that only this section has, or half of one
                     return None
                 position = found.end
                 result.append((found, region.section))
