@@ -20,6 +20,9 @@ __all__ = ["Needle", "Search", "find", "search"]
 
 _RARE = 900
 _TRIES = 16
+# Bytes that are searched for all needles before more are: they stay in the cache, and another thread need not wait for
+# the interpreter's lock as long as a search of megabytes takes.
+_SPAN = 256 << 10
 
 
 class Needle(NamedTuple):
@@ -101,8 +104,8 @@ class Search:
                 self._base, self._data = self._source.window(position, self._longest)
                 self._next = [-1] * len(self._needles)
                 self._clear = [0] * len(self._needles)
-            stop = min(len(self._data), self._end - self._base)
             relative = position - self._base
+            stop = min(len(self._data), self._end - self._base, relative + _SPAN)
             best, which = stop, -1
             for i, needle in enumerate(self._needles):
                 hit = self._next[i]
@@ -120,5 +123,4 @@ class Search:
             if self._base + stop >= self._end or edge <= position:
                 return None
             position = edge
-            self._next = []
         return None
