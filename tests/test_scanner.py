@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 import build
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.errors import LimitError, ScanError
 from capably.facts import Artifact, ArtifactKind, Compression, Fatbin, FatbinGroup, Image, ImageKind
 from capably.scanner import DEFAULT_LIMITS, Limits, scan
+from capably.scanner.archive import named
 from capably.version import CudaVersion, PtxVersion
 
 if TYPE_CHECKING:
@@ -406,6 +408,30 @@ def test_wheel(tmp_path: Path) -> None:
         assert artifact.libraries[0].sha256 == hashlib.sha256(archive.read("pkg/_C.so")).hexdigest()
     other = path.rename(tmp_path / "not a wheel name.whl")
     assert scan(other).kind is ArtifactKind.ARCHIVE
+
+
+versions = st.one_of(
+    st.from_regex(
+        r"[0-9]{1,3}(\.[0-9]{1,3}){0,3}(\.?post[0-9]{0,2})?((a|b|rc|\.dev|-)[0-9]{1,2})?(\+cu[0-9]{1,3})?",
+        fullmatch=True,
+    ),
+    st.text("0123456789.+abcpost", max_size=12),
+)
+
+
+@given(versions)
+@example("1.14.1.post1")
+@example("01.2")
+@example("2.7.1+cu128")
+def test_the_version_of_a_wheel_is_what_packaging_reads(version: str) -> None:
+    name = f"Some.Name-{version}-py3-none-linux_x86_64.whl"
+    read = named(Artifact("x", ArtifactKind.ARCHIVE, (), (), files=0), name)
+    try:
+        expected_name, expected, _, _ = parse_wheel_filename(name)
+    except InvalidWheelFilename:
+        assert read.version is None
+    else:
+        assert (read.name, read.version) == (expected_name, str(expected))
 
 
 def test_progress_within_a_large_member(tmp_path: Path) -> None:

@@ -38,28 +38,34 @@ def elf_ranges(head: bytes) -> list[tuple[int, int]]:
     Returns:
         Pairs of start and end, as offsets in the file.
     """
-    # The names of needed libraries are in .dynstr, among the first sections of the first segment, behind
-    # symbols (1.7 MB into vLLM's); patchelf moves it into a segment of its own behind the section table (11 MB
-    # in PyTorch's). The names of sections lie just before that table; LLVM's linker puts the symbol names of a
-    # library that is not stripped between them (26 MB in Triton's).
-    ranges = [(0, _KEPT_FIRST)]
-    if len(head) < 64:
-        return ranges
-    phoff, shoff = struct.unpack_from("<QQ", head, 32)
-    if shoff:
-        ranges.append((max(0, shoff - _KEPT_BEFORE), shoff + (4 << 20)))
-    count = min(struct.unpack_from("<H", head, 56)[0], 64)
-    behind = 0
+    # The names of needed libraries are in .dynstr, in the first segment (1.7 MB into vLLM's); patchelf moves it into a
+    # segment of its own behind the section table (11 MB in PyTorch's). The names of sections lie between what is loaded
+    # and that table; LLVM's linker puts the symbol names of a library that is not stripped between these two (26 MB in
+    # Triton's).
+    first, loaded, behind = _KEPT_FIRST, 0, 0
+    ranges: list[tuple[int, int]] = []
+    phoff, shoff, count = 0, 0, 0
+    if len(head) >= 64:
+        phoff, shoff = struct.unpack_from("<QQ", head, 32)
+        count = min(struct.unpack_from("<H", head, 56)[0], 64)
     for i in range(count):
         if phoff + (i + 1) * 56 > len(head):
+            first, loaded = _KEPT_FIRST, 0
             break
         kind, _, offset, _, _, size = struct.unpack_from("<IIQQQQ", head, phoff + i * 56)
         if kind == 2:  # PT_DYNAMIC
             ranges.append((offset, offset + min(size, 64 << 10)))
-        elif kind == 1 and offset >= shoff > 0 and behind < _KEPT_BEHIND:  # PT_LOAD
-            ranges.append((offset, offset + min(size, _KEPT_BEHIND - behind)))
-            behind += size
-    return ranges
+        elif kind == 1 and offset >= shoff > 0:  # PT_LOAD
+            if behind < _KEPT_BEHIND:
+                ranges.append((offset, offset + min(size, _KEPT_BEHIND - behind)))
+                behind += size
+        elif kind == 1:
+            loaded = max(loaded, offset + size)
+            if offset == 0:
+                first = min(_KEPT_FIRST, size)
+    if shoff:
+        ranges.append((max(0, shoff - _KEPT_BEFORE, min(loaded, shoff)), shoff + (4 << 20)))
+    return [(0, first), *ranges]
 
 
 def read_elf(read: Callable[[int, int], bytes], size: int, limits: Limits) -> Layout:
