@@ -16,11 +16,15 @@ from hypothesis import strategies as st
 from plain import make_plain
 
 from capably.arch import ComputeCapability, Target
-from capably.archlist import DIALECTS, ListError, Note, Problem, Reading, read, write
+from capably.archlist import DIALECTS, ListError, Note, NoteKind, Problem, Reading, read, write
 from capably.cli.app import run
+from capably.engine import judge
 from capably.errors import DialectError
+from capably.facts import Device
 from capably.knowledge import tables
+from capably.reasons import Outcome
 from capably.report.machine import schema
+from capably.requirement import Requirement
 from capably.version import CudaVersion
 
 Captured = pytest.CaptureFixture[str]
@@ -54,6 +58,19 @@ def test_what_does_not_belong_in_a_list_is_not_called_a_separator(
     assert error is not None
     assert why in error.message
     assert way_out in error.way_out
+
+
+@pytest.mark.parametrize("version", [row.read[0] for row in tables().dialects if row.dialect == "flashinfer"])
+def test_flashinfer_refuses_later_what_the_engine_refuses_by_its_row(version: str) -> None:
+    row = next(row for row in tables().dialects if row.dialect == "flashinfer" and version in row.read)
+    assert row.requires is not None
+    requirement = Requirement.parse(row.requires)
+    for capability in tables().architectures:
+        reading = read(f"{capability}a", "flashinfer", version)
+        later = [note.message for note in reading.notes if note.kind is NoteKind.LATER]
+        refused = judge(requirement, Device(capability)).outcome is Outcome.FAILS
+        assert bool(later) is (refused and "unread" not in row.rules), capability
+        assert all(row.requires == f">={message.split()[-3]}" for message in later)
 
 
 @functools.cache

@@ -91,6 +91,8 @@ def test_the_layers_hold(copy: Path) -> None:
         ("scanner/__init__.py", "import ctypes"),  # reading runs nothing
         ("probe/child.py", "import capably.facts"),  # it runs without site-packages
         ("facts/files.py", "import capably.reasons"),  # neighbours are strangers
+        ("archlist/flashinfer.py", "import capably.archlist.torch"),
+        ("archlist/torch.py", "import torch"),  # the tool itself
         ("integrations/torch.py", "import torch"),  # what it is for is never imported
         ("integrations/flashinfer.py", "import capably.cli"),  # neighbours are strangers
         ("newcomer.py", "import capably.errors"),  # a module without a place
