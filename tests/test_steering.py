@@ -97,6 +97,12 @@ def test_a_gpu_that_is_left_out_has_a_way_out() -> None:
     assert old.reasons == ("`>=7.5` does not hold: compute capability 7.0 is lower",)
     assert toolkit.way_out == "Use CUDA 12.9 or newer."
     assert "12.9 or newer" in dropped.way_out
+    (suffixed,), (newer,) = (
+        steer("flashinfer", devices("12.0"), toolkit=nvcc(cuda), versions={"flashinfer-python": "0.6.10"}).unusable
+        for cuda in ("12.8", "12.6")  # the first that knows sm_120a, by NVIDIA's release notes, and the one before
+    )
+    assert suffixed.way_out == "Use nvcc 12.9 or newer, or write the suffix yourself: `12.0a`"
+    assert newer.way_out == "Use nvcc 12.9 or newer"
     (gone,) = steer("torch", devices("7.0"), toolkit=nvcc("13.0"), versions={"torch": "2.13.0"}).unusable
     assert gone.way_out == "Use CUDA 10.0 to 12.9."
 
@@ -120,12 +126,21 @@ def test_what_is_not_known_is_said() -> None:
 
 
 @pytest.mark.parametrize("toolkit", ["11.5", "12.8", "13.0"])
-@pytest.mark.parametrize("version", ["0.5.0", "0.6.10", "0.7.2.post1"])
+@pytest.mark.parametrize("version", ["0.2.5", "0.5.0", "0.6.10", "0.7.2.post1"])
 def test_the_command_line_says_the_same(version: str, toolkit: str, capsys: pytest.CaptureFixture[str]) -> None:
     gpus = ["7.0", "8.6", "8.9", "9.0", "10.0", "10.3", "12.0", "12.1"]
     steering = steer("flashinfer", devices(*gpus), toolkit=nvcc(toolkit), versions={"flashinfer-python": version})
     arguments = ["plan", "--for", f"flashinfer=={version}", "--gpu", ",".join(gpus), "--toolkit", toolkit, "--shell"]
     assert main(arguments) == 1  # 7.0 is left out
-    (line,) = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr()
+    (line,) = printed.out.splitlines()
     ((variable, text),) = steering.variables
     assert line.replace("'", "") == f"export {variable}={text}"
+    assert main(arguments[:-1]) == 1
+    for answer in (printed.err, capsys.readouterr().out):
+        words = " ".join(answer.split())
+        # A plan is for several: by CUDA 11.5, which lacks sm_89, an 8.9 is served by what an 8.6 beside it gets.
+        left = [one for one in steering.unusable if (toolkit, str(one.device.capability)) != ("11.5", "8.9")]
+        assert words.count(" why ") == len(left)
+        for one in left:
+            assert f"why {'; '.join(one.reasons)} do {one.way_out}" in words

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from capably.spelling import Entry
     from capably.version import CudaVersion
 
-__all__ = ["TOOLS", "Steering", "Tool", "Unusable", "own_choices", "steer"]
+__all__ = ["TOOLS", "Steering", "Tool", "Unusable", "own_choice", "steer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,24 +157,30 @@ def steer(
     )
 
 
-def own_choices(
-    dialect: str, version: str | None, devices: Iterable[Device], cuda: CudaVersion | None
-) -> tuple[Entry, ...]:
-    """What FlashInfer chooses by itself for each of *devices* alone; without those that it refuses.
+def own_choice(version: str | None, device: Device, cuda: CudaVersion | None) -> Entry | Unusable:
+    """What FlashInfer chooses by itself for *device* alone, which is more than its number, or why it refuses it.
+
+    Args:
+        version: Of FlashInfer, one that reads a list of its own; None for the newest known.
+        device: The GPU.
+        cuda: The version of the nvcc that it would run; None where that is not known.
 
     >>> from capably.arch import ComputeCapability
-    >>> [own] = own_choices("flashinfer", "0.7.2", [Device(ComputeCapability(9, 0))], None)
-    >>> [str(target) for target in own]
+    >>> [str(target) for target in own_choice("0.7.2", Device(ComputeCapability(9, 0)), None)]
     ['sm_90a']
+    >>> from capably.version import CudaVersion
+    >>> own_choice("0.7.2", Device(ComputeCapability(10, 3)), CudaVersion(12, 8)).way_out
+    'Use CUDA 12.9 or newer.'
     """
-    chosen = (read(None, dialect, version, devices=[device.capability], toolkit=cuda) for device in devices)
-    return tuple(
-        dict.fromkeys(
-            reading.targets
-            for reading in chosen
-            if reading.targets and not any(note.kind is NoteKind.LATER for note in reading.notes)
-        )
-    )
+    chosen = read(None, "flashinfer", version, devices=[device.capability], toolkit=cuda)
+    if chosen.error is not None or not chosen.targets:
+        problem = chosen.error
+        return _unusable(device, [(problem.message, problem.way_out)] if problem else [])
+    later = [note.message for note in chosen.notes if note.kind is NoteKind.LATER]
+    if not later:
+        return chosen.targets
+    span = tables().emitting_toolkits(chosen.targets[0])
+    return _unusable(device, [(message, _takes(span) if span else "") for message in later])
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,23 +200,16 @@ class _Asking:
     def about(self, device: Device) -> Entry | Unusable:
         """The targets for one device, or why there are none."""
         if self.required is not None:
-            verdict = judge(self.required, device, self.driver, toolkit=self.toolkit)
+            verdict = judge(self.required, device, self.driver)  # what the compiler lacks is told by what is chosen
             if verdict.outcome is Outcome.FAILS:
                 against = [reason for reason in verdict.reasons if reason.outcome is Outcome.FAILS]
                 return _unusable(device, [(reason.message, reason.way_out) for reason in against])
-        return self.own_choice(device) if self.dialect == "flashinfer" else self.planned(device)
-
-    def own_choice(self, device: Device) -> Entry | Unusable:
-        """What FlashInfer chooses by itself for one GPU, which is more than its number; an error is this GPU's alone."""
-        chosen = read(None, self.dialect, self.version, devices=[device.capability], toolkit=self.cuda)
-        if chosen.error is not None or chosen.targets is None:
-            problem = chosen.error
-            return _unusable(device, [(problem.message, problem.way_out)] if problem else [])
-        later = [note.message for note in chosen.notes if note.kind is NoteKind.LATER]
-        if later:
-            span = tables().emitting_toolkits(chosen.targets[0])
-            return _unusable(device, [(message, _takes(span) if span else "") for message in later])
-        return self.proved(device, [chosen.targets], (Policy.NATIVE,)) if self.cuda is not None else chosen.targets
+        if self.dialect != "flashinfer":
+            return self.planned(device)
+        chosen = own_choice(self.version, device, self.cuda)
+        if isinstance(chosen, Unusable) or self.cuda is None:
+            return chosen
+        return self.proved(device, [chosen], (Policy.NATIVE,))
 
     def planned(self, device: Device) -> Entry | Unusable:
         """Machine code for one GPU, best of its own number; PTX where the toolkit has none."""

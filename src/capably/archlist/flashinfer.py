@@ -104,16 +104,18 @@ def _normalised(reader: Reader, major: int, minor: int, piece: Piece | None) -> 
     """The suffix that FlashInfer adds to a number without one."""
     rules = reader.row.rules
     if major == 12:
-        cuda = reader.nvcc().cuda
+        nvcc = reader.nvcc()
+        cuda = nvcc.cuda
         if cuda < CudaVersion(12, 9):
             if minor == 0 and "12.8-is-120a" in rules and cuda >= CudaVersion(12, 8):
                 return major, "0a"
             floor = "12.8" if minor == 0 and "12.8-is-120a" in rules else "12.9"
+            suffixed = f"12{minor}a" in nvcc.targets
             reader.stop(
                 ListError.IMPORT_FAILS if piece else ListError.COMPILER_REJECTS,
                 f"FlashInfer refuses 12.{minor} with nvcc {cuda}: it asks for CUDA {floor} or newer",
                 piece,
-                f"use nvcc {floor} or newer, or write the suffix yourself: `12.{minor}a`",
+                f"use nvcc {floor} or newer{f', or write the suffix yourself: `12.{minor}a`' * suffixed}",
             )
         return major, "0f" if minor == 0 or "one-12" in rules else f"{minor}a"
     return major, f"{minor}a" if major >= 9 else str(minor)

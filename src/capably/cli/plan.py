@@ -11,7 +11,7 @@ from capably.cli.check import GpuType
 from capably.cli.console import ProgressBar, WrongUseError, complain, note, output_options, print_answer, style_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from capably import facts
     from capably.facts import Device, Driver, System
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from capably.requirement import Requirement
     from capably.sizes import Estimate
     from capably.spelling import Spelling
+    from capably.steering import Unusable
     from capably.version import CudaVersion
 
 __all__ = ["plan"]
@@ -139,7 +140,7 @@ def plan(  # noqa: PLR0917 - click passes options by name
     from capably.plan import Policy, toolkit_named, undecided  # noqa: PLC0415 - as above
     from capably.plan import plan as make_plan  # noqa: PLC0415 - as above
     from capably.spelling import offers, spell  # noqa: PLC0415 - as above
-    from capably.steering import own_choices  # noqa: PLC0415 - as above
+    from capably.steering import Unusable, own_choice  # noqa: PLC0415 - as above
 
     as_json = as_json or format_ == "json"
     if shell is not None and (tool is None or as_json):
@@ -163,19 +164,22 @@ def plan(  # noqa: PLR0917 - click passes options by name
     needs = _needs(requirement, made_for)
     chosen = Policy(policy or ("each" if made_for is not None and made_for.asked == "flashinfer" else "native"))
     emitter: Toolkit | None = toolkit_named(cuda)
+    refused: dict[Device, Unusable] = {}
     if emitter is None:
         found = undecided(columns, cuda, chosen, needs)
     else:
         offered = offers(made_for.dialect, made_for.version, emitter.targets, cuda) if made_for is not None else None
         if made_for is not None and made_for.dialect == "flashinfer" and chosen is Policy.EACH:
-            offered = own_choices(made_for.dialect, made_for.version, (device for device, _ in columns), cuda)
+            own = {device: own_choice(made_for.version, device, cuda) for device, _ in columns}
+            refused = {device: choice for device, choice in own.items() if isinstance(choice, Unusable)}
+            offered = tuple(dict.fromkeys(choice for choice in own.values() if not isinstance(choice, Unusable)))
         found = make_plan(columns, emitter, policy=chosen, offers=offered, needs=needs)
     speakers = [(made_for.dialect, made_for.version)] if made_for is not None else versions(cuda)
     spellings = [spell(found.targets, *speaker, toolkit=cuda) for speaker in speakers] if found.targets else []
     estimate = _estimate(wheel, quiet=quiet, color=color) if wheel is not None else None
     said = made_for is None or not spellings or spellings[0].problem is None
     if shell is not None:
-        _print_shell(found, spellings, shell)
+        _print_shell(found, spellings, shell, refused)
     elif as_json:
         from capably.report.machine import dumps  # noqa: PLC0415 - see capably.cli.app
         from capably.report.plan import plan_document  # noqa: PLC0415 - as above
@@ -185,7 +189,16 @@ def plan(  # noqa: PLR0917 - click passes options by name
         from capably.report.plan import plan_text  # noqa: PLC0415 - see capably.cli.app
 
         print_answer(
-            plan_text(found, origin, spellings, style_of(color), tool=made_for, estimate=estimate, verbose=verbose)
+            plan_text(
+                found,
+                origin,
+                spellings,
+                style_of(color),
+                tool=made_for,
+                refused=refused,
+                estimate=estimate,
+                verbose=verbose,
+            )
         )
     if found.complete:
         return 0 if said else 1
@@ -208,12 +221,12 @@ def _needs(text: str | None, tool: Tool | None) -> Requirement | None:
     return Requirement(tuple((*one, *other) for one in asked.alternatives for other in floor.alternatives))
 
 
-def _print_shell(found: Plan, spellings: Sequence[Spelling], shell: str) -> None:
+def _print_shell(found: Plan, spellings: Sequence[Spelling], shell: str, refused: Mapping[Device, Unusable]) -> None:
     """The variable on standard output, and whatever is wrong on standard error: the exit code of `eval` is lost."""
     from capably.report.layout import Style  # noqa: PLC0415 - see capably.cli.app
     from capably.report.plan import left_out, paste, shell_line  # noqa: PLC0415 - as above
 
-    for line in left_out(found, Style()):
+    for line in left_out(found, Style(), refused):
         complain(line)
     for spelling in spellings:
         exported = shell_line(spelling, shell)

@@ -15,13 +15,15 @@ from capably.report.safe import columns
 from capably.spelling import spell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from capably.facts import Device
     from capably.plan import Plan, Served
     from capably.reasons import Reason
     from capably.report.layout import Style
     from capably.sizes import Estimate
     from capably.spelling import Spelling
+    from capably.steering import Unusable
     from capably.version import CudaVersion
 
 __all__ = ["Origin", "Tool", "left_out", "list_object", "paste", "plan_document", "plan_text", "shell_line"]
@@ -113,6 +115,7 @@ def plan_text(
     style: Style,
     *,
     tool: Tool | None = None,
+    refused: Mapping[Device, Unusable] | None = None,
     estimate: Estimate | None = None,
     verbose: bool = False,
 ) -> str:
@@ -124,6 +127,7 @@ def plan_text(
         spellings: The targets in the words of tools.
         style: What the terminal takes.
         tool: For which one the plan was made; None where it was made for nvcc, which can be asked for any target.
+        refused: GPUs that the tool would not serve, and why.
         estimate: Of the size of each target.
         verbose: All that could not be had, and why tools cannot be asked for the plan.
     """
@@ -137,7 +141,7 @@ def plan_text(
             out += [line for note in estimate.notes(plan.targets) for line in style.wrap(style.safe(note), "note  ")]
     for one in plan.served:
         if not one.covered:
-            out += ["", *_left_out(plan, one, tool, style)]
+            out += ["", *_left_out(plan, one, tool, style, (refused or {}).get(one.device))]
     if len(plan.served) > 1 and not plan.complete and not any(one.unmet or one.unsaid for one in plan.served):
         out += ["", *style.wrap(_all_at_once(plan))]
     shown = [
@@ -164,11 +168,11 @@ def _headline(plan: Plan, origin: Origin, tool: Tool | None) -> str:
     return ", ".join(parts)
 
 
-def left_out(plan: Plan, style: Style) -> Iterator[str]:
-    """What is wrong with a plan, for where only its list is shown."""
+def left_out(plan: Plan, style: Style, refused: Mapping[Device, Unusable]) -> Iterator[str]:
+    """What is wrong with a plan, for where only its list is shown; arguments as for `plan_text`."""
     for one in plan.served:
         if not one.covered:
-            yield from _left_out(plan, one, None, style)
+            yield from _left_out(plan, one, None, style, refused.get(one.device))
 
 
 def _target(plan: Plan, target: Target, estimate: Estimate | None, style: Style) -> Iterator[str]:
@@ -205,11 +209,13 @@ def _future(plan: Plan, target: Target, *, alone: bool) -> str:
     return f"{purpose}PTX ISA {version} needs {needs}"
 
 
-def _left_out(plan: Plan, one: Served, tool: Tool | None, style: Style) -> Iterator[str]:
+def _left_out(plan: Plan, one: Served, tool: Tool | None, style: Style, refusal: Unusable | None) -> Iterator[str]:
     word, tone = _WORDS[one.outcome] if not one.blocked else ("none", "bad")
     if one.unmet:
         what = "not known to meet what is needed" if word == "unknown" else "does not meet what is needed"
         lead = f"{full_name(one.device)}: {what}"
+    elif refusal is not None:
+        lead = f"{full_name(one.device)}: the tool would not serve it with CUDA {plan.toolkit}"
     elif one.unsaid and tool is not None:
         lead = f"{full_name(one.device)}: not covered by what {tool.dialect} can be asked for"
     elif word == "unknown":
@@ -217,9 +223,10 @@ def _left_out(plan: Plan, one: Served, tool: Tool | None, style: Style) -> Itera
     else:
         lead = f"{full_name(one.device)}: not covered by CUDA {plan.toolkit}"
     yield style.paint(style.safe(lead), tone)
-    for message in _why(plan, one, tool):
+    told = refusal if not one.unmet else None
+    for message in _why(plan, one, tool) if told is None else told.reasons:
         yield from style.wrap(style.safe(message), "  why   ")
-    for way_out in _ways_out(one):
+    for way_out in _ways_out(one) if told is None else filter(None, [told.way_out]):
         yield from style.wrap(style.safe(way_out), "  do    ")
 
 
