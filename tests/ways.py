@@ -29,7 +29,7 @@ import zstandard
 
 from capably.errors import ScanError
 from capably.facts import Finding, Library
-from capably.scanner import archive, content, packed, parallel, scan, source
+from capably.scanner import DEFAULT_LIMITS, Limits, archive, content, packed, parallel, scan, search, source
 from capably.scanner.library import ARCHIVES, HEAD_BYTES, classify
 
 if TYPE_CHECKING:
@@ -42,6 +42,15 @@ if TYPE_CHECKING:
 NAME = "lib.bin"
 MAGIC = b"\x50\xed\x55\xba"
 STRICT = MAGIC + b"\x01\x00\x10\x00"
+# Of one file, so that what it lies in does not count against them.
+LIMITS = (
+    *[DEFAULT_LIMITS] * 12,
+    Limits(entries=5),
+    Limits(entries=30),
+    Limits(sections=4),
+    Limits(image_bytes=700),
+    Limits(findings=3),
+)
 STEPS = (1, 7, 61, 64, 97, 997, 4096)
 
 
@@ -147,7 +156,7 @@ def _sections(rng: random.Random) -> list[build.Section]:
     for piece in pieces:
         places.append(places[-1] + len(piece))
     edges = {0, len(body)}
-    for _ in range(rng.randrange(4)):
+    for _ in range(rng.choice((0, 1, 2, 3, 3, 12))):
         edge = rng.choice(places)
         if not rng.randrange(4):
             edge += rng.choice((-16, -9, -8, -7, -4, -2, -1, 1, 2, 3, 4, 5, 8, 12, 16, 20))
@@ -240,6 +249,7 @@ def in_pieces(step: int, *, threads: int = 1) -> Iterator[None]:
         ):
             patch.setattr(module, name, step)
         patch.setattr(packed, "_INPUT", max(step, 2))  # the first two bytes tell the compression
+        patch.setattr(search, "_SPAN", max(step, 16))  # longer than what is looked for
         patch.setattr(content, "_SMALL", 0)
         if threads > 1:
             patch.setattr(parallel, "workers", lambda: threads)
@@ -273,6 +283,33 @@ def gzipped(data: bytes) -> bytes:
     return gzip.compress(data, 1, mtime=0)
 
 
+def in_two_members(data: bytes) -> bytes:
+    return gzipped(data[:700]) + gzipped(data[700:])
+
+
+class _Pipe(io.BytesIO):
+    """Cannot be sought, so that sizes and checksums of members come behind them."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def tell(self) -> int:
+        raise OSError
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        raise OSError(offset, whence)
+
+
+def zipped_into_a_pipe(data: bytes) -> bytes:
+    out = _Pipe()
+    with (
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as made,
+        made.open(NAME, "w", force_zip64=True) as member,
+    ):
+        member.write(data)
+    return out.getvalue()
+
+
 @dataclass(frozen=True)
 class Way:
     """Something that a file lies in.
@@ -299,9 +336,11 @@ WAYS = {
     "deflated, in pieces": Way(zipped, pieces=True),
     "stored": Way(stored),
     "stored, in pieces": Way(stored, pieces=True),
+    "deflated into a pipe, in pieces": Way(zipped_into_a_pipe, pieces=True),
     "tar": Way(tarred),
     "tar.gz": Way(lambda data: gzipped(tarred(data))),
     "tar.gz in pieces": Way(lambda data: gzipped(tarred(data)), pieces=True),
+    "tar.gz of two members, in pieces": Way(lambda data: in_two_members(tarred(data)), pieces=True),
     "tar.zst in pieces": Way(lambda data: zstandard.ZstdCompressor(1).compress(tarred(data)), pieces=True),
     "tar.bz2 in pieces": Way(lambda data: bz2.compress(tarred(data), 1), pieces=True),
     "tar.xz in pieces": Way(lambda data: lzma.compress(tarred(data), preset=0), pieces=True),
@@ -330,10 +369,10 @@ class Seen:
     forms: frozenset[str]
 
 
-def seen(path: Path, prefix: str = "", *, with_kernels: bool = False) -> Seen:
+def seen(path: Path, prefix: str = "", *, limits: Limits = DEFAULT_LIMITS, with_kernels: bool = False) -> Seen:
     """Scan *path*, and leave out what its container tells."""
     try:
-        found = scan(path, with_kernels=with_kernels)
+        found = scan(path, limits=limits, with_kernels=with_kernels)
     except ScanError:
         return Seen((), (), frozenset({"other"}))
     return told(found, prefix)
@@ -364,7 +403,13 @@ def in_static(one: Seen) -> Seen:
 
 
 def read(
-    data: bytes, directory: Path, rng: random.Random, *, ways: int = len(WAYS), with_kernels: bool = False
+    data: bytes,
+    directory: Path,
+    rng: random.Random,
+    *,
+    ways: int = len(WAYS),
+    limits: Limits = DEFAULT_LIMITS,
+    with_kernels: bool = False,
 ) -> Seen:
     """What is found in *data*, as a file on disk and by some other ways, which have to give the same.
 
@@ -373,11 +418,12 @@ def read(
         directory: Where to write it, and what it lies in.
         rng: Chooses the ways, and how large the pieces are.
         ways: How many other ways.
+        limits: How much to read of it.
         with_kernels: Whether to read the kernels too.
     """
     path = directory / NAME
     path.write_bytes(data)
-    expected = seen(path, with_kernels=with_kernels)
+    expected = seen(path, limits=limits, with_kernels=with_kernels)
     if classify(data[:HEAD_BYTES]) in ARCHIVES:  # of which each counts what is in it in its own way
         return expected
     for name in sorted(WAYS) if ways >= len(WAYS) else rng.sample(sorted(WAYS), ways):
@@ -387,7 +433,7 @@ def read(
         # Of a file of some size pieces of a byte take long and tell nothing new.
         step = rng.choice(STEPS if len(data) < 1_000 else STEPS[2:])
         with in_pieces(step, threads=way.threads) if way.pieces else nullcontext():
-            got = seen(path, way.prefix, with_kernels=with_kernels)
+            got = seen(path, way.prefix, limits=limits, with_kernels=with_kernels)
         if way.static:
             assert in_static(got) == in_static(expected), f"{name}, by {step} bytes"
         else:

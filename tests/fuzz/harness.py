@@ -517,7 +517,8 @@ def magics_and_tables(data: bytes) -> list[tuple[int, int]]:
 @target(list, hot=magics_and_tables, compose=ways.compose, cost=5)
 def all_ways(data: bytes) -> bool:
     """From disk and out of three of the archives that a file may lie in, which has to give the same."""
-    return bool(ways.read(data, scratch_directory(), chosen_by(data), ways=3).libraries)
+    rng = chosen_by(data)
+    return bool(ways.read(data, scratch_directory(), rng, ways=3, limits=rng.choice(ways.LIMITS)).libraries)
 
 
 @target(list, hot=magics_and_tables, compose=ways.compose, cost=8)

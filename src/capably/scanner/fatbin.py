@@ -103,6 +103,7 @@ class Found:
         clean: Nothing is wrong with it, so it means the same wherever it lies.
         problems: Findings as pairs of code and message.
         count: How many equal fatbins follow each other back to back, this one included.
+        entries: What they count against the limit for fatbins and their entries.
         kernels: For each of these, the kernels of each image, where they were asked for.
     """
 
@@ -114,6 +115,7 @@ class Found:
     clean: bool = True
     problems: list[tuple[str, str]] = field(default_factory=list)
     count: int = 1
+    entries: int = 0
     kernels: list[list[Pending]] = field(default_factory=list)
 
 
@@ -156,6 +158,7 @@ def walk(
         ):
             last.end = found.end
             last.count += 1
+            last.entries += found.entries
             last.kernels += found.kernels
             continue
         if last is not None:
@@ -275,6 +278,7 @@ class _Walker:
         if strict and size and self._mode is not Mode.FATBINS and not self._plausible(first):
             # Sixteen bytes that look like a header, without an entry: a constant in a reader of fatbins.
             return self._damaged(start, first, "has no entries") if self._mode is Mode.BLIND else None
+        before = self._budget.entries
         self._budget.entries += 1
         found = Found(start, first + size, strict=strict, kernels=[] if self._kernels is None else [[]])
         end = found.end
@@ -302,6 +306,7 @@ class _Walker:
             if self._budget.entries > self._budget.limits.entries:
                 break
         found.end = end
+        found.entries = self._budget.entries - before
         # A damaged fatbin without a readable image is a finding and nothing else.
         if images or found.clean:
             key = tuple(map(id, images))

@@ -332,11 +332,12 @@ def _read_sections(
         if content.size != stated:
             blind = None
     layout = layout_of(content.read, content.size, budget.limits)
+    budget.entries = before
     if blind is not None and (pairs := _attribute(blind, layout.regions)) is not None:
         for found, section in pairs:
             collected.add(found, section)
+            budget.entries += found.entries
     elif layout.regions:
-        budget.entries = before
         source = content.source()
         # A stream cannot go back to what was looked through.
         regions = layout.regions if stream is not None else promising(source, layout.regions, budget)
