@@ -393,6 +393,13 @@ def test_copies_and_sizes(tmp_path: Path) -> None:
     ]
 
 
+def test_a_size_that_is_a_little_too_much_is_told_from_the_limit(tmp_path: Path) -> None:
+    library = build.library(fatbin("sm_90", filler=2000))
+    found = report(tmp_path, {"libx.so": library}, {"max-library-size": len(library) - 1})
+    said = [remark.message for remark in found.remarks]
+    assert said == [f"libx.so is {len(library):,} bytes; the policy allows {len(library) - 1:,} bytes"]
+
+
 # -- what is allowed
 
 

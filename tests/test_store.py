@@ -23,6 +23,7 @@ from capably.cli.cache import cache, cache_folder
 from capably.report.cache import cache_document
 from capably.report.machine import schema
 from capably.store import Store, StoreInfo, Verification
+from capably.units import size_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -380,10 +381,10 @@ def answer(*arguments: str) -> str:
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAPABLY_CACHE_DIR", str(tmp_path))
     root = tmp_path / "scans"
-    assert answer("info") == f"{root}: 0 results, 0.0 MB of 268.4 MB\n"
+    assert answer("info") == f"{root}: 0 results, 0 bytes of 268.4 MB\n"
     store = Store(root)
     store.put("a", b"")
-    assert f"{root}: 1 result, 0.0 MB" in answer("info")
+    assert f"{root}: 1 result, {size_text(store.info().size_bytes)} of" in answer("info")
     store.put("b", b"")
     next(iter(root.iterdir())).write_bytes(b"")
     assert answer("verify").startswith("1 result sound, 1 damaged and removed\n")

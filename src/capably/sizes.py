@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from capably.arch import Target, TargetKind
 from capably.facts import ImageKind
+from capably.units import size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -167,11 +168,4 @@ def _total(sizes: Iterable[Size]) -> str:
 
 
 def _amount(stored: int, packed: int | None) -> str:
-    return _megabytes(stored) + (f" ({_megabytes(packed)} in the wheel)" if packed is not None else "")
-
-
-def _megabytes(size: int) -> str:
-    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if size >= unit:
-            return f"{size / unit:.3g} {name}" if size < 999.5 * unit else f"{size / unit:,.0f} {name}"
-    return f"{size} bytes"
+    return size_text(stored) + (f" ({size_text(packed)} in the wheel)" if packed is not None else "")

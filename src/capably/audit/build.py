@@ -11,6 +11,7 @@ from capably.audit.report import Severity, joined, remark_of
 from capably.engine import choose, judge
 from capably.facts import Device
 from capably.knowledge import tables
+from capably.units import size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +133,7 @@ def copies(candidate: Candidate) -> Iterator[Remark]:
                 library.path,
                 count=len(library.copies) + 1,
                 copies=joined(library.copies, 3),
-                wasted=_size(library.size_bytes * len(library.copies)),
+                wasted=size_text(library.size_bytes * len(library.copies)),
             )
 
 
@@ -143,21 +144,10 @@ def sizes(candidate: Candidate) -> Iterator[Remark]:
     measured += [(lib.path, lib.path, lib.size_bytes, policy.library_bytes) for lib in candidate.artifact.libraries]
     for path, subject, size, limit in measured:
         if size is not None and limit is not None and size > limit:
-            yield remark_of(
-                "size-over-limit", Severity.ERROR, path, subject=subject, size=_size(size), limit=_size(limit)
-            )
-
-
-def _size(count: int) -> str:
-    """Bytes as people say them, in decimal units like package indexes.
-
-    >>> _size(123_456_789), _size(999)
-    ('123.5 MB', '999 bytes')
-    """
-    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= scale:
-            return f"{count / scale:.1f} {unit}"
-    return f"{count} bytes"
+            told = [size_text(size), size_text(limit)]
+            if told[0] == told[1]:  # a little too much
+                told = [f"{size:,} bytes", f"{limit:,} bytes"]
+            yield remark_of("size-over-limit", Severity.ERROR, path, subject=subject, size=told[0], limit=told[1])
 
 
 def _majors(library: Library) -> set[int]:

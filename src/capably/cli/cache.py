@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from capably.cli.console import note, output_options, print_answer, shown_path, style_of
+from capably.units import size_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +82,7 @@ def _note_wheels(*, quiet: bool) -> None:
     except OSError:  # another process is at it
         return
     if sizes:
-        many = f"{len(sizes)} fetched wheel{'' if len(sizes) == 1 else 's'}, {sum(sizes) / 1e6:.1f} MB"
+        many = f"{len(sizes)} fetched wheel{'' if len(sizes) == 1 else 's'}, {size_text(sum(sizes))}"
         note(f"{many}, in {shown_path(folder)}: delete what you need no more", quiet=quiet)
 
 

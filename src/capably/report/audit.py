@@ -25,6 +25,7 @@ from capably.report.machine import driver_object
 from capably.report.names import families
 from capably.report.safe import clip, columns, printable
 from capably.report.why import join
+from capably.units import size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -57,10 +58,6 @@ def _title(artifact: Artifact) -> str:
 
 def _driver(driver: Driver) -> str:
     return str(driver.release) if driver.release else f"CUDA {driver.cuda}"
-
-
-def _size(count: int) -> str:
-    return f"{count / 10**6:.1f} MB" if count >= 10**5 else f"{count / 10**3:.1f} kB"
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -197,7 +194,7 @@ def audit_text(reports: Sequence[tuple[str, Report]], style: Style, *, verbose: 
 
 
 def _report(report: Report, style: Style, *, verbose: bool) -> Iterator[str]:
-    size = f", {_size(report.size_bytes)}" if report.size_bytes is not None else ""
+    size = f", {size_text(report.size_bytes)}" if report.size_bytes is not None else ""
     head = style.safe(f"{_title(report.artifact)}{size}")
     yield from style.wrap(f"{head}: {_verdict(report)}", "", tone="")
     if report.gpus or report.elsewhere:
@@ -318,7 +315,9 @@ def _compared(report: Report, comparison: Comparison, style: Style) -> Iterator[
             lines.append((label, ", ".join(map(str, items))))
     if report.size_bytes is not None and comparison.baseline_bytes:
         share = 100 * (report.size_bytes - comparison.baseline_bytes) / comparison.baseline_bytes
-        lines.append(("size", f"{_size(comparison.baseline_bytes)} -> {_size(report.size_bytes)} ({share:+.1f} %)"))
+        lines.append(
+            ("size", f"{size_text(comparison.baseline_bytes)} -> {size_text(report.size_bytes)} ({share:+.1f} %)")
+        )
     width = max((columns(label) for label, _ in lines), default=0)
     for label, text in lines or [("", "nothing is gained or lost")]:
         lead = f"  {style.safe(label):<{width}}  "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from capably.units import size_text
+
 if TYPE_CHECKING:
     from capably.report.layout import Style
     from capably.store import StoreInfo
@@ -40,7 +42,9 @@ def cache_text(info: StoreInfo, style: Style, *, removed: int | None = None, sou
         lines.append(f"{_entries(sound)} sound, {removed} damaged and removed")
     elif removed is not None:
         lines.append(f"{_entries(removed)} removed")
-    lines.append(f"{style.safe(info.root)}: {_entries(info.entries)}, {_mb(info.size_bytes)} of {_mb(info.max_bytes)}")
+    lines.append(
+        f"{style.safe(info.root)}: {_entries(info.entries)}, {size_text(info.size_bytes)} of {size_text(info.max_bytes)}"
+    )
     if info.problem is not None:
         lines.append(style.paint("not used", "warn") + f": {style.safe(info.problem)}")
     return "\n".join(lines) + "\n"
@@ -48,7 +52,3 @@ def cache_text(info: StoreInfo, style: Style, *, removed: int | None = None, sou
 
 def _entries(count: int) -> str:
     return f"{count} result{'' if count == 1 else 's'}"
-
-
-def _mb(count: int) -> str:
-    return f"{count / 1e6:.1f} MB"

@@ -21,6 +21,7 @@ from capably.report.layout import HARD_SPACE, Cell, fits, grid
 from capably.report.machine import scan_document
 from capably.report.safe import columns, wrap
 from capably.report.why import Story, by_number, join, story
+from capably.units import size_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -674,7 +675,7 @@ def _scanned(
 
 def _scanned_library(library: dict[str, Any], style: Style) -> Iterator[str]:
     yield style.paint(style.safe(library["path"]), "strong")
-    facts = [_size(library["size_bytes"]), *([library["machine"]] if library["machine"] else [])]
+    facts = [size_text(library["size_bytes"]), *([library["machine"]] if library["machine"] else [])]
     stubs = f" ({library['stub_fatbins']} without kernels)" if library["stub_fatbins"] else ""
     facts.append(f"{_plural(library['fatbins'], 'fatbin')}{stubs}")
     if library["link_input"]:
@@ -726,18 +727,6 @@ def _details(images: Sequence[dict[str, Any]]) -> str:
     words = {"stubs": "without kernels", "unread": "not readable"}
     texts += [f"{count} {words.get(name, name)}" for name, count in flags.items()]
     return "; ".join(texts)
-
-
-def _size(count: int) -> str:
-    """A size as people read it.
-
-    >>> _size(999), _size(45_100_000)
-    ('999 B', '45.1 MB')
-    """
-    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= scale:
-            return f"{count / scale:.1f} {unit}"
-    return f"{count} B"
 
 
 # ---------------------------------------------------------------------------------------------------------
