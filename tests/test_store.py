@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capably import store as module
-from capably.cli.cache import cache, cache_folder
+from capably.cli.app import cli
+from capably.cli.cache import cache_folder
 from capably.report.cache import cache_document
 from capably.report.machine import schema
 from capably.store import Store, StoreInfo, Verification
@@ -372,7 +373,7 @@ SCHEMA = schema()
 
 
 def answer(*arguments: str) -> str:
-    done = CliRunner().invoke(cache, arguments, standalone_mode=False)
+    done = CliRunner().invoke(cli, ["cache", *arguments], standalone_mode=False)
     assert done.exception is None, done.exception
     assert done.return_value == 0
     return done.output
