@@ -93,6 +93,35 @@ def test_without_a_gpu_everything_stays_and_the_cause_is_named(tmp_path: Path) -
     assert named["environment"]["FLASHINFER_CUDA_ARCH_LIST"] == "8.9"
 
 
+SHELL = """
+import contextlib, io
+from capably.cli import main
+out, err = io.StringIO(), io.StringIO()
+with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    code = main(["plan", "--for", "flashinfer", "--shell"])
+say([code, out.getvalue(), " ".join(err.getvalue().split())])
+"""
+
+
+@needs_compiler
+def test_gpus_that_are_named_to_programs_are_not_named_to_commands(tmp_path: Path) -> None:
+    site = installed(tmp_path / "site", flashinfer_python="0.7.2", torch="2.13.0")
+    none = Host(tmp_path / "none", (), nvml=False, cuda=False, environ={"CUDA_HOME": str(tmp_path / "no-cuda")})
+    code = f"import sys\nsys.path.insert(0, {site!r})\n{SHELL}"
+    refused, printed, said = none.run(code, CAPABLY_GPUS="V100, H100, RTX 4090")
+    assert (refused, printed) == (2, "")
+    assert "CAPABLY_GPUS is for programs; the variable of --gpu is CAPABLY_PLAN_GPU" in said
+    refused, _, said = none.run(code)
+    assert refused == 2
+    assert "CAPABLY_GPUS" not in said
+    # Named by the variable of each, they make the same list, and the same GPU is left out.
+    answer, printed, said = none.run(code, CAPABLY_PLAN_GPU="V100, H100, RTX 4090")
+    inside = configure(none, site, CAPABLY_GPUS="V100, H100, RTX 4090")
+    assert (answer, inside["unusable"]) == (1, ["7.0"])
+    assert printed == f"export FLASHINFER_CUDA_ARCH_LIST='{inside['environment']['FLASHINFER_CUDA_ARCH_LIST']}'\n"
+    assert "V100 (7.0): does not meet what is needed why `>=7.5` does not hold" in said
+
+
 @needs_compiler
 def test_torch_extensions_are_built_for_each_gpu_and_the_caller_initialises_nothing(tmp_path: Path) -> None:
     host = Host(tmp_path / "host", (RTX3090, RTX4090))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -284,6 +285,8 @@ def _columns(
             cause = next((f": {one.message}" for one in system.findings if one.code == system.absence), "")
             error = WrongUseError(f"no GPU of {whose} is visible{cause}")
             error.add_note("name the GPUs to build for: --gpu H100, --gpu 9.0 or --gpu all")
+            if os.environ.get("CAPABLY_GPUS"):
+                error.add_note("CAPABLY_GPUS is for programs; the variable of --gpu is CAPABLY_PLAN_GPU")
             raise error
         named = (f"{count} x {device.name or device.capability}" for device, count in found)
         note(f"for the GPUs of {whose}: {', '.join(named)}", quiet=quiet)
