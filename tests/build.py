@@ -307,10 +307,19 @@ def section(name: str, data: bytes, *, kind: int = 1, flags: int = 0x2) -> Secti
 
 
 def elf(
-    sections: list[Section], *, machine: str | int = "x86_64", needed: tuple[str, ...] = (), object_file: bool = False
+    sections: list[Section],
+    *,
+    machine: str | int = "x86_64",
+    needed: tuple[str, ...] = (),
+    object_file: bool = False,
+    segments: tuple[tuple[int, int, int], ...] = (),
 ) -> bytes:
-    """A 64-bit ELF file with *sections* in that order, then .dynstr, .dynamic and .shstrtab."""
+    """A 64-bit ELF file with *sections* in that order, then .dynstr, .dynamic and .shstrtab.
+
+    *segments* are kind, offset and size; their headers follow that of the file.
+    """
     rows = list(sections)
+    start = 64 + 56 * len(segments)
     if needed:
         strings = b"\0" + b"".join(name.encode() + b"\0" for name in needed)
         offsets = [strings.index(b"\0" + name.encode() + b"\0") + 1 for name in needed]
@@ -325,9 +334,9 @@ def elf(
         name_at = len(names)
         names += row.name.encode() + b"\0"
         data = names if row.name == ".shstrtab" else row.data
-        body += bytes(-(64 + len(body)) % row.align)
+        body += bytes(-(start + len(body)) % row.align)
         table.append(
-            struct.pack("<IIQQQQIIQQ", name_at, row.kind, row.flags, 0, 64 + len(body), len(data), row.link, 0, 8, 0)
+            struct.pack("<IIQQQQIIQQ", name_at, row.kind, row.flags, 0, start + len(body), len(data), row.link, 0, 8, 0)
         )
         body += data
     if needed:  # sh_link counts from section 1
@@ -338,9 +347,10 @@ def elf(
     number = MACHINES[machine] if isinstance(machine, str) else machine
     header = b"\x7fELF\x02\x01\x01" + bytes(9)
     header += struct.pack(
-        "<HHIQQQIHHHHHH", 1 if object_file else 3, number, 1, 0, 0, 64 + len(body), 0, 64, 56, 0, 64, len(table),
-        len(rows),
+        "<HHIQQQIHHHHHH", 1 if object_file else 3, number, 1, 0, 64 if segments else 0, start + len(body), 0, 64, 56,
+        len(segments), 64, len(table), len(rows),
     )  # fmt: skip
+    header += b"".join(struct.pack("<IIQQQQQQ", kind, 4, at, at, at, size, size, 8) for kind, at, size in segments)
     return header + body + b"".join(table)
 
 

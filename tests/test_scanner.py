@@ -434,6 +434,30 @@ def test_the_version_of_a_wheel_is_what_packaging_reads(version: str) -> None:
         assert (read.name, read.version) == (expected_name, str(expected))
 
 
+LOADED = {
+    name: build.fatbin([build.sass(target)])
+    for name, target in ((".rodata", "sm_80"), (".nv_fatbin", "sm_90"), (".data", "sm_75"))
+}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.permutations(list(LOADED)),
+    st.lists(
+        st.tuples(st.sampled_from([1, 2, 6]), st.integers(0, 1_500), st.integers(0, 1_500) | st.just(1 << 63)),
+        max_size=4,
+    ),
+)
+@example([".nv_fatbin", ".rodata", ".data"], [(1, 0, 120 + 2 * len(LOADED[".data"]))])  # all but the last section
+def test_whatever_is_said_to_be_loaded_the_same_is_found(
+    tmp_path: Path, names: list[str], segments: list[tuple[int, int, int]]
+) -> None:
+    sections = [build.section(name, LOADED[name]) for name in names]
+    artifact = both(tmp_path, build.elf(sections, segments=tuple(segments)))
+    assert artifact.libraries[0].fatbins == both(tmp_path, build.elf(sections)).libraries[0].fatbins
+    assert [group.fatbin.section for group in artifact.libraries[0].fatbins] == names
+
+
 def test_progress_within_a_large_member(tmp_path: Path) -> None:
     seen: list[tuple[str, int, int]] = []
     data = build.library(build.fatbin([build.sass(filler=20 << 20)]))

@@ -47,7 +47,7 @@ from capably.scanner import DEFAULT_LIMITS, ptx
 from capably.scanner.archive import scan_archive
 from capably.scanner.content import BytesContent, Content
 from capably.scanner.cubin import CubinError, read_header
-from capably.scanner.elf import elf_ranges, read_elf
+from capably.scanner.elf import elf_end, elf_ranges, read_elf
 from capably.scanner.fatbin import Found, Mode, cubin_image, ptx_image, walk
 from capably.scanner.kernels import KernelReader, cubin_kernels, ptx_kernels
 from capably.scanner.library import HEAD_BYTES, Form, classify, read_library
@@ -292,6 +292,7 @@ def walk_all(data: bytes, mode: Mode) -> list[Found]:
 @target(elves, hot=lambda data: [(0, 64), (max(0, len(data) - 640), len(data))])
 def elf(data: bytes) -> bool:
     elf_ranges(data)
+    elf_end(data)
     layout = read_elf(lambda offset, size: data[offset : offset + size], len(data), DEFAULT_LIMITS)
     layout.needed()
     edges = [edge for region in layout.regions for edge in (region.start, region.end)]

@@ -136,17 +136,23 @@ def read_header(data: bytes) -> CubinHeader:
     return CubinHeader(wide, data[8], kind == 1, version, flags, shoff, shnum, names, end)
 
 
-def has_kernel_prefix(data: bytes) -> bool:
+def has_kernel_prefix(data: bytes) -> bool | None:
     """Whether the beginning of a cubin proves that it has a ``.text.*`` section.
 
     NVIDIA's tools put the section names first, at 0x40, and those of code before most others: in 1,026 of
-    1,026 cubins with kernels of seven wheels the name lies in the first 176 bytes. False proves nothing.
+    1,026 cubins with kernels of seven wheels the name lies in the first 176 bytes. In 342 of NPP's it comes later,
+    in 300 of these within 16 KB and in all within 128 KB.
+
+    Returns:
+        False where the names are over, which proves nothing; None where more of them may follow.
     """
     if not data.startswith(b"\0.shstrtab\0", 0x40):
         return False
     # The names end at the first empty one, where the symbol names begin.
     stop = data.find(b"\0\0", 0x41)
-    return data.find(b"\0.text.", 0x40, stop if stop >= 0 else len(data)) >= 0
+    if data.find(b"\0.text.", 0x40, stop if stop >= 0 else len(data)) >= 0:
+        return True
+    return None if stop < 0 else False
 
 
 def read_cubin(data: bytes, sections: int) -> Cubin:

@@ -73,6 +73,8 @@ _TARGET_KINDS = {
 }
 _INDEX = 0x20
 _PREFIX = 192  # decides all cubins with kernels of seven wheels (176 bytes at most)
+# For those with other long names before; of zstd so much is inflated anyway.
+_LONG_PREFIX, _LONG_PREFIX_ZSTD = 4 << 10, 128 << 10
 _PTX_PREFIXES = (512, 4 << 10)  # decide half of the PTX, and nearly all that has code
 # Of zstd a block of up to 128 KiB is inflated anyway. It decides most of the PTX.
 _PTX_PREFIXES_ZSTD = (64 << 10,)
@@ -251,9 +253,16 @@ class _Walker:
             yield self._damaged(position, self._end, "ends in its header")
 
     def _at(self, position: int) -> tuple[int, int] | None:
-        """What `_Search.find` gives where a fatbin begins at *position*, as it mostly does behind another."""
-        if position + len(MAGIC) <= self._end and self._source.read(position, len(MAGIC)) == MAGIC:
+        """What `Search.find` gives where a fatbin begins at *position*, as it mostly does behind another.
+
+        Where it lies in data, compilers align it, with zeros before it.
+        """
+        near = self._source.read(position, min(LARGEST_GAP + len(_STRICT_MAGIC), self._end - position))
+        if near.startswith(MAGIC):
             return position, 0
+        aligned = near.lstrip(b"\0")
+        if aligned.startswith(MAGIC if self._mode is Mode.FATBINS else _STRICT_MAGIC):
+            return position + len(near) - len(aligned), 0
         return None
 
     def _read(self, offset: int, size: int) -> bytes:
@@ -532,12 +541,16 @@ class _Known:
 
 def _look_into_sass(payload: Payload, known: _Known) -> tuple[bool, bool, CudaVersion | None]:
     """Whether a cubin is a stub, whether it is relocatable, and its toolkit as far as its header tells."""
+    most = payload.budget.limits.sections
     head = payload.prefix(_PREFIX)
     try:
         header = cubin.read_header(head)
-        if cubin.has_kernel_prefix(head):
+        has_kernel = cubin.has_kernel_prefix(head)
+        if has_kernel is None:
+            longer = _LONG_PREFIX_ZSTD if payload.compression is Compression.ZSTD else _LONG_PREFIX
+            has_kernel = cubin.has_kernel_prefix(payload.prefix(longer))
+        if has_kernel:
             return False, header.relocatable, header.toolkit
-        most = payload.budget.limits.sections
         stub = known.is_stub(ImageKind.SASS, payload, lambda data: not cubin.read_cubin(data, most).kernels)
     except cubin.CubinError as error:
         raise PayloadError(str(error)) from None

@@ -11,7 +11,7 @@ from capably.facts import BareImages, Fatbin, FatbinGroup, FatbinKernels, Image,
 from capably.scanner import ar, ptx
 from capably.scanner.content import CachedSource, Content, SliceContent, Stream, in_memory_if_small
 from capably.scanner.cubin import EM_CUDA, CubinError
-from capably.scanner.elf import elf_ranges, read_elf
+from capably.scanner.elf import elf_end, elf_ranges, read_elf
 from capably.scanner.fatbin import MAGIC, Found, Mode, cubin_image, promising, ptx_image, walk
 from capably.scanner.layout import RELOCATABLE_SECTIONS, Layout, Region
 from capably.scanner.pe import coff_ranges, is_coff, is_pe, pe_ranges, read_coff, read_pe
@@ -321,18 +321,22 @@ def _read_sections(
     blind: list[Found] | None = None
     before = budget.entries
     stream = content.stream()
+    walked = stated = content.size
     if stream is not None:
-        stated = content.size
         for start, end in _RANGES[form](head) if form in _RANGES else ():
             stream.keep(start, end)
         # In an object alignment counts from each section.
         if form is not Form.COFF:
-            blind = _walk_blindly(stream, stated, budget, collected.reader)
+            loaded = elf_end(head) if form is Form.ELF else None
+            walked = stated if loaded is None else min(loaded, stated)
+            blind = _walk_blindly(stream, walked, budget, collected.reader)
         content.finish()
         if content.size != stated:
             blind = None
     layout = layout_of(content.read, content.size, budget.limits)
     budget.entries = before
+    if any(region.end > walked for region in layout.regions):
+        blind = None
     if blind is not None and (pairs := _attribute(blind, layout.regions)) is not None:
         for found, section in pairs:
             collected.add(found, section)

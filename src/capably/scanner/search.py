@@ -20,6 +20,7 @@ __all__ = ["Needle", "Search", "find", "search"]
 
 _RARE = 900
 _TRIES = 16
+_SHORT = 4 << 10  # what a regular expression is through with before Python has called anything a dozen times
 # Bytes that are searched for all needles before more are: they stay in the cache, and another thread need not wait for
 # the interpreter's lock as long as a search of megabytes takes.
 _SPAN = 256 << 10
@@ -66,7 +67,7 @@ def search(pattern: re.Pattern[bytes], first: bytes, data: bytes, start: int, st
     """As ``pattern.search(data, start, stop)`` for a pattern whose matches all begin with the byte *first*."""
     position = start
     due = position - _TRIES * _RARE
-    while position >= due:
+    while position >= due and stop - position > _SHORT:
         position = data.find(first, position, stop)
         if position < 0:
             return None
