@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from capably.arch import ComputeCapability
@@ -137,10 +139,16 @@ def test_the_command_line_says_the_same(version: str, toolkit: str, capsys: pyte
     ((variable, text),) = steering.variables
     assert line.replace("'", "") == f"export {variable}={text}"
     assert main(arguments[:-1]) == 1
+    # A plan is for several: by CUDA 11.5, which lacks sm_89, an 8.9 is served by what an 8.6 beside it gets.
+    left = [one for one in steering.unusable if (toolkit, str(one.device.capability)) != ("11.5", "8.9")]
     for answer in (printed.err, capsys.readouterr().out):
         words = " ".join(answer.split())
-        # A plan is for several: by CUDA 11.5, which lacks sm_89, an 8.9 is served by what an 8.6 beside it gets.
-        left = [one for one in steering.unusable if (toolkit, str(one.device.capability)) != ("11.5", "8.9")]
         assert words.count(" why ") == len(left)
         for one in left:
             assert f"why {'; '.join(one.reasons)} do {one.way_out}" in words
+    assert main([*arguments[:-1], "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)["gpus"]
+    refused = {one["capability"]: one["refusal"] for one in told if one["refusal"] is not None}
+    assert set(refused) == {str(one.device.capability) for one in left[1:]}  # 7.0 does not meet what is needed
+    for one in left[1:]:
+        assert refused[str(one.device.capability)] == {"reasons": list(one.reasons), "way_out": one.way_out}

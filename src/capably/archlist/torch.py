@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 def entries(text: str) -> tuple[Target, ...]:
     """The targets that a list names in torch's notation, one for each entry: no tool's reading of it.
 
-    What some version of a tool does not know is none of its business; for what a tool makes of a list, `read`.
-    A name stands for its members, by the newest torch that knows it. ``+PTX`` adds no entry.
+    What some version of a tool does not know is none of its business; for what a tool makes of a list, see
+    `capably.archlist.read`. A name stands for its members, by the newest torch that knows it. ``+PTX`` adds no entry.
 
     Raises:
         ParseError: It is not a list: an empty entry, or one that is neither a number nor a name.
@@ -69,6 +69,10 @@ def _entry(text: str) -> str:
     if target is not None:
         return f"a number with a dot, such as `{dotted(target)}`"
     return "numbers such as `9.0`, `9.0a` or `9.0+PTX`, with `;` or a space between them"
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Python
 
 
 def read_python(reader: Reader) -> list[Target]:
@@ -201,6 +205,10 @@ def _detect_python(reader: Reader) -> list[Piece]:
 
 def _digits(text: str) -> ComputeCapability:
     return ComputeCapability.from_number(int("".join(re.findall(r"[0-9]+", text)) or "10"))
+
+
+# ---------------------------------------------------------------------------------------------------------
+# CMake
 
 
 def read_cmake(reader: Reader) -> list[Target]:

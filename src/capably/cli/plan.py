@@ -185,7 +185,8 @@ def plan(  # noqa: PLR0917 - click passes options by name
         from capably.report.machine import dumps  # noqa: PLC0415 - see capably.cli.app
         from capably.report.plan import plan_document  # noqa: PLC0415 - as above
 
-        print_answer(dumps(plan_document(found, origin, spellings, tool=made_for, estimate=estimate)) + "\n")
+        document = plan_document(found, origin, spellings, tool=made_for, refused=refused, estimate=estimate)
+        print_answer(dumps(document) + "\n")
     else:
         from capably.report.plan import plan_text  # noqa: PLC0415 - see capably.cli.app
 

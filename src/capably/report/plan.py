@@ -141,7 +141,7 @@ def plan_text(
             out += [line for note in estimate.notes(plan.targets) for line in style.wrap(style.safe(note), "note  ")]
     for one in plan.served:
         if not one.covered:
-            out += ["", *_left_out(plan, one, tool, style, (refused or {}).get(one.device))]
+            out += ["", *_left_out(plan, one, tool, style, _refusal(one, refused))]
     if len(plan.served) > 1 and not plan.complete and not any(one.unmet or one.unsaid for one in plan.served):
         out += ["", *style.wrap(_all_at_once(plan))]
     shown = [
@@ -172,7 +172,12 @@ def left_out(plan: Plan, style: Style, refused: Mapping[Device, Unusable]) -> It
     """What is wrong with a plan, for where only its list is shown; arguments as for `plan_text`."""
     for one in plan.served:
         if not one.covered:
-            yield from _left_out(plan, one, None, style, refused.get(one.device))
+            yield from _left_out(plan, one, None, style, _refusal(one, refused))
+
+
+def _refusal(one: Served, refused: Mapping[Device, Unusable] | None) -> Unusable | None:
+    """Why the tool would not serve a GPU that is not covered, unless that does not meet what is needed anyway."""
+    return None if one.covered or one.unmet else (refused or {}).get(one.device)
 
 
 def _target(plan: Plan, target: Target, estimate: Estimate | None, style: Style) -> Iterator[str]:
@@ -223,10 +228,9 @@ def _left_out(plan: Plan, one: Served, tool: Tool | None, style: Style, refusal:
     else:
         lead = f"{full_name(one.device)}: not covered by CUDA {plan.toolkit}"
     yield style.paint(style.safe(lead), tone)
-    told = refusal if not one.unmet else None
-    for message in _why(plan, one, tool) if told is None else told.reasons:
+    for message in _why(plan, one, tool) if refusal is None else refusal.reasons:
         yield from style.wrap(style.safe(message), "  why   ")
-    for way_out in _ways_out(one) if told is None else filter(None, [told.way_out]):
+    for way_out in _ways_out(one) if refusal is None else filter(None, [refusal.way_out]):
         yield from style.wrap(style.safe(way_out), "  do    ")
 
 
@@ -380,6 +384,7 @@ def plan_document(
     spellings: Sequence[Spelling],
     *,
     tool: Tool | None = None,
+    refused: Mapping[Device, Unusable] | None = None,
     estimate: Estimate | None = None,
 ) -> dict[str, Any]:
     """The answer as plain values, in the shape that ``schema.json`` closes; arguments as for `plan_text`."""
@@ -410,6 +415,7 @@ def plan_document(
                 "reasons": [reason_object(reason) for reason in one.verdict.reasons if reason.outcome is one.outcome],
                 "blocked": [finding_object(found) for found in one.blocked],
                 "unsaid": [str(target) for target in one.unsaid],
+                "refusal": _refusal_object(_refusal(one, refused)),
                 "toolkits": [str(cuda) for cuda in one.toolkits],
             }
             for one in plan.served
@@ -418,6 +424,10 @@ def plan_document(
         "findings": [finding_object(found) for found in plan.findings],
         "lists": [list_object(one) for one in spellings],
     }
+
+
+def _refusal_object(refusal: Unusable | None) -> dict[str, Any] | None:
+    return None if refusal is None else {"reasons": list(refusal.reasons), "way_out": refusal.way_out}
 
 
 def list_object(spelling: Spelling) -> dict[str, Any]:
