@@ -292,6 +292,26 @@ def test_a_compiler_that_was_not_asked_is_known_by_its_version() -> None:
     assert not diagnose(replace(HERE, toolkits=(thor,)), (), [gpu("11.0")]).diagnoses
 
 
+def test_the_compilers_of_one_toolkit_are_one_finding() -> None:
+    nvcc = Toolkit(ToolkitKind.NVCC, "/opt/cuda/bin/nvcc", ("PATH",), CudaVersion(12, 4), "12.4.131", ("shell",))
+    beside = replace(nvcc, kind=ToolkitKind.PTXAS, path="/opt/cuda/bin/ptxas", used_by=("shell", "jax"))
+    alone = only(diagnose(replace(HERE, toolkits=(nvcc,)), (), [gpu("12.0")]), "compiler-cannot-emit")
+    told = only(diagnose(replace(HERE, toolkits=(beside, nvcc)), (), [gpu("12.0")]), "compiler-cannot-emit")
+    assert "/opt/cuda/bin/nvcc and ptxas (CUDA 12.4), used by shell and jax" in told.message
+    assert [one.fact.partition(" ")[0] for one in told.evidence] == ["nvcc", "knows", "ptxas", "knows"]
+    assert (told.subject, told.action, told.command) == (nvcc.path, alone.action, alone.command)
+    # Triton is told by a variable of its own which to take.
+    triton = replace(beside, used_by=("shell", "triton"))
+    told = only(diagnose(replace(HERE, toolkits=(nvcc, triton)), (), [gpu("12.0")]), "compiler-cannot-emit")
+    assert told.command == alone.command
+    assert told.action.startswith(alone.action)
+    assert "let TRITON_PTXAS_PATH name it" in told.action
+    # That of another folder, or of another CUDA, is another toolkit.
+    for other in (replace(beside, path="/usr/bin/ptxas"), replace(beside, cuda=CudaVersion(12, 5))):
+        found = diagnose(replace(HERE, toolkits=(nvcc, other)), (), [gpu("12.0")])
+        assert codes(found).count("compiler-cannot-emit") == 2
+
+
 def test_the_way_out_on_a_mixed_server_serves_all_of_its_gpus() -> None:
     nvcc = Toolkit(ToolkitKind.NVCC, "/usr/local/cuda/bin/nvcc", ("PATH",), CudaVersion(13, 0), used_by=("torch",))
     mixed = [gpu("9.0"), gpu("7.0")]

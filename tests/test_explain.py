@@ -150,7 +150,7 @@ def test_what_cannot_be_told_comes_with_a_command(log: Path, capsys: Captured, m
     captured = capsys.readouterr()
     assert "cannot tell, by the facts of this machine" in captured.out
     assert "run next:" in captured.out
-    assert "(3 times)" in captured.out
+    assert "(in 3 lines)" in captured.out
     assert "its facts are left out" in captured.out
     assert "--system FILE names the one" in captured.err
 

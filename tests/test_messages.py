@@ -518,8 +518,21 @@ def test_hostile_logs_are_read_in_bounded_time(log: str) -> None:
 
 def test_only_the_end_of_a_long_log_is_read() -> None:
     assert recognise("no kernel image" + " " * MOST_BYTES) == ()
-    assert recognise(" " * MOST_BYTES * 2 + "no kernel image")[0].times == 1
-    assert recognise(b"no kernel image\n" * 10)[0].times == 10
+    (found,) = recognise(" " * MOST_BYTES * 2 + "no kernel image")
+    assert (found.lines, found.more) == (1, True)
+    (found,) = recognise("é" * (MOST_BYTES // 2) + "no kernel image")  # bytes, not letters
+    assert (found.lines, found.more) == (1, True)
+
+
+@pytest.mark.parametrize("lines", [1, 10, 48, 49, 60, 1000])
+@pytest.mark.parametrize(
+    "line",
+    ["no kernel image", "CUDA error 209 (cudaErrorNoKernelImageForDevice): no kernel image is available for execution"],
+)
+def test_lines_are_counted_and_not_what_is_in_them(line: str, lines: int) -> None:
+    (found,) = recognise(f"{line}\n" * lines)
+    assert found.lines == lines or (found.more and 48 <= found.lines < lines)
+    assert found.more == (found.lines < lines)
 
 
 # -- the tables

@@ -536,41 +536,53 @@ def _about_compilers(
                 command="export CUDA_HOME=/usr/local/cuda" if compiler != "ptxas" else None,
                 compiler=compiler,
             )
-    for toolkit in system.toolkits:
-        users = _users(toolkit, needing)
-        if not users:
-            continue
-        here = tuple(dict.fromkeys(device.capability for device, _ in gpus))
-        served = [capability for capability in here if _serves(toolkit, capability, system.toolkits)]
-        for capability in served:
-            indexes = tuple(index for index, (device, _) in enumerate(gpus) if device.capability == capability)
-            if _emits(toolkit, capability) is not False:
+    here = tuple(dict.fromkeys(device.capability for device, _ in gpus))
+    used = [toolkit for toolkit in system.toolkits if _users(toolkit, needing)]
+    for together in _by_installation(used):
+        served = {one: [c for c in here if _serves(one, c, system.toolkits)] for one in together}
+        for capability in here:
+            lacking = [one for one in together if capability in served[one] and _emits(one, capability) is False]
+            if not lacking:
                 continue
-            packages = [name for name in known if name in users or name in needing.get(toolkit.kind, ())]
-            action, command = _other_compiler(toolkit, [capability, *served], system.toolkits)
+            indexes = tuple(index for index, (device, _) in enumerate(gpus) if device.capability == capability)
+            users = tuple(dict.fromkeys(user for one in lacking for user in _users(one, needing)))
+            kinds = [name for one in lacking for name in needing.get(one.kind, ())]
+            packages = [name for name in known if name in users or name in kinds]
+            # Who takes another nvcc takes the ptxas beside it, except for Triton, which has a variable of its own.
+            mended = [one for one in lacking if one is lacking[0] or "triton" in one.used_by]
+            ways = [_other_compiler(one, [capability, *served[one]], system.toolkits) for one in mended]
             yield _make(
                 "compiler-cannot-emit",
                 Severity.ERROR if packages else Severity.WARNING,
                 Area.COMPILER,
-                toolkit.path,
-                [
-                    Evidence(
-                        f"{toolkit.kind} {toolkit.version or toolkit.cuda}",
-                        f"found by {', '.join(toolkit.via)}" if toolkit.via else toolkit.path,
-                    ),
-                    Evidence(
-                        f"knows {', '.join(map(str, _machine_code(toolkit)))}",
-                        "its own list" if toolkit.targets else "table of toolkits",
-                    ),
-                ],
-                action=action,
-                command=command,
+                lacking[0].path,
+                [evidence for one in lacking for evidence in _about_compiler(one)],
+                action=" ".join(dict.fromkeys(action for action, _ in ways)),
+                command="; ".join(dict.fromkeys(command for _, command in ways if command)) or None,
                 gpus=indexes,
-                path=toolkit.path,
-                cuda=f"CUDA {toolkit.cuda}" if toolkit.cuda else "CUDA of an unknown version",
+                path=" and ".join([lacking[0].path, *(one.path.rpartition("/")[2] for one in lacking[1:])]),
+                cuda=f"CUDA {lacking[0].cuda}" if lacking[0].cuda else "CUDA of an unknown version",
                 users=" and ".join(users),
                 capability=capability,
             )
+
+
+def _by_installation(toolkits: Iterable[Toolkit]) -> list[list[Toolkit]]:
+    """*toolkits*, the nvcc and the ptxas of one CUDA in one folder together, nvcc first."""
+    groups: dict[object, list[Toolkit]] = {}
+    for toolkit in toolkits:
+        folder = toolkit.path.rpartition("/")[0]
+        # A private place is shortened to less than its folder.
+        apart = folder.startswith("~") or toolkit.path.endswith("ptxas-blackwell")
+        groups.setdefault(toolkit if apart else (folder, toolkit.cuda), []).append(toolkit)
+    return [sorted(group, key=lambda one: one.kind is not ToolkitKind.NVCC) for group in groups.values()]
+
+
+def _about_compiler(toolkit: Toolkit) -> Iterator[Evidence]:
+    route = f"found by {', '.join(toolkit.via)}" if toolkit.via else toolkit.path
+    yield Evidence(f"{toolkit.kind} {toolkit.version or toolkit.cuda}", route)
+    basis = "its own list" if toolkit.targets else "table of toolkits"
+    yield Evidence(f"knows {', '.join(map(str, _machine_code(toolkit)))}", basis)
 
 
 def _other_compiler(

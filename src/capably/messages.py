@@ -51,13 +51,15 @@ class Found:
     Attributes:
         excerpt: The text that matched, and a little around it; as it was in the log, so not fit to print.
         params: Sorted pairs of what the message says: ``target``, ``capability``, ``listed`` and so on.
-        times: How often it was seen; large logs are not counted to the end.
+        lines: In how many lines it was seen.
+        more: There may be more of them: not all places were tried, or not all of the log was read.
     """
 
     message: Message
     excerpt: str
     params: tuple[tuple[str, str], ...] = ()
-    times: int = 1
+    lines: int = 1
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,30 +103,40 @@ def recognise(log: str | bytes) -> tuple[Found, ...]:
     >>> [found.message.code for found in recognise("RuntimeError: no kernel image is available")]
     ['no-kernel-image']
     """
-    data = _plain(log)
+    raw = _encoded(log)
+    data = _plain(raw)
     lower = data.lower()  # of bytes: ASCII only, and of the same length
     found = []
     for message in tables().messages:
-        hits = [hit for place in _places(lower, message.needles) if (hit := _match(message, data, place))]
+        places, cut = _places(lower, message.needles)
+        hits = {place: hit for place in places if (hit := _match(message, data, place))}
         if hits:
             params: dict[str, str] = {}
-            for hit in hits:  # the last one speaks, the others fill in what it does not say
+            for hit in hits.values():  # the last one speaks, the others fill in what it does not say
                 params.update(hit.params)
-            found.append(Found(message, hits[-1].excerpt, tuple(sorted(params.items())), len(hits)))
+            # Several needles may be in one message, so that places say less than lines.
+            lines = len({data.rfind(b"\n", 0, place) for place in hits})
+            more = cut or len(raw) >= MOST_BYTES
+            excerpt = hits[max(hits)].excerpt
+            found.append(Found(message, excerpt, tuple(sorted(params.items())), lines, more))
     return tuple(sorted(found, key=lambda one: one.message.rank))
 
 
-def _plain(log: str | bytes) -> bytes:
-    """The end of *log*, without what colours a terminal and makes links there."""
-    # The end is cut first, so that no more is encoded than is read.
-    data = log[-MOST_BYTES:].encode("utf-8", "replace") if isinstance(log, str) else log
+def _encoded(log: str | bytes) -> bytes:
+    """The end of *log*, of a text no more than can be read: as much as that, or more, where it is not the whole."""
+    return log[-MOST_BYTES:].encode("utf-8", "replace") if isinstance(log, str) else log
+
+
+def _plain(data: bytes) -> bytes:
+    """The end of *data*, without what colours a terminal and makes links there."""
     # Windows PowerShell 5 writes logs in UTF-16. The messages are ASCII: all that there is too much of is a null each.
     return _ESCAPES.sub(b"", data[-MOST_BYTES:].replace(b"\0", b""))
 
 
-def _places(lower: bytes, needles: Iterable[str]) -> list[int]:
-    """Where the needles are, at most so many of each from the front and from the back."""
+def _places(lower: bytes, needles: Iterable[str]) -> tuple[list[int], bool]:
+    """Where the needles are, at most so many of each from the front and from the back; and whether there are more."""
     places: set[int] = set()
+    cut = False
     for needle in needles:
         sought = needle.encode()
         start = 0
@@ -141,7 +153,9 @@ def _places(lower: bytes, needles: Iterable[str]) -> list[int]:
                 break
             places.add(at)
             end = at
-    return sorted(places)
+        else:
+            cut = cut or lower.find(sought, start, end) >= 0
+    return sorted(places), cut
 
 
 def _match(message: Message, data: bytes, place: int) -> Found | None:
@@ -195,7 +209,7 @@ def reads_packages(found: Iterable[Found]) -> bool:
 
 def _modules(log: str | bytes) -> frozenset[str]:
     """Top-level names below ``site-packages`` that the log names, as tracebacks do; as distributions are written."""
-    names = set(re.findall(rb"(?:site|dist)-packages[/\\\\]([A-Za-z0-9_]{1,80})", _plain(log)))
+    names = set(re.findall(rb"(?:site|dist)-packages[/\\\\]([A-Za-z0-9_]{1,80})", _plain(_encoded(log))))
     return frozenset(name.decode().lower().replace("_", "-") for name in names)
 
 

@@ -990,7 +990,7 @@ FINDINGS: dict[str, Page] = {
         Page(
             "compiler-cannot-emit",
             "A compiler that does not know the GPU",
-            "{path} ({cuda}), used by {users}, does not emit code for {capability}",
+            "no code for {capability} comes from {path} ({cuda}), used by {users}",
             "A compiler knows the devices of its time: newer ones come with newer toolkits, and old ones are dropped.",
             "Use one of {wanted}.",
         ),

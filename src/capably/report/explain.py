@@ -247,7 +247,8 @@ def log_document(explanations: Sequence[Explanation]) -> dict[str, Any]:
                 "title": one.found.message.title,
                 "subject": one.found.message.subject,
                 "excerpt": one.found.excerpt,
-                "times": one.found.times,
+                "lines": one.found.lines,
+                "more": one.found.more,
                 "params": dict(one.found.params),
                 "means": one.found.message.means,
                 "answer": one.answer,
@@ -331,8 +332,8 @@ def log_text(explanations: Sequence[Explanation], style: Style, *, machine: str,
 def _explanation(one: Explanation, style: Style, machine: str, options: str) -> Iterator[str]:
     message = one.found.message
     yield style.paint(message.title, "strong")
-    times = f" ({one.found.times} times)" if one.found.times > 1 else ""
-    yield from style.wrap(f"{style.safe(one.found.excerpt)}{times}", "  | ", "  | ")
+    often = f" (in {'at least ' * one.found.more}{one.found.lines} lines)" if one.found.lines > 1 else ""
+    yield from style.wrap(f"{style.safe(one.found.excerpt)}{often}", "  | ", "  | ")
     if not one.architecture:
         yield from style.wrap(f"Not a matter of GPU architectures: it is about {_ABOUT[message.subject]}.")
     yield from style.wrap(message.means)
