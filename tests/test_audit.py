@@ -20,6 +20,7 @@ from capably.cli import main
 from capably.cli.audit import FORMATS
 from capably.cli.policy import policy_of
 from capably.facts import Driver
+from capably.knowledge import tables
 from capably.naming import named_devices
 from capably.reasons import FINDINGS
 from capably.report.machine import schema
@@ -602,6 +603,44 @@ def test_a_malformed_policy_is_refused_by_file_and_key(
     assert expected in shown.err
 
 
+def test_all_that_is_wrong_in_a_policy_is_told_at_once(tmp_path: Path, capsys: Captured) -> None:
+    path = wheel(tmp_path, {"a.so": build.library(fatbin("sm_90"))})
+    (tmp_path / "p.toml").write_text(
+        "[tool.capably]\nrequire = ['T44', 'H100', 'H1000', 'RTX 6000']\nnative = 'T45'\ndriver = '99'\n"
+        "[[tool.capably.allow]]\nreason = 'a'\ngpu = ['T46', 'T47']\n"
+    )
+    assert main(["audit", str(path), "--policy", "p.toml"]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: p.toml: [tool.capably] require: unknown GPU: `T44`")
+    for text in (
+        "(also unknown GPU: `H1000`",
+        "(also `RTX 6000` is more than one GPU",
+        "[tool.capably] native: unknown GPU: `T45`",
+        "[tool.capably] driver: `99` is neither",
+        "[tool.capably] allow[0].gpu: unknown GPU: `T46`",
+        "also unknown GPU: `T47`",
+    ):
+        assert text in shown
+    assert main(["audit", str(path), "--require", "T44, T45"]) == 2
+    shown = capsys.readouterr().err
+    assert "`T44`" in shown
+    assert "also unknown GPU: `T45`" in shown
+    many = ", ".join(f"'X{number}000'" for number in range(1000))
+    (tmp_path / "p.toml").write_text(f"[tool.capably]\nrequire = [{many}]\n")
+    assert main(["audit", str(path), "--policy", "p.toml"]) == 2
+    assert capsys.readouterr().err.count("unknown GPU") == 9
+
+
+def test_a_driver_beyond_the_tables_is_told_of_and_a_slip_is_none(tmp_path: Path, capsys: Captured) -> None:
+    path = wheel(tmp_path, {"a.so": build.library(fatbin("sm_90"))})
+    newest = tables().branches[-1].number
+    for driver, code in ((f"R{newest}", 0), (f"R{newest + 200}", 0), ("R9999", 2), ("R5250", 2), ("5250.10", 2)):
+        assert main(["audit", str(path), "--require", "H100", "--driver", driver]) == code
+        shown = capsys.readouterr().err
+        assert ("is newer than any driver known" in shown) == (driver == f"R{newest + 200}")
+        assert (f"expected one that there is, such as `R{newest}`" in shown) == (code == 2)
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -683,6 +722,12 @@ def test_a_policy_that_is_written_is_passed(tmp_path: Path, capsys: Captured) ->
     assert main(["audit", str(worse), "--policy", "policy.toml"]) == 1
     capsys.readouterr()
     assert main(["audit", str(path), str(worse), "--write-policy"]) == 2
+    capsys.readouterr()
+    for form in (["--json"], ["--format", "json"], ["--format", "sarif"]):
+        assert main(["audit", str(path), "--write-policy", *form]) == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert "--write-policy prints TOML" in shown.err
 
 
 # -- exit codes

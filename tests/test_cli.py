@@ -725,7 +725,8 @@ def test_drivers_as_people_write_them(text: str, release: DriverRelease | None, 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "12", "cu12", "150.1", "latest", "550.1.2.3", "v12.4", "550,1", "9.9.9", "99.9", "8.0"]
+    "text",
+    ["", "12", "cu12", "150.1", "latest", "550.1.2.3", "v12.4", "550,1", "9.9.9", "99.9", "8.0", "R9999", "5250"],
 )
 def test_what_is_no_driver(text: str) -> None:
     with pytest.raises((ParseError, console.WrongUseError)):

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from capably.arch import ComputeCapability
-from capably.errors import AmbiguousNameError, ParseError, UnknownNameError
+from capably.errors import AmbiguousNameError, CapablyError, ParseError, UnknownNameError
 from capably.facts import Device
 from capably.knowledge import tables
 from capably.requirement import Requirement
@@ -26,19 +26,27 @@ _EXPLICIT = re.compile(r"(?i)(?:sm_?|compute_?|cc ?)[0-9]{2,3}[a-z]?|[0-9]{1,2}\
 def named_devices(values: Iterable[str]) -> tuple[Device, ...]:
     """The devices that *values* name; each may hold several, with commas between them.
 
+    What is raised is about the first that is wrong, with a note for each of a few more.
+
     Raises:
         UnknownNameError: No GPU is called so.
         AmbiguousNameError: GPUs of several capabilities are.
         ParseError: A capability is ill-formed.
     """
     devices: dict[Device, None] = {}
-    for value in values:
-        for part in re.split(r"[,;\n]", value):
-            name = part.strip()
-            if not name:
-                continue
-            found = _all() if name.lower() == "all" else (_device(name),)
-            devices.update(dict.fromkeys(found))
+    wrong: list[CapablyError] = []
+    names = (part.strip() for value in values for part in re.split(r"[,;\n]", value))
+    for name in filter(None, names):
+        try:
+            devices.update(dict.fromkeys(_all() if name.lower() == "all" else (_device(name),)))
+        except (UnknownNameError, AmbiguousNameError, ParseError) as error:
+            wrong.append(error)
+            if len(wrong) > _FEW:  # each looks for names that are close
+                break
+    if wrong:
+        for other in wrong[1:]:
+            wrong[0].add_note(f"also {str(other).splitlines()[0]}")
+        raise wrong[0]
     return tuple(devices)
 
 
@@ -104,7 +112,7 @@ _FOREIGN = re.compile(
     r"m[1-9](?: (?:pro|max|ultra))?|tpu|adreno|mali)\b.*"
 )
 _CLOSE = 0.72
-# Names in one that are each looked up.
+# Names in one that are each looked up, and names that are told to be wrong.
 _FEW = 8
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from capably.cli.check import GpuType
+from capably.cli.check import GpuType, driver_text
 from capably.cli.console import WrongUseError, note, output_options, print_answer, style_of
 from capably.cli.sources import source_options
 
@@ -117,9 +117,12 @@ def audit(  # noqa: PLR0917 - click passes options by name
     capably audit dist/my-1.0-py3-none-manylinux_2_28_x86_64.whl --write-policy
     """  # noqa: D301 - the backspace tells click to keep the lines below it as they are
     from capably import audit as core  # noqa: PLC0415 - see capably.cli.app
+    from capably.cli.targets import beyond_tables  # noqa: PLC0415 - as above
 
     if no_policy and policy_file:
         raise WrongUseError("--policy and --no-policy exclude each other")
+    if write_policy and (as_json or format_ != "text"):
+        raise WrongUseError("--write-policy prints TOML, which is what policies are written in: leave out the format")
     options = {
         "require": list(require), "native": list(native), "targets": targets, "ptx": ptx, "driver": driver,
         "toolkit": toolkit, "max-size": max_size, "max-library-size": max_library_size,
@@ -139,6 +142,8 @@ def audit(  # noqa: PLR0917 - click passes options by name
         note("there is no policy: this says what is odd about any wheel; see --require and --write-policy", quiet=quiet)
     elif file is not None:
         note(f"by the policy in {file}", quiet=quiet)
+    if policy.driver is not None and (beyond := beyond_tables(policy.driver)):
+        note(f"the promised driver, {driver_text(policy.driver)}, is {beyond}", quiet=quiet)
     found = reader.read(artifacts, with_kernels=kernels or policy.reads_kernels)
     for asked, artifact in found:
         inside = {library.path.partition("!/")[0] for library in artifact.libraries if "!/" in library.path}
@@ -203,7 +208,10 @@ def _overridden(policy: Policy, options: dict[str, object]) -> Policy:
     try:
         said = policy_of(options, "")
     except PolicyError as error:
-        raise WrongUseError(f"--{error.key}: {error.problem}") from error
+        wrong = WrongUseError(f"--{error.key}: {error.problem}")
+        for text in getattr(error, "__notes__", ()):
+            wrong.add_note(text)
+        raise wrong from error
     fields = {"max-size": "artifact_bytes", "max-library-size": "library_bytes", "toolkit": "toolkits"}
     names = [fields.get(key, key) for key in options]
     return replace(policy, **{name: getattr(said, name) for name in names})

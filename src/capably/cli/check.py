@@ -83,7 +83,8 @@ class GpuType(_ParamType):
     "--fail-on",
     type=click.Choice(_LEVELS),
     help="Exit with 1 where a coverage is none; none or partial; or also unknown. A build that cannot be installed "
-    "or started there counts as none.",
+    "or started there counts as none. Where there is no GPU code there is nothing to fail, and a note says so: that "
+    "there has to be some is for audit --require.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="All reasons, with their sources.")
 @kernel_options("check")
@@ -154,15 +155,13 @@ def check(  # noqa: PLR0917 - click passes options by name
 def _columns(gpus: tuple[str, ...], driver: str | None, record: str | None, *, quiet: bool) -> tuple[Gpu, ...]:
     """The devices that are meant, each with the driver that is taken to serve it."""
     from capably import probe  # noqa: PLC0415 - see capably.cli.app
-    from capably.cli.targets import models, read_driver, read_gpus  # noqa: PLC0415 - as above
-    from capably.facts import Standing  # noqa: PLC0415 - as above
+    from capably.cli.targets import beyond_tables, models, read_driver, read_gpus  # noqa: PLC0415 - as above
     from capably.knowledge import tables  # noqa: PLC0415 - as above
     from capably.report.answer import Gpu  # noqa: PLC0415 - as above
 
     taken: Driver | None = read_driver(driver) if driver is not None else None
-    if taken is not None and tables().branch(taken)[1] is Standing.NEWER:
-        newest = tables().branches[-1]
-        note(f"--driver {driver} is newer than any driver known (R{newest.number}, CUDA {newest.cuda})", quiet=quiet)
+    if taken is not None and (beyond := beyond_tables(taken)):
+        note(f"--driver {driver} is {beyond}", quiet=quiet)
     whose = "the recorded machine" if record else "this machine"
     devices: tuple[Device, ...]
     if gpus:

@@ -21,7 +21,7 @@ from capably.naming import named_devices
 from capably.report.safe import clip, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from capably.facts import Device, Driver
@@ -35,7 +35,7 @@ _LONGEST = 1 << 20
 """Bytes of a policy file that are read at most."""
 _MOST_DOTS = 2_000
 """Of a line: `tomllib` takes hours for a key of a hundred thousand parts."""
-_LONGEST_NAME, _LONGEST_PROBLEM = 60, 1_000
+_LONGEST_NAME, _LONGEST_PROBLEM, _MOST_PROBLEMS = 60, 1_000, 8
 _KEYS = {
     "require": "GPUs that everything has to run on",
     "native": "GPUs that there has to be machine code for",
@@ -114,7 +114,7 @@ def policy_of(table: object, file: str) -> Policy:
         PolicyError: It is not what it should be.
     """
     reader = _Reader(file, "", table, _KEYS)
-    return Policy(
+    policy = Policy(
         require=reader.parsed("require", _gpus) or (),
         native=reader.parsed("native", _gpus) or (),
         targets=reader.parsed("targets", _targets) or (),
@@ -123,32 +123,46 @@ def policy_of(table: object, file: str) -> Policy:
         toolkits=reader.parsed("toolkit", _toolkits) or (),
         artifact_bytes=reader.parsed("max-size", _size),
         library_bytes=reader.parsed("max-library-size", _size),
-        allow=tuple(_allowance(item, file, f"allow[{index}]") for index, item in enumerate(reader.tables("allow"))),
+        allow=tuple(_allowances(reader)),
     )
+    reader.check()
+    return policy
+
+
+def _allowances(reader: _Reader) -> Iterator[Allowance]:
+    for index, item in enumerate(reader.tables("allow")):
+        try:
+            yield _allowance(item, reader.file, f"allow[{index}]")
+        except PolicyError as error:
+            reader.wrong.append(error)
+            if len(reader.wrong) > _MOST_PROBLEMS:
+                return
 
 
 def _allowance(item: object, file: str, place: str) -> Allowance:
     reader = _Reader(file, place, item, _ALLOW_KEYS)
     reason = reader.parsed("reason", _text)
-    if not reason:
+    if "reason" not in reader.table:
         raise PolicyError(file, f"{place}.reason", "is missing: whoever reads the answer wants to know why")
     libraries = tuple(reader.parsed("library", _texts) or ())
     kernels = tuple(reader.parsed("kernel", _texts) or ())
     gpus = reader.parsed("gpu", _gpus) or ()
     codes = reader.parsed("finding", _codes)
+    reader.check()
     if not (libraries or kernels or gpus or codes):
         raise PolicyError(file, place, "it allows everything; say at least one of library, kernel, gpu and finding")
     if kernels and codes is not None and not set(codes) <= set(GAPS):
         raise PolicyError(file, f"{place}.kernel", f"kernels are looked at for {', '.join(Allowance('').codes)} only")
-    return Allowance(reason, codes or GAPS, libraries, kernels, gpus, place)
+    return Allowance(reason or "", codes or GAPS, libraries, kernels, gpus, place)
 
 
 class _Reader:
-    """One table, whose keys are known."""
+    """One table, whose keys are known. Values that cannot be read are told together, when all were tried."""
 
     def __init__(self, file: str, place: str, table: object, keys: Mapping[str, str]) -> None:
         self.file = file
         self.place = place
+        self.wrong: list[PolicyError] = []
         if not isinstance(table, dict):
             raise PolicyError(file, place or "", f"a table was expected, with the keys {', '.join(keys)}")
         self.table: dict[str, Any] = table
@@ -169,7 +183,17 @@ class _Reader:
         except (CapablyError, ValueError) as error:
             notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
             text = clip(" ".join(str(error).split("\n", 1)[0].split()), _LONGEST_PROBLEM)
-            raise PolicyError(self.file, self.key(name), f"{text}{notes}") from error
+            self.wrong.append(PolicyError(self.file, self.key(name), f"{text}{notes}"))
+            return None
+
+    def check(self) -> None:
+        """Raise the first of what is wrong, with a note for each of the others."""
+        if self.wrong:
+            first, *others = self.wrong
+            for other in others:
+                for text in (f"also {other}", *getattr(other, "__notes__", ())):
+                    first.add_note(text)
+            raise first
 
     def tables(self, name: str) -> list[object]:
         value = self.table.get(name, [])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from capably.cli.console import WrongUseError
 from capably.errors import ParseError, UnknownNameError
-from capably.facts import Device, Driver
+from capably.facts import Device, Driver, Standing
 from capably.knowledge import tables
 from capably.naming import hosts_of, named_devices
 from capably.version import CudaVersion, DriverRelease
@@ -15,7 +15,7 @@ from capably.version import CudaVersion, DriverRelease
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["models", "read_driver", "read_gpus", "unquoted"]
+__all__ = ["beyond_tables", "models", "read_driver", "read_gpus", "unquoted"]
 
 # The oldest branch that could be meant; CUDA versions are far below.
 _LEAST_BRANCH = 300
@@ -97,6 +97,11 @@ def read_driver(text: str) -> Driver:
         raise ParseError("driver version", text, 0, len(text), expected)
     letter, first, rest = numbers[1], int(numbers[2]), numbers[3]
     if first >= _LEAST_BRANCH:
+        # One that is newer than the tables may exist by now. With a digit more than any known it is a slip of the finger:
+        # `R5250` would quietly be newer than all that an image asks for.
+        newest = tables().branches[-1].number
+        if len(numbers[2]) > len(str(newest)):
+            raise ParseError("driver version", text, 0, len(text), f"one that there is, such as `R{newest}`")
         return Driver(release=DriverRelease.parse(f"{first}{rest}"))
     if first < 100 and rest and not letter:
         return Driver(cuda=_cuda(text, plain))
@@ -109,6 +114,14 @@ def read_driver(text: str) -> Driver:
 
 
 _OLDEST_CUDA_MAJOR = 9
+
+
+def beyond_tables(driver: Driver) -> str:
+    """What to say of a driver that is newer than any known; empty for others."""
+    if tables().branch(driver)[1] is not Standing.NEWER:
+        return ""
+    newest = tables().branches[-1]
+    return f"newer than any driver known (R{newest.number}, CUDA {newest.cuda})"
 
 
 def _cuda(text: str, version: str) -> CudaVersion:
