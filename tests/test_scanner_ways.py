@@ -106,3 +106,10 @@ def test_code_in_a_section_that_is_not_searched_does_not_count_against_a_limit(t
     data = build.ar([("a.o", host), ("b.o", host)])
     found = ways.read(data, tmp_path, random.Random(1), limits=Limits(entries=46))  # noqa: S311 - to be repeated
     assert (found.libraries[0].fatbins[0].count, found.findings) == (4, ())
+
+
+def test_an_object_that_is_cut_off_is_as_long_in_a_stream(tmp_path: Path) -> None:
+    # As the last member of a static library in a tar archive it seemed to end where it had been read to.
+    data = build.ar([("a.o", build.coff([build.section(".nv_fatbin", GOOD * 9), build.section(".data", GOOD)]))])[:-900]
+    found = ways.read(data, tmp_path, random.Random(1))  # noqa: S311 - to be repeated
+    assert "truncated-file" in {finding.code for finding in found.findings}

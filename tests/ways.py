@@ -29,7 +29,20 @@ import zstandard
 
 from capably.errors import ScanError
 from capably.facts import Finding, Library
-from capably.scanner import DEFAULT_LIMITS, Limits, archive, content, packed, parallel, scan, search, source
+from capably.scanner import (
+    DEFAULT_LIMITS,
+    Limits,
+    archive,
+    content,
+    elf,
+    library,
+    nested,
+    packed,
+    parallel,
+    scan,
+    search,
+    source,
+)
 from capably.scanner.library import ARCHIVES, HEAD_BYTES, classify
 
 if TYPE_CHECKING:
@@ -51,6 +64,7 @@ LIMITS = (
     Limits(image_bytes=700),
     Limits(findings=3),
 )
+_HEADERS = 600  # bytes that tell what a file is, a tar archive too
 STEPS = (1, 7, 61, 64, 97, 997, 4096)
 
 
@@ -71,6 +85,9 @@ def fatbins() -> tuple[bytes, ...]:
         fatbin([build.concat([sass("sm_80"), ptx(options="-O1")])]),
         fatbin([build.concat([sass("sm_100f", kernels=("a", "b"))], "none")]),
         fatbin([build.entry(0x20, None, b""), build.entry("sass", "sm_80", b"\x7fELF no cubin")]),
+        fatbin([sass("sm_80", filler=70_000, compression="zstd"), sass("sm_90", filler=70_000, compression="lz4")]),
+        fatbin([sass("sm_120", filler=9_000, names_first=False)]),
+        fatbin([build.entry("ptx", "compute_80", build.ptx(entries=()) + b"// much\n" * 700 + b".entry late() {}\0")]),
         struct.pack("<IHHQ8x", 0xBA55ED50, 3, 24, 0),
     )
 
@@ -250,7 +267,11 @@ def in_pieces(step: int, *, threads: int = 1) -> Iterator[None]:
             patch.setattr(module, name, step)
         patch.setattr(packed, "_INPUT", max(step, 2))  # the first two bytes tell the compression
         patch.setattr(search, "_SPAN", max(step, 16))  # longer than what is looked for
+        for module in (archive, nested, library):  # what is looked at first comes in one piece: a header and no more
+            patch.setattr(module, "HEAD_BYTES", max(step, _HEADERS))
         patch.setattr(content, "_SMALL", 0)
+        for name in ("_KEPT_FIRST", "_KEPT_BEFORE"):  # so that some of a stream has to be had once more
+            patch.setattr(elf, name, 2 * step)
         if threads > 1:
             patch.setattr(parallel, "workers", lambda: threads)
             for name in ("_PARALLEL_BYTES", "_PARALLEL_MEMBER", "_AHEAD_BYTES"):

@@ -126,8 +126,10 @@ class SliceContent:
         self._parent = parent
         self._start = start
         stream = parent.stream()
+        if stream is None or isinstance(parent, SliceContent):
+            size = max(0, min(size, parent.size - start))
         self._stream = None if stream is None else _SlicedStream(stream, start, size)
-        self.size = size if stream is not None else max(0, min(size, parent.size - start))
+        self.size = size
 
     def stream(self) -> Stream | None:
         """See `Content.stream`."""
