@@ -245,11 +245,12 @@ def _print_shell(found: Plan, spellings: Sequence[Spelling], shell: str, refused
 
 
 def _estimate(wheel: str, *, quiet: bool, color: str) -> Estimate:
-    import zipfile  # noqa: PLC0415 - see capably.cli.app
-
-    from capably.facts import ArtifactKind  # noqa: PLC0415 - as above
+    from capably.facts import ArtifactKind  # noqa: PLC0415 - see capably.cli.app
     from capably.reasons import FINDINGS  # noqa: PLC0415 - as above
-    from capably.scanner import scan  # noqa: PLC0415 - as above
+    from capably.scanner import DEFAULT_LIMITS, scan  # noqa: PLC0415 - as above
+    from capably.scanner.directory import read_directory  # noqa: PLC0415 - as above
+    from capably.scanner.limits import Budget  # noqa: PLC0415 - as above
+    from capably.scanner.source import FileSource  # noqa: PLC0415 - as above
     from capably.sizes import estimate  # noqa: PLC0415 - as above
 
     with ProgressBar(quiet=quiet, color=color) as progress:
@@ -259,8 +260,9 @@ def _estimate(wheel: str, *, quiet: bool, color: str) -> Estimate:
             note(f"{finding.path}: {finding.message}", quiet=quiet)
     packed: dict[str, float] = {}
     if artifact.kind is ArtifactKind.WHEEL:
-        with zipfile.ZipFile(wheel) as archive:  # its directory was read by the scanner, within its limits
-            packed = {info.filename: info.compress_size / max(info.file_size, 1) for info in archive.infolist()}
+        with open(wheel, "rb", buffering=0) as file:  # noqa: PTH123 - what a source is made of
+            members = read_directory(wheel, FileSource(file), os.fstat(file.fileno()).st_size, Budget(DEFAULT_LIMITS))
+        packed = {member.name: member.stored_bytes / max(member.size_bytes, 1) for member in members}
     return estimate(artifact, packed)
 
 

@@ -1,21 +1,20 @@
 """Zips, wheels among them: members are streamed, nothing is ever written to disk.
 
-`zipfile` reads the central directory; the data is inflated here, once, in chunks, and its CRC is checked.
+The data is inflated once, in chunks, and its CRC is checked.
 Source: PKWARE APPNOTE.TXT 6.3, sections 4.3 and 4.4.
 """
 
 from __future__ import annotations
 
 import re
-import zipfile
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import IO, TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
-from capably.errors import LimitError, ScanError, TruncatedError
 from capably.facts import Artifact, ArtifactKind
 from capably.scanner import parallel
 from capably.scanner.content import SliceContent, SourceContent
+from capably.scanner.directory import Member, read_directory
 from capably.scanner.inflate import ERRORS, crc32, deflate
 from capably.scanner.library import HEAD_BYTES, Form, classify
 from capably.scanner.limits import is_source
@@ -28,14 +27,13 @@ if TYPE_CHECKING:
     from io import FileIO
 
     from capably.scanner.content import Content
-    from capably.scanner.limits import Budget
     from capably.scanner.source import Seekable
 
 __all__ = ["named", "scan_archive", "scan_zip"]
 
 _INPUT = 1 << 20
 _FIRST = 128 << 10  # of a member, with its header: what its head, of half as much, is inflated from
-_OUTPUT = 512 << 10  # of larger pieces more come in memory that is new to the process: 7 % of bitsandbytes
+_OUTPUT = 1 << 20  # of larger pieces more come in memory that is new to the process: 7 % of bitsandbytes
 _STORED, _DEFLATED = 0, 8
 _LOCAL_HEADER = 30
 _LEAST_HEAD = 64  # tells a cubin
@@ -43,7 +41,7 @@ _PROGRESS_STEP = 8 << 20
 _PARALLEL_BYTES = 4 << 20  # of compressed data; less is read sooner than threads are at work
 _PARALLEL_MEMBER = 256 << 10  # likewise, of one member
 _AHEAD_BYTES = 1 << 20  # of one member, likewise
-_AHEAD = 64  # pieces; where a walk takes long for a while, the thread gets on with what will be walked soon
+_AHEAD = 32  # pieces; where a walk takes long for a while, the thread gets on with what will be walked soon
 
 # As most are, and as `packaging` writes them.
 _PLAIN_VERSION = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*(?:\.post(?:0|[1-9][0-9]*))?")
@@ -98,10 +96,10 @@ def scan_zip(label: str, prefix: str, file: Seekable, size: int, tally: Tally, *
         LimitError: It has too many members.
     """
     job = tally.job
-    members = _members(label, prefix, file, size, job)
-    repeated = _repeated(members)
     archive = _Archive(prefix, FileSource(file), size, depth)
-    tasks = [_Task(info, repeated=(info.file_size, info.CRC) in repeated) for info in members]
+    members = _members(label, prefix, archive, job)
+    repeated = _repeated(members)
+    tasks = [_Task(info, repeated=(info.size_bytes, info.crc) in repeated) for info in members]
     if depth == 0 and _read_in_threads(archive, tasks, tally):
         for task in tasks:
             if task.tally is not None:
@@ -135,7 +133,7 @@ class _Archive(NamedTuple):
 class _Task:
     """A member, and after it was read in a thread, what was found in it and in those that the thread read before."""
 
-    info: zipfile.ZipInfo
+    info: Member
     repeated: bool
     done: bool = False
     tally: Tally | None = None
@@ -145,7 +143,7 @@ def _read_in_threads(archive: _Archive, tasks: list[_Task], tally: Tally) -> boo
     """Read members into tallies of their own, but those that are left when the call is over; False if not worth it."""
     if len(tasks) < 2 or parallel.workers() < 2:
         return False
-    if sum(task.info.compress_size for task in tasks) < _PARALLEL_BYTES:
+    if sum(task.info.stored_bytes for task in tasks) < _PARALLEL_BYTES:
         return False
     job = tally.job
 
@@ -167,9 +165,9 @@ def _read_in_threads(archive: _Archive, tasks: list[_Task], tally: Tally) -> boo
 
     # What takes longest first, or one thread ends up alone with it. Small ones are read by one thread: two would
     # wait for the interpreter's lock most of the time, and take longer than one.
-    groups = [[task] for task in tasks if task.info.compress_size >= _PARALLEL_MEMBER]
-    groups.sort(key=lambda group: -max(group[0].info.file_size, group[0].info.compress_size))
-    groups.append([task for task in tasks if task.info.compress_size < _PARALLEL_MEMBER])
+    groups = [[task] for task in tasks if task.info.stored_bytes >= _PARALLEL_MEMBER]
+    groups.sort(key=lambda group: -max(group[0].info.size_bytes, group[0].info.stored_bytes))
+    groups.append([task for task in tasks if task.info.stored_bytes < _PARALLEL_MEMBER])
     return len(groups) > 1 and parallel.run(groups, work, job.advance, job.budget.cancel, job.load)
 
 
@@ -181,7 +179,7 @@ def _read_member(archive: _Archive, task: _Task, tally: Tally) -> None:
             _scan_member(member, tally, archive.prefix, archive.depth, repeated=task.repeated)
 
 
-def _scan_member(member: _Member, tally: Tally, scope: str, depth: int, *, repeated: bool) -> None:
+def _scan_member(member: _MemberContent, tally: Tally, scope: str, depth: int, *, repeated: bool) -> None:
     content: Content = member
     head = member.stream().read(0, _LEAST_HEAD)
     form = classify(head)
@@ -202,87 +200,41 @@ def _scan_member(member: _Member, tally: Tally, scope: str, depth: int, *, repea
         )
 
 
-def _repeated(members: list[zipfile.ZipInfo]) -> set[tuple[int, int]]:
+def _repeated(members: list[Member]) -> set[tuple[int, int]]:
     """Size and CRC of members that may be copies of each other: only these have to be hashed."""
     seen: set[tuple[int, int]] = set()
     twice: set[tuple[int, int]] = set()
     for info in members:
-        key = (info.file_size, info.CRC)
+        key = (info.size_bytes, info.crc)
         (twice if key in seen else seen).add(key)
     return twice
 
 
-def _members(path: str, prefix: str, file: Seekable, size: int, job: Job) -> list[zipfile.ZipInfo]:
-    _check_directory(path, file, size, job.budget)
-    file.seek(0)
-    try:
-        with zipfile.ZipFile(cast("IO[bytes]", file)) as archive:
-            listed = archive.infolist()
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError, EOFError, OSError) as error:
-        raise ScanError(path, f"it is not a readable zip: {error}") from None
-    except MemoryError:
-        raise LimitError(path, "its central directory is too large") from None
-    members: dict[str, zipfile.ZipInfo] = {}
-    for info in listed:
+def _members(path: str, prefix: str, archive: _Archive, job: Job) -> list[Member]:
+    members: dict[str, Member] = {}
+    for info in read_directory(path, archive.source, archive.size, job.budget):
         # Zips made on Windows by old tools have backslashes; such a name is a path all the same.
-        if info.filename.endswith("/"):
+        if info.name.endswith("/"):
             continue
-        name = prefix + info.filename
-        if info.filename in members:
+        name = prefix + info.name
+        if info.name in members:
             job.findings.add("damaged-archive-member", name, "Its name occurs twice; the last one was read.")
-        members[info.filename] = info
-        if is_unsafe(info.filename):
+        members[info.name] = info
+        if is_unsafe(info.name):
             job.findings.add("unsafe-name", name, "Its name is absolute, has `..` in it or holds control characters.")
     # Members that share data are how small archives grow large; every honest writer puts them one after the
     # other. They are read in that order, too.
     result = []
     behind = 0
-    for info in sorted(members.values(), key=lambda info: info.header_offset):
-        if info.header_offset < behind:
+    for info in sorted(members.values(), key=lambda info: info.offset):
+        if info.offset < behind:
             job.findings.add(
-                "damaged-archive-member", prefix + info.filename, "It overlaps another member and was not read."
+                "damaged-archive-member", prefix + info.name, "It overlaps another member and was not read."
             )
             continue
-        behind = info.header_offset + _LOCAL_HEADER + info.compress_size
+        behind = info.offset + _LOCAL_HEADER + info.stored_bytes
         result.append(info)
     return result
-
-
-def _check_directory(path: str, file: Seekable, size: int, budget: Budget) -> None:
-    """Refuse a central directory that is too large before `zipfile` makes an object of each record."""
-    limits = budget.limits
-    # The end record has 22 bytes and a comment of 65,535 at most; the record of zip64 and its locator, 76.
-    start = max(0, size - 22 - 65_535 - 76)
-    file.seek(start)
-    tail = file.read(size - start) or b""
-    end = tail.rfind(b"PK\x05\x06")
-    if end < 0 or end + 22 > len(tail):
-        raise TruncatedError(path, "it begins like a zip but has no end: it is cut off")
-    directory = int.from_bytes(tail[end + 12 : end + 16], "little")
-    wide = -1
-    if end >= 20 and tail[end - 20 : end - 16] == b"PK\x06\x07":
-        # A zip64 end record is believed wherever its locator is, as `zipfile` does, not only where the 32-bit
-        # sizes are full: else the two would read different directories.
-        wide = int.from_bytes(tail[end - 12 : end - 4], "little") - start
-        if wide < 0 or tail[wide : wide + 4] != b"PK\x06\x06" or wide + 56 > end:
-            raise TruncatedError(path, "its zip64 end record is not where its locator says")
-        directory = int.from_bytes(tail[wide + 40 : wide + 48], "little")
-    if directory > min(limits.directory_bytes, size):
-        if directory > size:
-            raise TruncatedError(path, "its central directory is larger than the file")
-        raise LimitError(path, f"its central directory has more than {limits.directory_bytes} bytes")
-    place = start + (wide if wide >= 0 else end) - directory
-    count = 0
-    file.seek(max(0, place))
-    left = directory
-    carry = b""
-    while left > 0 and (piece := file.read(min(left, 1 << 20))):
-        left -= len(piece)
-        count += (carry + piece).count(b"PK\x01\x02")
-        carry = piece[-3:]
-        budget.check_time(path)
-    if count > limits.members:
-        raise LimitError(path, f"it has more than {limits.members} members")
 
 
 def _wheel_tags(name: str) -> tuple[str, str, tuple[str, ...]] | None:
@@ -312,47 +264,47 @@ class _Place(NamedTuple):
     path: str
     source: FileSource
     offset: int
-    info: zipfile.ZipInfo
+    info: Member
     ahead: bytes  # its first bytes, as they are stored
 
 
-def _open(archive: _Archive, task: _Task, job: Job) -> _Member | None:
+def _open(archive: _Archive, task: _Task, job: Job) -> _MemberContent | None:
     info = task.info
-    name = archive.prefix + info.filename
-    if info.flag_bits & 0x1:
+    name = archive.prefix + info.name
+    if info.flags & 0x1:
         job.findings.add("encrypted-member", name, "It is encrypted and was not read.")
         return None
-    if info.compress_type not in (_STORED, _DEFLATED):
-        job.findings.add("unreadable-file", name, f"Its compression method {info.compress_type} is not supported.")
+    if info.method not in (_STORED, _DEFLATED):
+        job.findings.add("unreadable-file", name, f"Its compression method {info.method} is not supported.")
         return None
-    if info.header_offset > archive.size:
-        job.findings.add("damaged-archive-member", name, "Its header lies behind the archive.")
+    if not 0 <= info.offset <= archive.size:
+        job.findings.add("damaged-archive-member", name, "Its header lies outside the archive.")
         return None
     # Most members are small, and come with their header in one request. The name is usually ASCII, and an
     # extra field of another length only makes it two.
-    expected = _LOCAL_HEADER + len(info.filename) + min(info.compress_size, _FIRST)
-    ahead = archive.source.read(info.header_offset, expected)
+    expected = _LOCAL_HEADER + len(info.name) + min(info.stored_bytes, _FIRST)
+    ahead = archive.source.read(info.offset, expected)
     local = ahead[:_LOCAL_HEADER]
     if len(local) < _LOCAL_HEADER or local[:4] != b"PK\x03\x04":
         job.findings.add("damaged-archive-member", name, "Its local header is missing.")
         return None
     names = int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
-    offset = info.header_offset + _LOCAL_HEADER + names
-    if offset + info.compress_size > archive.size:
+    offset = info.offset + _LOCAL_HEADER + names
+    if offset + info.stored_bytes > archive.size:
         job.findings.add("damaged-archive-member", name, "Its data ends behind the archive.")
         return None
     ahead = ahead[_LOCAL_HEADER + names :]
     # Many a wheel has equal sources, empty ones mostly; hardly any holds GPU code.
-    hashed = job.with_sha256 or (task.repeated and not is_source(info.filename))
-    return _Member(_Place(name, archive.source, offset, info, ahead), job, hashed=hashed)
+    hashed = job.with_sha256 or (task.repeated and not is_source(info.name))
+    return _MemberContent(_Place(name, archive.source, offset, info, ahead), job, hashed=hashed)
 
 
-class _Member:
+class _MemberContent:
     """A member as `capably.scanner.library.Content`."""
 
     def __init__(self, place: _Place, job: Job, *, hashed: bool) -> None:
         self.path = place.path
-        self.size = place.info.file_size
+        self.size = place.info.size_bytes
         self._sha256: str | None = None
         self._place = place
         self._job = job
@@ -377,10 +329,10 @@ class _Member:
     def stored(self) -> Content | None:
         """The same bytes, in any order and unchecked, if they are not compressed."""
         place = self._place
-        if place.info.compress_type != _STORED:
+        if place.info.method != _STORED:
             return None
-        stop = place.offset + place.info.compress_size
-        return SliceContent(SourceContent(place.source, stop), place.offset, place.info.compress_size)
+        stop = place.offset + place.info.stored_bytes
+        return SliceContent(SourceContent(place.source, stop), place.offset, place.info.stored_bytes)
 
     def finish(self) -> None:
         """Run the first stream to its end."""
@@ -419,12 +371,12 @@ class _Member:
             digest = hashlib.sha256()
         total = 0
         reported = 0
-        cap = min(limits.member_bytes, max(limits.ratio * info.compress_size, limits.ratio_from_bytes))
+        cap = min(limits.member_bytes, max(limits.ratio * info.stored_bytes, limits.ratio_from_bytes))
         if first:
-            self._job.advance(self.path, 0, info.file_size)
+            self._job.advance(self.path, 0, info.size_bytes)
         try:
             chunks = self._pieces()
-            if info.compress_type == _DEFLATED and info.compress_size >= _AHEAD_BYTES:
+            if info.method == _DEFLATED and info.stored_bytes >= _AHEAD_BYTES:
                 chunks = parallel.ahead(chunks, _AHEAD, self._job.load)
             for chunk in chunks:
                 total += len(chunk)
@@ -440,16 +392,16 @@ class _Member:
                         digest.update(chunk)
                     if total - reported >= _PROGRESS_STEP:
                         reported = total
-                        self._job.advance(self.path, total, info.file_size)
+                        self._job.advance(self.path, total, info.size_bytes)
                 yield chunk
         except _DamageError as damage:
             self._damage = str(damage)
             return
         if first:
-            self._job.advance(self.path, total, max(total, info.file_size))
-        if first and total != info.file_size:
-            self._damage = f"It has {total} bytes; the archive says {info.file_size}."
-        elif first and self._crc != info.CRC:
+            self._job.advance(self.path, total, max(total, info.size_bytes))
+        if first and total != info.size_bytes:
+            self._damage = f"It has {total} bytes; the archive says {info.size_bytes}."
+        elif first and self._crc != info.crc:
             self._damage = "Its CRC-32 is wrong: its bytes were changed."
         if digest:
             self._sha256 = digest.hexdigest()
@@ -457,9 +409,9 @@ class _Member:
     def _pieces(self) -> Iterator[bytes]:
         info = self._place.info
         position = self._place.offset
-        left = info.compress_size
+        left = info.stored_bytes
         ahead = self._place.ahead[:left]
-        if info.compress_type == _STORED:
+        if info.method == _STORED:
             while left > 0:
                 data, ahead = ahead or self._place.source.read(position, min(left, _INPUT)), b""
                 if not data:

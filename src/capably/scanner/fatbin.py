@@ -72,9 +72,9 @@ _TARGET_KINDS = {
     ImageKind.UNKNOWN: TargetKind.REAL,
 }
 _INDEX = 0x20
-_PREFIX = 192  # decides all cubins with kernels of seven wheels (176 bytes at most)
-# For those with other long names before; of zstd so much is inflated anyway.
-_LONG_PREFIX, _LONG_PREFIX_ZSTD = 4 << 10, 128 << 10
+# 192 bytes decide all cubins with kernels of seven wheels (176 bytes at most); others have long names before. Of zstd a
+# block of up to 128 KiB is inflated anyway, and only has to be copied.
+_PREFIXES, _PREFIXES_ZSTD = (192, 4 << 10), (16 << 10, 128 << 10)
 _PTX_PREFIXES = (512, 4 << 10)  # decide half of the PTX, and nearly all that has code
 # Of zstd a block of up to 128 KiB is inflated anyway. It decides most of the PTX.
 _PTX_PREFIXES_ZSTD = (64 << 10,)
@@ -542,13 +542,13 @@ class _Known:
 def _look_into_sass(payload: Payload, known: _Known) -> tuple[bool, bool, CudaVersion | None]:
     """Whether a cubin is a stub, whether it is relocatable, and its toolkit as far as its header tells."""
     most = payload.budget.limits.sections
-    head = payload.prefix(_PREFIX)
+    short, long = _PREFIXES_ZSTD if payload.compression is Compression.ZSTD else _PREFIXES
+    head = payload.prefix(short)
     try:
         header = cubin.read_header(head)
         has_kernel = cubin.has_kernel_prefix(head)
         if has_kernel is None:
-            longer = _LONG_PREFIX_ZSTD if payload.compression is Compression.ZSTD else _LONG_PREFIX
-            has_kernel = cubin.has_kernel_prefix(payload.prefix(longer))
+            has_kernel = cubin.has_kernel_prefix(payload.prefix(long))
         if has_kernel:
             return False, header.relocatable, header.toolkit
         stub = known.is_stub(ImageKind.SASS, payload, lambda data: not cubin.read_cubin(data, most).kernels)

@@ -113,7 +113,7 @@ def _scan_directory(path: str, job: Job) -> Artifact:
 
 
 def _scan_zip(path: str, name: str, file: FileIO, before: os.stat_result, job: Job) -> Artifact:
-    from capably.scanner.archive import named, scan_archive  # noqa: PLC0415 - zipfile, only for zips
+    from capably.scanner.archive import named, scan_archive  # noqa: PLC0415 - only for zips
 
     memory = job.memory
     size = before.st_size

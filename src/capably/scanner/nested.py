@@ -53,7 +53,7 @@ def _descend(path: str, content: Content, form: Form, tally: Tally, depth: int) 
     prefix = path + "!/"
     try:
         if form is Form.ZIP:
-            from capably.scanner.archive import scan_zip  # noqa: PLC0415 - zipfile, only for zips
+            from capably.scanner.archive import scan_zip  # noqa: PLC0415 - it imports this module
 
             with _seekable(path, content, tally.job) as file:
                 if file is not None:
