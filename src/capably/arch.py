@@ -18,7 +18,7 @@ TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["ComputeCapability", "Suffix", "Target", "TargetKind"]
+__all__ = ["ComputeCapability", "Suffix", "Target", "TargetKind", "by_kind"]
 
 _PREFIX = re.compile(r"(?i:sm_?|compute_?|lto_?|cc ?)?")
 _CAPABILITY = re.compile(r"([0-9]{1,2})\.([0-9])|([0-9]{1,2})([0-9])")
@@ -143,6 +143,15 @@ class Target:
 
     def __str__(self) -> str:
         return f"{self.kind}_{self.capability.number}{self.suffix}"
+
+
+def by_kind(target: Target) -> tuple[bool, Target]:
+    """The order in which targets are listed: machine code, then PTX.
+
+    >>> [str(target) for target in sorted(map(Target.parse, ["compute_80", "sm_90", "sm_80"]), key=by_kind)]
+    ['sm_80', 'sm_90', 'compute_80']
+    """
+    return target.kind is TargetKind.VIRTUAL, target
 
 
 def _read_number(what: str, text: str) -> tuple[int, int, tuple[int, int]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capably import facts
-from capably.arch import Suffix, Target, TargetKind
+from capably.arch import Suffix, Target, TargetKind, by_kind
 from capably.engine import Verdict, judge, reaches
 from capably.facts import Device, Driver, Fatbin, Finding, Image, ImageKind, Library, ToolkitKind
 from capably.knowledge import Toolkit, tables
@@ -193,7 +193,7 @@ def plan(
     """
     offered = entries(toolkit) if offers is None else tuple(offers)
     chosen = _Search(gpus, toolkit, policy, offered, needs).run()
-    targets = tuple(sorted(chosen, key=lambda target: (target.kind is TargetKind.VIRTUAL, target)))
+    targets = tuple(sorted(chosen, key=by_kind))
     served = tuple(
         _served(gpu, targets, toolkit, policy, needs) or _refused(gpu, offered, toolkit, policy, needs) for gpu in gpus
     )

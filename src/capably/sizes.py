@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from capably.arch import Target, TargetKind
+from capably.arch import Target, TargetKind, by_kind
 from capably.facts import ImageKind
 from capably.units import size_text
 
@@ -83,7 +83,7 @@ class Estimate:
         wanted = tuple(targets)
         sizes = [size for target in wanted if (size := self.of(target))]
         now = tuple(self.sizes.values())
-        held = _listed(sorted(self.sizes, key=lambda t: (t.kind is TargetKind.VIRTUAL, t))) or "no target"
+        held = _listed(sorted(self.sizes, key=by_kind)) or "no target"
         return f"about {_total(sizes)} of GPU code; {_total(now)} now, for {held}"
 
     def notes(self, targets: Iterable[Target]) -> Iterator[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capably.audit.questions import as_loaded, by_kind, known_devices, other_host, promised_driver, targets_of
+from capably.arch import by_kind
+from capably.audit.questions import as_loaded, known_devices, other_host, promised_driver, targets_of
 from capably.audit.report import Change, Comparison, Gap, Severity, joined, remark_of
 from capably.engine import Coverage, OutcomeCounts
 from capably.naming import full_name

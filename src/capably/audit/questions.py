@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from capably.arch import ComputeCapability, Target, TargetKind
+from capably.arch import ComputeCapability, Target
 from capably.audit.policy import BLOCKERS
 from capably.engine import Verdict, choose, judge, reaches
 from capably.facts import Artifact, Device, Driver, Image, ImageKind, Library
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = [
     "TO_COME",
     "as_loaded",
-    "by_kind",
     "counted",
     "images",
     "judged",
@@ -107,11 +106,6 @@ def images(library: Library) -> Iterator[tuple[Image, int]]:
 def targets_of(libraries: Iterable[Library]) -> set[Target]:
     """The targets of all images with kernels."""
     return {image.target for library in libraries for image, _ in images(library) if image.target is not None}
-
-
-def by_kind(target: Target) -> tuple[bool, Target]:
-    """Machine code first."""
-    return target.kind is TargetKind.VIRTUAL, target
 
 
 @functools.lru_cache(maxsize=1024)

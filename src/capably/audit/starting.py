@@ -6,12 +6,13 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from capably.arch import by_kind
 from capably.audit.allowances import Allowances
 from capably.audit.build import behind_driver
 from capably.audit.candidate import Candidate
 from capably.audit.gpus import blocked, gaps
 from capably.audit.policy import ALLOWABLE, Allowance, Policy, Ptx
-from capably.audit.questions import TO_COME, as_loaded, by_kind, counted, images, known_devices, starts, targets_of
+from capably.audit.questions import TO_COME, as_loaded, counted, images, known_devices, starts, targets_of
 from capably.audit.release import audit
 from capably.audit.report import Severity
 from capably.audit.targets import claimed

@@ -6,11 +6,10 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from capably.arch import Suffix, Target, TargetKind
+from capably.arch import Suffix, Target, TargetKind, by_kind
 from capably.audit.policy import Ptx
 from capably.audit.questions import (
     TO_COME,
-    by_kind,
     counted,
     judged,
     known_devices,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape, quoteattr
 
 from capably import __version__
-from capably.arch import TargetKind
+from capably.arch import by_kind
 from capably.audit import BLOCKERS, CHECKS, GAPS, Severity
 from capably.engine import Coverage
 from capably.knowledge import tables
@@ -69,7 +69,7 @@ def _holdings(gap: Gap) -> list[tuple[str, int]]:
     found: dict[str, int] = {}
     for one in gap.fatbins:
         targets = {part.image.target for part in one.parts if part.image and part.image.target and not part.image.stub}
-        listed = ", ".join(map(str, sorted(targets, key=lambda t: (t.kind is TargetKind.VIRTUAL, t)))) or "nothing"
+        listed = ", ".join(map(str, sorted(targets, key=by_kind))) or "nothing"
         found[listed] = found.get(listed, 0) + one.count
     return sorted(found.items(), key=lambda pair: -pair[1])
 
