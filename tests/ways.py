@@ -43,7 +43,7 @@ from capably.scanner import (
     search,
     source,
 )
-from capably.scanner.library import ARCHIVES, HEAD_BYTES, classify
+from capably.scanner.library import ARCHIVES, HEAD_BYTES, Form, classify
 
 if TYPE_CHECKING:
     import random
@@ -254,8 +254,8 @@ def _loose(rng: random.Random) -> bytes:
 
 
 @contextmanager
-def in_pieces(step: int, *, threads: int = 1) -> Iterator[None]:
-    """Bytes come in pieces of this size, nothing is too small to be a stream, or to be read in a thread."""
+def in_pieces(step: int, *, threads: int = 1, headers: int = _HEADERS) -> Iterator[None]:
+    """Bytes come in pieces of this size behind so many, nothing is too small to be a stream, or to be read in a thread."""
     with pytest.MonkeyPatch.context() as patch:
         for module, name in (
             (archive, "_FIRST"),
@@ -268,7 +268,7 @@ def in_pieces(step: int, *, threads: int = 1) -> Iterator[None]:
         patch.setattr(packed, "_INPUT", max(step, 2))  # the first two bytes tell the compression
         patch.setattr(search, "_SPAN", max(step, 16))  # longer than what is looked for
         for module in (archive, nested, library):  # what is looked at first comes in one piece: a header and no more
-            patch.setattr(module, "HEAD_BYTES", max(step, _HEADERS))
+            patch.setattr(module, "HEAD_BYTES", max(step, headers))
         patch.setattr(content, "_SMALL", 0)
         for name in ("_KEPT_FIRST", "_KEPT_BEFORE"):  # so that some of a stream has to be had once more
             patch.setattr(elf, name, 2 * step)
@@ -447,13 +447,17 @@ def read(
     expected = seen(path, limits=limits, with_kernels=with_kernels)
     if classify(data[:HEAD_BYTES]) in ARCHIVES:  # of which each counts what is in it in its own way
         return expected
+    form = classify(data[:HEAD_BYTES])
+    # The head of PTX may lie behind any number of comments.
+    short = form is classify(data[:_HEADERS]) and (form is not Form.AR or b".version" not in data)
+    headers = _HEADERS if short else HEAD_BYTES
     for name in sorted(WAYS) if ways >= len(WAYS) else rng.sample(sorted(WAYS), ways):
         way = WAYS[name]
         path = directory / (NAME if way.wrap is bytes else "lib.a" if way.static else "x")
         path.write_bytes(way.wrap(data))
         # Of a file of some size pieces of a byte take long and tell nothing new.
         step = rng.choice(STEPS if len(data) < 1_000 else STEPS[2:])
-        with in_pieces(step, threads=way.threads) if way.pieces else nullcontext():
+        with in_pieces(step, threads=way.threads, headers=headers) if way.pieces else nullcontext():
             got = seen(path, way.prefix, limits=limits, with_kernels=with_kernels)
         if way.static:
             assert in_static(got) == in_static(expected), f"{name}, by {step} bytes"
