@@ -450,9 +450,9 @@ def test_tar_bombs(tmp_path: Path) -> None:
     bomb = build.tar_header(b"a.bin", 200 << 20) + bytes(200 << 20)
     for packer in ("gzip", "bzip2", "xz", "zstd"):
         path = put(tmp_path, PACKERS[packer](build.tar(build.tar_member("a.so", LIBRARY))[:-1024] + bomb))
-        started = time.monotonic()
+        started = time.process_time()
         artifact = scan(path, limits=Limits(ratio=10, ratio_from_bytes=1 << 20))
-        assert time.monotonic() - started < 5
+        assert time.process_time() - started < 5
         assert "limit-reached" in codes(artifact), packer
         assert targets(artifact) == ["sm_80"]
         assert codes(scan(path, limits=Limits(total_bytes=10 << 20))).count("limit-reached") >= 1
@@ -610,13 +610,13 @@ def test_mutations_give_a_result_or_an_error(tmp_path: Path, kind: str) -> None:
             data = mutate(source, data[:cut]) + data[cut:]
         else:
             data = mutate(source, data)
-        started = time.monotonic()
+        started = time.process_time()
         with contextlib.suppress(ScanError):
             if round_ % 5 or not single:
                 scan(put(tmp_path, data), limits=limits)
             else:
                 both(tmp_path, data, limits=limits)
-        assert time.monotonic() - started < 5
+        assert time.process_time() - started < 5
 
 
 def test_extended_headers_of_a_tar_are_not_hoarded(tmp_path: Path) -> None:

@@ -127,10 +127,10 @@ def test_more_entries_than_the_limit(tmp_path: Path, count: int) -> None:
 
 
 def test_many_empty_fatbins_are_quick(tmp_path: Path) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     artifact = scan(put(tmp_path, build.library(build.fatbin([]) * 100_000)))
     assert artifact.libraries[0].fatbins[0].count == 100_000
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_many_rejects_fall_back_to_sections(tmp_path: Path) -> None:
@@ -547,7 +547,7 @@ def test_mutations_give_a_result_or_an_error(tmp_path: Path) -> None:
     base = seeds()
     for round_ in range(3_000):
         data = mutate(source, source.choice(base))
-        started = time.monotonic()
+        started = time.process_time()
         try:
             if round_ % 2:
                 scan(put(tmp_path, data), limits=limits)
@@ -555,7 +555,7 @@ def test_mutations_give_a_result_or_an_error(tmp_path: Path) -> None:
                 both(tmp_path, data, limits=limits)
         except ScanError:
             pass
-        assert time.monotonic() - started < 5
+        assert time.process_time() - started < 5
 
 
 def test_mutated_archives_give_a_result_or_an_error(tmp_path: Path) -> None:
