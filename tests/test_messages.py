@@ -136,6 +136,48 @@ def test_the_older_check_refuses_a_mixed_server_for_one_gpu(
     assert (states(newer)["gpu-below-floor"] is State.HOLDS) == (devices == ["7.0"])
 
 
+@pytest.mark.parametrize(
+    ("version", "device", "cuda", "state", "floor"),
+    [
+        ("0.6.1", "12.0", "12.8", State.EXCLUDED, None),  # this release looks at no compiler
+        ("0.6.18", "12.0", "12.8", State.HOLDS, "12.9"),
+        ("0.7.2.post1", "12.0", "12.8", State.EXCLUDED, None),  # asks for 12.8 for this one
+        ("0.7.2.post1", "12.0", "12.6", State.HOLDS, "12.8"),
+        ("0.7.2.post1", "12.1", "12.8", State.HOLDS, "12.9"),
+        ("0.6.18", "9.0", "11.5", State.EXCLUDED, None),  # refused by nvcc later, and not by FlashInfer
+        (None, "12.0", "12.8", State.HOLDS, "12.9"),
+        (None, None, "12.8", State.OPEN, None),  # which GPU it was is not known
+    ],
+)
+def test_the_toolkit_that_flashinfer_asks_for_is_that_of_its_release(
+    version: str | None, device: str | None, cuda: str, state: State, floor: str | None
+) -> None:
+    packages = {"flashinfer-python": version} if version else {}
+    said = {"devices": [device] if device else [], "nvcc": [cuda], "packages": packages}
+    (found,) = explain(SM75, machine(said))
+    (cause,) = [one for one in found.causes if one.cause.code == "compiler-too-old"]
+    assert cause.state is state
+    assert [text for text in cause.evidence if text.startswith("needed")] == (
+        [f"needed: CUDA {floor} or newer"] if floor else []
+    )
+
+
+def test_a_list_that_nothing_reads_is_not_taken_for_one_below_the_floor() -> None:
+    def told(value: str) -> State:
+        log = "RuntimeError: FlashInfer requires sm75+"
+        return states(only(log, machine({"devices": ["9.0"], "env": {"TORCH_CUDA_ARCH_LIST": value}})))[
+            "list-below-floor"
+        ]
+
+    assert [told("Volta;9.0"), told("Maxwell+Tegra;9.0"), told("Turing;9.0+PTX")] == [
+        State.HOLDS,
+        State.HOLDS,
+        State.EXCLUDED,
+    ]
+    # torch itself stops at these, so that it was another list that FlashInfer saw.
+    assert {told("7.0,9.0"), told("Voltaire;9.0"), told("70;90")} == {State.OPEN}
+
+
 def test_the_log_itself_may_tell_the_cause() -> None:
     fork = "Failed to get device capability: Cannot re-initialize CUDA in forked subprocess.\n"
     first, second = explain(fork + SM75)
@@ -435,8 +477,15 @@ def test_features_and_suffixes() -> None:
     plain = only("'cvt' not supported on .target 'sm_120'")
     assert plain.answer is None
     assert set(states(plain).values()) == {State.OPEN}
+    wgmma = "requires .target sm_90a or higher"
+    assert only(wgmma, System(devices=(Device(ComputeCapability(8, 9)),))).answer == "gpu-lacks-feature"
+    assert states(only(wgmma, GOOD))["gpu-lacks-feature"] is State.OPEN  # no higher number has just that
+    assert states(only(wgmma))["gpu-lacks-feature"] is State.HOLDS
+    assert only("'cvt' not supported on .target 'sm_999'").answer is None  # what comes later is not known
     illegal = only("an illegal instruction was encountered", System(devices=(Device(ComputeCapability(8, 0)),)))
     assert states(illegal)["code-of-a-sibling"] is State.EXCLUDED
+    beyond = only("an illegal instruction was encountered", System(devices=(Device(ComputeCapability(99, 0)),)))
+    assert states(beyond)["code-of-a-sibling"] is State.OPEN
 
 
 def test_what_hides_the_gpus() -> None:

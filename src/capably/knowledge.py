@@ -283,6 +283,7 @@ class Message:
         needles: Lower-case texts, one of which is in or near every match.
         patterns: Without unbounded repetition of anything that could match much.
         causes: Codes of causes, the most particular first.
+        requires: What it says that a GPU has to be, where the text itself does not; None elsewhere.
     """
 
     code: str
@@ -295,6 +296,7 @@ class Message:
     patterns: tuple[re.Pattern[str], ...]
     means: str
     causes: tuple[str, ...]
+    requires: Requirement | None
     sources: tuple[str, ...]
     grade: Grade
 
@@ -895,6 +897,7 @@ def _message(row: _Row, causes: frozenset[str]) -> Message:
         tuple(row.parsed_each("patterns", _bounded)),
         row.string("means"),
         row.strings("causes"),
+        row.optional("requires", Requirement.parse),
         row.sources(),
         row.grade(),
     )

@@ -14,11 +14,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
+from capably.archlist import applying, entries, read
 from capably.engine import Coverage, choose, judge
 from capably.errors import ParseError
 from capably.facts import Device, Image, ImageKind, PtxJit, ToolkitKind
 from capably.knowledge import Cause, Message, tables
 from capably.reasons import Outcome
+from capably.requirement import Requirement
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:
@@ -321,11 +323,36 @@ class _Facts:
     def floor(self) -> CudaVersion | None:
         """The oldest toolkit that would do, where the message or the program says so."""
         if self.code in ("flashinfer-sm75", "flashinfer-toolkit-floor"):
-            return _cuda(self.others.get("cuda", "12.9"))
+            if "cuda" in self.others:
+                return _cuda(self.others["cuda"])
+            refused = [row.cuda for row in tables().toolkits if self.refused(row.cuda)]
+            return next((row.cuda for row in tables().toolkits if refused and row.cuda > refused[-1]), None)
         if "cuda" in self.params:
             return _cuda(self.params["cuda"])
         known = tables().emitting_toolkits(self.target) if self.target else None
         return known[0] if known else None
+
+    @cached_property
+    def flashinfer(self) -> tuple[str, ...]:
+        """The version of FlashInfer that printed the message: the installed one; else each that is known."""
+        for name in ("flashinfer-python", "flashinfer"):
+            version = self.distributions.get(name, "")
+            if re.match("[0-9]", version):
+                return (version,)
+        return tuple(".".join(map(str, row.since)) for row in tables().dialects if row.dialect == "flashinfer")
+
+    def refused(self, cuda: CudaVersion) -> bool:
+        """Whether FlashInfer leaves out a GPU that is here because nvcc is of that version."""
+        return any(
+            read(None, "flashinfer", version, devices=[device.capability], toolkit=cuda).error is not None
+            for version in self.flashinfer
+            for device in self.devices
+        )
+
+    @cached_property
+    def lowest(self) -> Requirement:
+        """What FlashInfer's own check asks of a GPU, or of an entry of a list."""
+        return Requirement.parse(applying("flashinfer", self.flashinfer[-1]).requires or ">=1.0")
 
     @cached_property
     def compilers(self) -> tuple[Toolkit, ...]:
@@ -359,9 +386,13 @@ def _shown(compiler: Toolkit) -> str:
 
 def _spared(facts: _Facts) -> str:
     """Why FlashInfer's floor of the toolkit is not in play; empty where it may be."""
-    if facts.code == "flashinfer-sm75" and facts.devices and all(one.capability.major != 12 for one in facts.devices):
-        return f"no GPU of 12.x: {facts.listed_devices}"
+    if facts.code == "flashinfer-sm75" and facts.devices and not any(map(facts.refused, _every_cuda())):
+        return f"FlashInfer leaves out none for its toolkit: {facts.listed_devices}"
     return ""
+
+
+def _every_cuda() -> tuple[CudaVersion, ...]:
+    return tuple(row.cuda for row in tables().toolkits)
 
 
 def _wrong_compiler_first(facts: _Facts) -> _Answer:
@@ -393,7 +424,7 @@ def _compiler_too_old(facts: _Facts) -> _Answer:
     known = tables().emitting_toolkits(facts.target) if facts.target else None
     if known and known[1] == tables().toolkits[-1].cuda:
         return _holds(f"every toolkit from CUDA {known[0]} on knows {facts.target}")
-    if "flashinfer-toolkit-floor" in facts.codes:
+    if "flashinfer-toolkit-floor" in facts.codes and facts.floor is not None:
         return _holds(f"FlashInfer says that it needs CUDA {facts.floor}")
     return _OPEN
 
@@ -426,9 +457,6 @@ def _target_not_of_this_machine(facts: _Facts) -> _Answer:
 # -- devices and lists
 
 
-_OLD = ("Kepler", "Maxwell", "Pascal", "Volta")
-
-
 def _list_below_floor(facts: _Facts) -> _Answer:
     if facts.system is None:
         return _OPEN
@@ -436,22 +464,21 @@ def _list_below_floor(facts: _Facts) -> _Answer:
     value = facts.environment.get(name, "")
     if not value:
         return _excluded(f"{name} is not set")
-    entries = re.split(r"[\s;,]+", value.strip())
-    low = [entry for entry in entries if entry.startswith(_OLD) or _number(entry) < (7, 5)]
+    try:
+        named = entries(value)
+    except ParseError:
+        return State.OPEN, (f"{name}={value}, which is no list",)
+    low = [target for target in named if judge(facts.lowest, target).outcome is Outcome.FAILS]
     # The older check refuses a list for any of its entries, the newer one only if none is high enough.
-    blamed = low if facts.code == "flashinfer-sm75-list" or len(low) == len(entries) else []
-    return _holds(f"{name}={value}: {' '.join(low)}") if blamed else _excluded(f"{name}={value}")
-
-
-def _number(entry: str) -> tuple[int, int]:
-    match = re.match(r"([0-9]{1,2})\.([0-9])", entry)
-    return (int(match[1]), int(match[2])) if match else (99, 0)
+    blamed = low if facts.code == "flashinfer-sm75-list" or len(low) == len(named) else []
+    said = f"{name}={value}"
+    return _holds(f"{said}: {' '.join(str(one.capability) for one in blamed)}") if blamed else _excluded(said)
 
 
 def _gpu_below_floor(facts: _Facts) -> _Answer:
     if not facts.devices:
         return _OPEN
-    low = [device.capability < ComputeCapability(7, 5) for device in facts.devices]
+    low = [judge(facts.lowest, device).outcome is Outcome.FAILS for device in facts.devices]
     # Without a list the older check refuses all GPUs for any of them, the newer one only if none is high enough.
     any_will_do = facts.code == "flashinfer-sm75-list" and not facts.environment.get("TORCH_CUDA_ARCH_LIST")
     blamed = any(low) if any_will_do else all(low)
@@ -486,7 +513,8 @@ def _torch_outcome(facts: _Facts) -> tuple[Outcome | None, str]:
     listed = [Target.parse(name) for name in facts.params.get("listed", "").split()]
     if not listed and "highest" in facts.params:
         lowest = ComputeCapability.parse(facts.params["lowest"])
-        if device.capability < lowest:
+        # PTX reaches furthest: where that of the lowest target fails, so does all that is in the range.
+        if judge(_image(Target(lowest, kind=TargetKind.VIRTUAL)), device).outcome is Outcome.FAILS:
             return Outcome.FAILS, f"{device.capability} is below the lowest target, {lowest}"
         listed = [Target.parse("sm_" + facts.params["highest"].replace(".", ""))]
     outcomes = [judge(_image(one), device, _driver(facts)).outcome for one in listed]
@@ -613,9 +641,9 @@ def _gpus_differ(facts: _Facts) -> _Answer:
     said = f"visible: {facts.listed_devices}"
     if len(capabilities) == 1:
         return _excluded(said)
-    floor = _feature_floor(facts)
-    if floor is not None and min(capabilities) < floor <= max(capabilities):
-        return _holds(said, f"needed: {floor} or higher")
+    needed = _needed(facts)
+    if needed is not None and {Outcome.RUNS, Outcome.FAILS} <= {judge(needed, one).outcome for one in facts.devices}:
+        return _holds(said, f"needed: {needed}")
     blamed = _blamed(facts)
     for name in dict.fromkeys(gap.name for gap in blamed):
         gaps = [gap for gap in blamed if gap.name == name]
@@ -671,40 +699,55 @@ def _too_new_for_driver(facts: _Facts) -> tuple[str, ...]:
     return tuple(told)[:_MOST_SHOWN]
 
 
-def _feature_floor(facts: _Facts) -> ComputeCapability | None:
-    if facts.code == "fp8-type":
-        return ComputeCapability(8, 9)
+def _needed(facts: _Facts) -> Requirement | None:
+    """What the message says that a GPU has to be."""
+    if facts.found.message.requires is not None:
+        return facts.found.message.requires
     text = facts.params.get("floor") or facts.params.get("needed")
-    return ComputeCapability.parse(text) if text else None
+    return Requirement.parse(f">={Target.parse(text).capability}") if text else None
 
 
 def _gpu_lacks_feature(facts: _Facts) -> _Answer:
-    floor = _feature_floor(facts)
-    if floor is not None:
-        low = [device.capability < floor for device in facts.devices]
-        said = f"needed: {floor} or higher"
-        if low and all(low):
+    needed = _needed(facts)
+    if needed is not None:
+        outcomes = {judge(needed, device).outcome for device in facts.devices}
+        said = f"needed: {needed}"
+        if outcomes == {Outcome.FAILS}:
             return _holds(f"visible: {facts.listed_devices}", said)
-        if low and not any(low):
+        # A suffix names more than a number: which higher ones have that too, the message does not say.
+        if outcomes == {Outcome.RUNS} and not facts.params.get("needed", "").endswith(("a", "f")):
             return _excluded(f"visible: {facts.listed_devices}", said)
-        return _holds(f"the message says: {said}") if "needed" in facts.params and not low else (State.OPEN, (said,))
-    if facts.target is not None and (facts.target.suffix or facts.target.capability < ComputeCapability(9, 0)):
+        open_ = "needed" not in facts.params or outcomes
+        return (State.OPEN, (said,)) if open_ else _holds(f"the message says: {said}")
+    if facts.target is not None and _has_more(facts.target) is False:
         return _holds(f"no variant of {facts.target} has more")
     return _OPEN
+
+
+def _has_more(target: Target) -> bool | None:
+    """Whether toolkits know the number of *target* with a suffix, for it has none; None for an unknown number."""
+    if target.suffix is not Suffix.NONE:
+        return False
+    known = tables().emitting_toolkits
+    variants = (Suffix.ARCH_SPECIFIC, Suffix.FAMILY_SPECIFIC)
+    if any(known(Target(target.capability, suffix)) for suffix in variants):
+        return True
+    return None if known(target) is None else False
 
 
 def _target_without_suffix(facts: _Facts) -> _Answer:
     if "needed" in facts.params:
         return _excluded(f"a target of {facts.params['needed']} would do")
-    if facts.target is not None:
-        if facts.target.suffix is not Suffix.NONE or facts.target.capability < ComputeCapability(9, 0):
+    if facts.target is not None and (more := _has_more(facts.target)) is not None:
+        if not more:
             return _excluded(f"{facts.target} has no variant with more")
         return State.OPEN, (f"{facts.target} has variants with more",)
     return _OPEN
 
 
 def _code_of_a_sibling(facts: _Facts) -> _Answer:
-    if facts.devices and all(device.capability.minor == 0 for device in facts.devices):
+    families = [(tables().family(device.capability), device.capability) for device in facts.devices]
+    if families and all(family is not None and family.members[0] == here for family, here in families):
         return _excluded(f"no lower member of the family than {facts.listed_devices}")
     return _OPEN
 

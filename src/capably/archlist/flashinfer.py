@@ -15,17 +15,18 @@ from capably.archlist.reading import (
     foreign,
     grouped,
     lenient,
+    ranged,
     shown,
     split,
 )
 from capably.errors import TableError
 from capably.requirement import Comparison, Requirement
-from capably.version import CudaVersion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from capably.knowledge import DialectVersion
+    from capably.version import CudaVersion
 
 
 def read(reader: Reader) -> list[Target]:
@@ -102,23 +103,27 @@ def _why(text: str) -> tuple[str, str]:
 
 def _normalised(reader: Reader, major: int, minor: int, piece: Piece | None) -> tuple[int, str]:
     """The suffix that FlashInfer adds to a number without one."""
-    rules = reader.row.rules
-    if major == 12:
-        nvcc = reader.nvcc()
-        cuda = nvcc.cuda
-        if cuda < CudaVersion(12, 9):
-            if minor == 0 and "12.8-is-120a" in rules and cuda >= CudaVersion(12, 8):
-                return major, "0a"
-            floor = "12.8" if minor == 0 and "12.8-is-120a" in rules else "12.9"
-            suffixed = f"12{minor}a" in nvcc.targets
-            reader.stop(
-                ListError.IMPORT_FAILS if piece else ListError.COMPILER_REJECTS,
-                f"FlashInfer refuses 12.{minor} with nvcc {cuda}: it asks for CUDA {floor} or newer",
-                piece,
-                f"use nvcc {floor} or newer{f', or write the suffix yourself: `12.{minor}a`' * suffixed}",
-            )
-        return major, "0f" if minor == 0 or "one-12" in rules else f"{minor}a"
-    return major, f"{minor}a" if major >= 9 else str(minor)
+    floor = _oldest_nvcc(reader.row, major, minor)
+    if floor is None:
+        return major, f"{minor}a" if major >= 9 else str(minor)
+    nvcc = reader.nvcc()
+    if nvcc.cuda < floor:
+        suffixed = f"{major}{minor}a" in nvcc.targets
+        reader.stop(
+            ListError.IMPORT_FAILS if piece else ListError.COMPILER_REJECTS,
+            f"FlashInfer refuses {major}.{minor} with nvcc {nvcc.cuda}: it asks for CUDA {floor} or newer",
+            piece,
+            f"use nvcc {floor} or newer{f', or write the suffix yourself: `{major}.{minor}a`' * suffixed}",
+        )
+    if minor == 0 or "one-12" in reader.row.rules:
+        return major, "0f" if f"{major}0f" in nvcc.targets else "0a"
+    return major, f"{minor}a"
+
+
+def _oldest_nvcc(row: DialectVersion, major: int, minor: int) -> CudaVersion | None:
+    """The CUDA version that FlashInfer asks for before it takes a number without a suffix; None where for none."""
+    named = {name: first for name, first, _ in map(ranged, dict(row.lists).get("takes", "").split())}
+    return named.get(f"{major}.{minor}", named.get(f"{major}.x"))
 
 
 def _name_of_107(reader: Reader, piece: Piece) -> str:
