@@ -127,11 +127,42 @@ def test_a_torch_for_the_cpu_is_told_before_architectures_and_they_are_not_blame
         ([gpu("9.0", driver=R535)], "cu126"),
         ([gpu("12.0", driver=R535)], "cu128"),
         ([gpu("9.0"), gpu("12.0")], "cu130"),
+        ([gpu("7.0"), gpu("12.0")], "cu128"),
+        ([], "cu130"),
     ],
 )
 def test_the_index_for_torch_fits_every_gpu_and_driver(gpus: list[tuple[Device, Driver]], tag: str) -> None:
     found = diagnose(HERE, [dist("torch", version="2.13.0+cpu")], gpus)
     assert str(only(found, "cpu-only-torch").command).endswith(tag)
+
+
+# torch 2.13's own answer, by its PYTORCH_RELEASES_CODE_CC and _code_compatible_with_device; it knows no 8.8.
+_OF_TORCH = {
+    "x86_64": {
+        "5.0 5.2 6.0 6.1 7.0": "cu126",
+        "7.5 8.0 8.6 8.9 9.0": "cu126 cu130",
+        "10.0 10.3 10.7 12.0 12.1": "cu130",
+    },
+    "aarch64": {"8.0 8.6 8.9 9.0": "cu126 cu130", "10.0 10.3 10.7 11.0 12.0 12.1": "cu130"},
+}
+
+
+@pytest.mark.parametrize("machine", _OF_TORCH)
+@pytest.mark.parametrize("capability", [str(one) for one in tables().architectures if str(one) != "8.8"])
+def test_the_index_for_torch_is_one_that_torch_itself_names(machine: str, capability: str) -> None:
+    named = next((tags for gpus, tags in _OF_TORCH[machine].items() if capability in gpus.split()), "")
+    found = diagnose(replace(HERE, machine=machine), [dist("torch", version="2.13.0+cpu")], [gpu(capability)])
+    told = only(found, "cpu-only-torch")
+    if named:
+        assert str(told.command).rpartition("/")[2] in named.split()
+    else:
+        assert told.command is None
+        assert "none is known to serve" in told.action
+
+
+def test_no_torch_is_named_for_gpus_that_no_build_serves_together_or_for_a_driver_that_starts_none() -> None:
+    for gpus in ([gpu("6.1"), gpu("12.0")], [gpu("9.0", driver=Driver(DriverRelease(470, 57, 2)))]):
+        assert only(diagnose(HERE, [dist("torch", version="2.13.0+cpu")], gpus), "cpu-only-torch").command is None
 
 
 def test_without_a_gpu_a_torch_for_the_cpu_is_no_failure() -> None:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from capably.arch import ComputeCapability, Target, TargetKind
 from capably.archlist import VARIABLES, ListError, NoteKind, read
-from capably.engine import Coverage, Verdict, choose, judge
+from capably.engine import Coverage, Verdict, choose, judge, starts
 from capably.errors import ParseError
-from capably.facts import Artifact, Fatbin, Image, ImageKind, ToolkitKind
+from capably.facts import Artifact, Device, Fatbin, Image, ImageKind, ToolkitKind
 from capably.knowledge import tables
 from capably.reasons import FINDINGS, Outcome
 from capably.version import CudaVersion
@@ -25,7 +25,7 @@ from capably.version import CudaVersion
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from capably.facts import Device, Driver, Finding, Library, System, Toolkit
+    from capably.facts import Driver, Finding, Library, System, Toolkit
 
 __all__ = ["Area", "Diagnosis", "Evidence", "Examination", "Installed", "Judged", "Severity", "diagnose", "torch_cuda"]
 
@@ -332,18 +332,21 @@ def _about_installation(  # noqa: PLR0917 - what it looks at
                 # They take their library for the CPU then.
                 by_torch = (row.distribution for row in tables().alternatives if row.chosen_by == "cuda-version")
                 stopped.update(dict.fromkeys(by_torch, "cpu-only-torch"))
+            command = _torch_command(system, gpus)
+            none = "Install a build for CUDA; of those that PyTorch publishes, none is known to serve all GPUs here."
             yield _make(
                 "cpu-only-torch",
                 Severity.ERROR if gpus else Severity.NOTE,
                 Area.INSTALLATION,
                 "torch",
                 [Evidence(told, f"metadata of {torch.title}")],
-                command=_torch_command(gpus),
+                command=command,
+                action=None if command else none,
                 version=torch.artifact.version,
             )
     yield from _about_hosts(system, known, stopped)
     yield from _about_runtimes(judged, gpus, stopped)
-    yield from _about_libraries(known, judged, present, gpus, stopped)
+    yield from _about_libraries(system, known, judged, present, gpus, stopped)
     for one in known.values():
         row = tables().package(one.name)
         if row is None:
@@ -374,20 +377,26 @@ def _about_installation(  # noqa: PLR0917 - what it looks at
             )
 
 
-def _torch_command(gpus: Sequence[tuple[Device, Driver | None]]) -> str:
-    """Installs a torch that every one of *gpus* and its driver can use; the newest plain choice."""
-    oldest = min((device.capability for device, _ in gpus), default=ComputeCapability(7, 5))
-    newest = max((device.capability for device, _ in gpus), default=ComputeCapability(7, 5))
-    majors = [tables().driver_cuda(driver).major for _, driver in gpus if driver is not None]
-    if oldest >= ComputeCapability(7, 5) and min(majors, default=13) >= 13:
-        tag = "cu130"
-    else:
-        tag = "cu128" if newest >= ComputeCapability(10, 0) else "cu126"
-    return f"pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/{tag}"
+def _torch_command(system: System, gpus: Sequence[tuple[Device, Driver | None]]) -> str | None:
+    """Installs a torch that every one of *gpus* and its driver can use; None where no build is known to serve all."""
+    hosts = {host for device, _ in gpus for host in device.hosts} or {_processor(system)} - {""}
+    for build in tables().torch_builds:
+        images = Fatbin(tuple(Image(ImageKind.SASS, target, toolkit=build.cuda) for target in build.targets))
+        if (not hosts or build.machine in hosts) and all(
+            judge(images, device).outcome is Outcome.RUNS and (driver is None or starts(build.cuda.major, driver))
+            for device, driver in gpus
+        ):
+            index = f"https://download.pytorch.org/whl/{build.index}"
+            return f"pip install --force-reinstall torch --index-url {index}"
+    return None
+
+
+def _processor(system: System) -> str:
+    return {"amd64": "x86_64", "arm64": "aarch64"}.get(system.machine.lower(), system.machine)
 
 
 def _about_hosts(system: System, known: dict[str, Installed], stopped: dict[str, str]) -> Iterator[Diagnosis]:
-    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(system.machine.lower(), system.machine)
+    machine = _processor(system)
     for one in known.values():
         hosts = {library.machine for library in one.artifact.libraries if library.machine}
         if machine and hosts and machine not in hosts:
@@ -444,7 +453,8 @@ def _about_runtimes(
         )
 
 
-def _about_libraries(
+def _about_libraries(  # noqa: PLR0917 - what it looks at
+    system: System,
     known: dict[str, Installed],
     judged: Sequence[Judged],
     present: frozenset[str] | None,
@@ -485,7 +495,7 @@ def _about_libraries(
                     *(Evidence(f"{lacking[needed][0]} needs {needed}", "its list of libraries") for needed in of_torch),
                     Evidence(f"{torch.title} does not bring it", "list of its files"),
                 ],
-                command=_torch_command(gpus) if "torch" in stopped else f"python -m pip show {name} torch",
+                command=_torch_command(system, gpus) if "torch" in stopped else f"python -m pip show {name} torch",
                 names=" and ".join(of_torch),
                 version=torch.artifact.version,
             )
@@ -511,7 +521,6 @@ def _about_libraries(
 # Compilers
 
 _KINDS = {"nvcc": ToolkitKind.NVCC, "ptxas": ToolkitKind.PTXAS, "nvrtc": ToolkitKind.NVRTC}
-_TEN = ComputeCapability(10, 0)
 
 
 def _about_compilers(
@@ -641,11 +650,17 @@ def _users(toolkit: Toolkit, needing: dict[str, list[str]]) -> tuple[str, ...]:
 
 
 def _serves(toolkit: Toolkit, capability: ComputeCapability, all_of_them: Iterable[Toolkit]) -> bool:
-    """Triton has two assemblers: one for 10.0 and later, one for what was before."""
-    if toolkit.kind is not ToolkitKind.PTXAS or "triton" not in toolkit.used_by:
+    """Whether those who use an assembler use it for that device: Triton brings one for newer devices, one for others."""
+    if toolkit.kind is not ToolkitKind.PTXAS:
         return True
-    split = any(other.path.endswith("ptxas-blackwell") for other in all_of_them if "triton" in other.used_by)
-    return not split or toolkit.path.endswith("ptxas-blackwell") == (capability >= _TEN)
+    for user in toolkit.used_by:
+        row = tables().package(user)
+        meant = dict(row.assemblers) if row else {}
+        there = {other.path.rpartition("/")[2] for other in all_of_them if user in other.used_by}
+        if meant and there & meant.keys():
+            needed = meant.get(toolkit.path.rpartition("/")[2], meant["*"])
+            return judge(needed, Device(capability)).outcome is Outcome.RUNS
+    return True
 
 
 def _emits(toolkit: Toolkit, capability: ComputeCapability) -> bool | None:

@@ -41,7 +41,17 @@ if TYPE_CHECKING:
     from capably.knowledge import Alternatives, Feature, Tables
     from capably.version import CudaVersion
 
-__all__ = ["Coverage", "KernelVerdict", "OutcomeCounts", "Verdict", "choose", "judge", "judge_kernels", "reaches"]
+__all__ = [
+    "Coverage",
+    "KernelVerdict",
+    "OutcomeCounts",
+    "Verdict",
+    "choose",
+    "judge",
+    "judge_kernels",
+    "reaches",
+    "starts",
+]
 
 
 @functools.cache
@@ -861,6 +871,17 @@ class _Choice:
         return (best if taken or usable == self.usable else Outcome.UNKNOWN), lacking
 
 
+def starts(cuda_major: int, driver: Driver) -> bool:
+    """Whether *driver* starts programs of that CUDA major version, whatever their GPU code.
+
+    >>> starts(12, Driver(cuda=tables().toolkits[-1].cuda))
+    True
+    """
+    # By the CUDA version, which drivers of Tegra parts have too; the first branch of a major version is that of its
+    # first minor version, or for 11 the one that minor version compatibility reaches back to.
+    return tables().driver_cuda(driver).major >= cuda_major
+
+
 def _coverage(counts: OutcomeCounts, findings: Iterable[Finding]) -> Coverage | None:
     """What the counts amount to, where something was perhaps not read: more could only make it partial."""
     hidden = any(FINDINGS[finding.code].hides for finding in findings if finding.code in FINDINGS)
@@ -929,9 +950,7 @@ def _host_findings(library: Library, device: Device, driver: Driver | None) -> I
         return
     known = tables()
     for runtime in known.runtimes:
-        # By the CUDA version, which drivers of Tegra parts have too; the first branch of a major version is that
-        # of its first minor version, or for 11 the one that minor version compatibility reaches back to.
-        if known.driver_cuda(driver).major >= runtime.cuda_major:
+        if starts(runtime.cuda_major, driver):
             continue
         if any(runtime.pattern.fullmatch(name) for name in library.needed):
             yield _finding(

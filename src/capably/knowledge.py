@@ -43,6 +43,7 @@ __all__ = [
     "Source",
     "Tables",
     "Toolkit",
+    "TorchBuild",
     "tables",
 ]
 
@@ -130,6 +131,7 @@ class Package:
         dispatches: It holds code for single capabilities and takes what fits: partial coverage is no fault.
         conflicts: Distributions that overwrite its files.
         part: Matches the distribution that holds its GPU code, where that is another one.
+        assemblers: Where it has several, pairs of a file name (``*`` for any other) and the GPUs that it is for.
         particular: In a sentence or two.
         check: A command that shows whether it works.
     """
@@ -141,8 +143,28 @@ class Package:
     dispatches: bool
     conflicts: tuple[str, ...]
     part: re.Pattern[str] | None
+    assemblers: tuple[tuple[str, Requirement], ...]
     particular: str
     check: str | None
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class TorchBuild:
+    """A build of torch that PyTorch publishes.
+
+    Attributes:
+        index: The folder of its wheels: ``cu130``.
+        cuda: The CUDA version that it is compiled by.
+        machine: The processor that it is for, as `capably.facts.System` names it.
+        targets: What it is compiled for.
+    """
+
+    index: str
+    cuda: CudaVersion
+    machine: str
+    targets: tuple[Target, ...]
     sources: tuple[str, ...]
     grade: Grade
 
@@ -486,6 +508,11 @@ class Tables:
         """How tools read lists of architectures, by version."""
         return _dialects()
 
+    @property
+    def torch_builds(self) -> tuple[TorchBuild, ...]:
+        """Builds of torch, in the order in which they are offered."""
+        return _torch_builds()
+
     def package(self, distribution: str) -> Package | None:
         """What is particular to a distribution; None where it is not one of those that are known."""
         return next((row for row in self.packages if distribution in row.distributions), None)
@@ -819,6 +846,9 @@ def tables() -> Tables:
                 r.boolean("dispatches"),
                 r.strings("conflicts"),
                 r.optional("part", re.compile),
+                tuple((name, Requirement.parse(text)) for name, text in r.pairs("assemblers"))
+                if "assemblers" in r.left
+                else (),
                 r.string("particular"),
                 r.optional("check", str),
                 r.sources(),
@@ -871,6 +901,21 @@ def _dialects() -> tuple[DialectVersion, ...]:
             r.grade(),
         )
         for r in _rows("dialects", frozenset(tables().sources))
+    )
+
+
+@functools.cache
+def _torch_builds() -> tuple[TorchBuild, ...]:
+    return tuple(
+        TorchBuild(
+            r.string("index"),
+            r.parsed("cuda", CudaVersion.parse),
+            r.string("machine"),
+            r.parsed("targets", lambda text: tuple(map(Target.parse, text.split()))),
+            r.sources(),
+            r.grade(),
+        )
+        for r in _rows("torch_builds", frozenset(tables().sources))
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.archlist import applying, entries, read
-from capably.engine import Coverage, choose, judge
+from capably.engine import Coverage, choose, judge, starts
 from capably.errors import ParseError
 from capably.facts import Device, Image, ImageKind, PtxJit, ToolkitKind
 from capably.knowledge import Cause, Message, tables
@@ -762,7 +762,7 @@ def _runtime_newer(facts: _Facts) -> _Answer:
     newest = tables().driver_cuda(driver)
     runtimes = dict(_runtimes(facts))
     said = f"the driver is of CUDA {newest}"
-    newer = [name for name, major in runtimes.items() if major > newest.major]
+    newer = [name for name, major in runtimes.items() if not starts(major, driver)]
     if newer:
         return _holds(said, *newer)
     return State.OPEN, (said, *runtimes)

@@ -309,8 +309,7 @@ def _fatbin(targets: Iterable[Target], gpu: tuple[Device, Driver], cuda: CudaVer
 @functools.lru_cache(maxsize=4096)
 def _blocked(device: Device, driver: Driver, cuda: CudaVersion) -> tuple[Finding, ...]:
     """Why nothing that is built by *cuda* starts there: the engine's findings about the runtime library."""
-    name = f"libcudart.so.{cuda.major}{'.0' if cuda.major == 11 else ''}"
-    build = Library(f"a build by CUDA {cuda}", 0, needed=(name,))
+    build = Library(f"a build by CUDA {cuda}", 0, needed=(f"libcudart.so.{cuda.major}",))
     return tuple(found for found in judge(build, device, driver).findings if FINDINGS[found.code].blocks)
 
 

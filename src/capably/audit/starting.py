@@ -81,8 +81,8 @@ def _oldest_driver(artifact: Artifact, policy: Policy) -> Driver | None:
     best = wrong(None)
     oldest = None
     # The runtime is often linked in, so that no file names it as needed; it is of the toolkit all the same.
-    names = (f"libcudart.so.{cuda.major}{'.0' if cuda.major == 11 else ''}" for cuda in policy.toolkits)
-    runtime = Library("the CUDA runtime", 0, needed=tuple(names))
+    names = tuple(f"libcudart.so.{cuda.major}" for cuda in policy.toolkits)
+    runtime = Library("the CUDA runtime", 0, needed=names)
     for branch in reversed(tables().branches):
         driver = Driver(DriverRelease(branch.number))
         if starts(judge(runtime, policy.require[0], driver)) and wrong(driver) == best:
