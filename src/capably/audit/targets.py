@@ -20,7 +20,7 @@ from capably.audit.questions import (
 )
 from capably.audit.report import Severity, gap_of, joined, remark_of
 from capably.engine import Coverage, choose, judge, reaches
-from capably.facts import Device, ImageKind
+from capably.facts import Device, Image, ImageKind
 from capably.knowledge import tables
 from capably.naming import full_name
 from capably.reasons import Outcome
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from capably.audit.candidate import Candidate
     from capably.audit.report import Remark
     from capably.engine import Verdict
-    from capably.facts import Artifact, Driver, Image, Library
+    from capably.facts import Artifact, Driver, Library
 
 __all__ = ["claimed", "forward", "stray", "uneven"]
 
@@ -193,7 +193,9 @@ def _exact(library: Library, bound: Iterable[tuple[int, list[Image]]], total: in
             if target.suffix is not Suffix.NONE and not reaches_others(target):
                 found[target] += count
     for target, count in sorted(found.items()):
-        newer = [device.capability for device in known_devices() if device.capability > target.capability]
+        plain = Target(target.capability, kind=TargetKind.VIRTUAL)
+        beyond = (device for device in known_devices() if reaches(Image(ImageKind.PTX, plain), device))
+        newer = [device.capability for device in beyond if device.capability != target.capability]
         yield remark_of(
             "arch-specific-ptx",
             Severity.WARNING,
@@ -202,6 +204,6 @@ def _exact(library: Library, bound: Iterable[tuple[int, list[Image]]], total: in
             count=count,
             total=total,
             capability=target.capability,
-            plain=Target(target.capability, kind=TargetKind.VIRTUAL),
+            plain=plain,
             newer=f" ({joined(newer, 12)} among them)" if newer else "",
         )

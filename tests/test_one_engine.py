@@ -1,0 +1,110 @@
+"""The engine and its tables decide about architectures: no other module writes their numbers down.
+
+It is looked for in the syntax of every module, so that a comparison that slips in is seen, and each place that has a
+reason says it here.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from capably.knowledge import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCE = Path(__file__).parents[1] / "src/capably"
+# The engine, and what numbers are and how they are read.
+EXEMPT = {"engine.py", "arch.py", "version.py", "requirement.py"}
+TYPES = {"ComputeCapability", "CudaVersion", "DriverRelease", "PtxVersion", "Target"}
+NUMBERS = {"major", "minor", "branch", "capability"}
+NAMES = {row.name for row in tables().architectures.values()}
+LOOKS_LIKE = re.compile(r"(?:sm|compute|lto)_?[0-9]{2,3}[af]?|[0-9]{1,2}\.[0-9][af]?|R[0-9]{3}")
+
+AS_THE_TOOL = "the tool's own condition: a dialect reads as its tool does"
+ALLOWED = {
+    ("archlist/flashinfer.py", "ComputeCapability(10, 7)"): AS_THE_TOOL,
+    ("archlist/flashinfer.py", "(major, minor) == (10, '7a')"): AS_THE_TOOL,
+    ("archlist/flashinfer.py", "major >= 9"): AS_THE_TOOL,
+    ("archlist/flashinfer.py", "device.major >= 9"): AS_THE_TOOL,
+    ("archlist/flashinfer.py", "minor == 0"): AS_THE_TOOL,
+    ("archlist/nvcc.py", "target.capability.minor == 0"): AS_THE_TOOL,
+    ("archlist/others.py", "ComputeCapability(6, 0)"): AS_THE_TOOL,
+    ("archlist/others.py", "ComputeCapability(9, 0)"): AS_THE_TOOL,
+    ("audit/questions.py", "ComputeCapability(99, 9)"): "stands for GPUs to come, and is given to the engine",
+    ("integrations/pytest.py", "ComputeCapability(9, 0)"): "some device, to have the names in a requirement looked up",
+    ("naming.py", "ComputeCapability(7, 0)"): "what the word `all` means to people; nothing is judged by it",
+}
+
+
+def written_down(source: str) -> Iterator[str]:
+    """The expressions that hold the number or the name of an architecture, a toolkit or a driver as a literal."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(func=ast.Name(id=name), args=[_, *_]) if name in TYPES and all(map(_literal, node.args)):
+                yield ast.unparse(node)
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="parse" | "from_number")) if (
+                name in TYPES and all(map(_literal, node.args))
+            ):
+                yield ast.unparse(node)
+            case ast.Compare():
+                sides = [side for side in (node.left, *node.comparators) if not _count(side)]
+                texts = [c.value for side in sides for c in ast.walk(side) if isinstance(c, ast.Constant)]
+                told = {_name(inner) for side in sides for inner in ast.walk(side)} & NUMBERS
+                if any(isinstance(text, str) and LOOKS_LIKE.fullmatch(text) for text in texts) or (
+                    told and any(_literal(side) and _whole(side) for side in sides)
+                ):
+                    yield ast.unparse(node)
+            case ast.Constant(value=str(text)) if text in NAMES:
+                yield text
+
+
+def _count(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and _name(node.func) == "len"
+
+
+def _literal(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) or (isinstance(node, ast.Tuple) and all(map(_literal, node.elts)))
+
+
+def _whole(node: ast.AST) -> bool:
+    return any(isinstance(c, ast.Constant) and type(c.value) is int for c in ast.walk(node))
+
+
+def _name(node: ast.AST) -> str | None:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else None
+
+
+def test_no_module_but_the_engine_writes_down_the_number_of_an_architecture() -> None:
+    found = {
+        (path.relative_to(SOURCE).as_posix(), text)
+        for path in SOURCE.rglob("*.py")
+        if path.relative_to(SOURCE).as_posix() not in EXEMPT
+        for text in written_down(path.read_text(encoding="utf-8"))
+    }
+    assert found == set(ALLOWED)
+
+
+@pytest.mark.parametrize(
+    "breach",
+    [
+        "low = device.capability < ComputeCapability(7, 5)",
+        "oldest = min(found, default=ComputeCapability(7, 5))",
+        "TEN = ComputeCapability.parse('10.0')",
+        "ok = all(one.capability.major != 12 for one in devices)",
+        "if (device.major, device.minor) >= (8, 9): pass",
+        "cuda = CudaVersion(12, 9)",
+        "old = driver.release.branch < 550",
+        "if 8 <= major < 10: pass",
+        "hopper = str(device.capability) == '9.0'",
+        "if target in ('sm_90', 'sm_90a'): pass",
+        "OLD = ('Kepler', 'Maxwell')",
+    ],
+)
+def test_a_breach_is_seen(breach: str) -> None:
+    assert list(written_down(breach))
