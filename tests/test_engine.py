@@ -294,6 +294,29 @@ def test_an_artifact_adds_up_its_libraries_worst_first() -> None:
     assert judge(Artifact("w.whl", ArtifactKind.WHEEL), device("9.0")).coverage is None
 
 
+def test_libraries_with_equal_code_have_its_verdict_in_their_own_name_and_for_their_own_host() -> None:
+    code = [("sm_80", "sm_90"), ("sm_90a",)]
+    alike = [
+        library(*code, path="pkg/a.so"),
+        library(*code, path="pkg/b.so", machine="aarch64", needed=("libcudart.so.13",)),
+        library(*code, path="pkg/c.so", machine="x86_64"),
+    ]
+    workstation = replace(device("9.0"), hosts=("x86_64",))
+    by = driver("550")
+    found = judge(Artifact("x.whl", ArtifactKind.WHEEL, tuple(alike)), workstation, by)
+    for one, part in zip(alike, found.parts, strict=True):
+        assert part.subject == one.path
+        assert {reason.subject.partition(": ")[0] for reason in part.reasons} == {one.path}
+        parts = (judge(group.fatbin, workstation, by).reasons for group in one.fatbins)
+        assert {(r.code, r.params) for r in part.reasons} == {(r.code, r.params) for some in parts for r in some}
+    assert [part.counts for part in found.parts] == [OutcomeCounts(runs=2)] * 3
+    assert [{finding.code for finding in part.findings} for part in found.parts] == [
+        set(),
+        {"host-platform", "cuda-major-newer-than-driver"},
+        set(),
+    ]
+
+
 def test_the_image_that_is_taken_is_named_only_where_that_is_certain() -> None:
     def chosen(*images: str) -> str | None:
         found = judge(Fatbin(tuple(map(read_image, images))), device("9.0"), CUDA_13).chosen

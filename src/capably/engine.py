@@ -37,7 +37,15 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     # What files hold is named through `facts` where it is needed at run time: a gate needs none of it, and is waited for.
-    from capably.facts import Artifact, Fatbin, FatbinKernels, Image, ImageKernels, Library  # noqa: TC004 - see above
+    from capably.facts import (  # noqa: TC004 - see above
+        Artifact,
+        Fatbin,
+        FatbinGroup,
+        FatbinKernels,
+        Image,
+        ImageKernels,
+        Library,
+    )
     from capably.knowledge import Alternatives, Feature, Tables
     from capably.version import CudaVersion
 
@@ -690,9 +698,16 @@ def _sorted(reasons: Iterable[Reason], outcome: Outcome | None) -> tuple[Reason,
     return tuple(sorted(reasons, key=lambda reason: reason.outcome is not outcome))
 
 
-def _judge_library(library: Library, device: Device, driver: Driver | None) -> Verdict:
-    relocatable = [group for group in library.fatbins if group.fatbin.relocatable]
-    linked = [group for group in library.fatbins if not group.fatbin.relocatable]
+@functools.lru_cache(maxsize=256)
+def _judge_code(
+    fatbins: tuple[FatbinGroup, ...], device: Device, driver: Driver | None
+) -> tuple[OutcomeCounts, tuple[tuple[Reason, int], ...], tuple[Verdict, ...]]:
+    """Of a library: its counts, each argument with the number of fatbins that it is about, and its parts.
+
+    A wheel may hold thousands of files with the same code, which is judged once.
+    """
+    relocatable = [group for group in fatbins if group.fatbin.relocatable]
+    linked = [group for group in fatbins if not group.fatbin.relocatable]
     # What linked fatbins were linked from adds its images to them. It counts nothing alone: a file with
     # nothing else is input for the linker, which the scanner reports.
     origins = tuple(
@@ -709,19 +724,28 @@ def _judge_library(library: Library, device: Device, driver: Driver | None) -> V
             shares[reason] += part.count
     counts = OutcomeCounts(**{outcome.value: count for outcome, count in outcomes.items()})
     worst = max(outcomes, key=_SEVERITY.__getitem__, default=None)
-    reasons = tuple(
-        replace(reason, subject=f"{library.path}: {reason.subject} in {share} of {counts.total} fatbins")
-        for reason, share in shares.items()
+    reasons = _sorted(shares, worst)
+    return (
+        counts,
+        tuple((reason, shares[reason]) for reason in reasons),
+        tuple(part for part in parts if part.outcome is not None),
     )
+
+
+def _judge_library(library: Library, device: Device, driver: Driver | None) -> Verdict:
+    counts, shares, parts = _judge_code(library.fatbins, device, driver)
     return Verdict(
         library.path,
         device,
         driver,
         coverage=counts.coverage,
         counts=counts,
-        reasons=_sorted(reasons, worst),
+        reasons=tuple(
+            replace(reason, subject=f"{library.path}: {reason.subject} in {share} of {counts.total} fatbins")
+            for reason, share in shares
+        ),
         findings=tuple(_host_findings(library, device, driver)),
-        parts=tuple(part for part in parts if part.outcome is not None),
+        parts=parts,
     )
 
 
@@ -950,9 +974,8 @@ def _host_findings(library: Library, device: Device, driver: Driver | None) -> I
         return
     known = tables()
     for runtime in known.runtimes:
-        if starts(runtime.cuda_major, driver):
-            continue
-        if any(runtime.pattern.fullmatch(name) for name in library.needed):
+        named = any(runtime.pattern.fullmatch(name) for name in library.needed)
+        if named and not starts(runtime.cuda_major, driver):
             yield _finding(
                 "cuda-major-newer-than-driver",
                 library.path,

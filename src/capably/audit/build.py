@@ -100,10 +100,10 @@ def toolkits(candidate: Candidate) -> Iterator[Remark]:
 def cuda_major(candidate: Candidate) -> Iterator[Remark]:
     """Libraries that need the runtime of another CUDA major version than the rest."""
     artifact, devices = candidate.artifact, known_devices()
-    several = len({*choose(artifact, devices[0])}) > 1  # it is the user's torch that decides
+    several = len(choose(artifact, devices[0])) > 1  # it is the user's torch that decides
     promised = set() if several else {toolkit.major for toolkit in candidate.policy.toolkits}
     said: set[str] = set()
-    for reduced in dict.fromkeys(some for device in devices for _, some in choose(artifact, device)):
+    for reduced in {name: some for device in devices for name, some in choose(artifact, device)}.values():
         majors = {library.path: _majors(library) for library in reduced.libraries}
         often = [major for found in majors.values() for major in found]
         if not often:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from capably.audit.policy import Ptx, matches
 from capably.audit.questions import counted, judged
 from capably.audit.report import Gap, Remark, Severity, gap_of, joined, remark_of
 from capably.engine import OutcomeCounts, Verdict, judge
-from capably.facts import Driver
+from capably.facts import Driver, Library
 from capably.knowledge import tables
 from capably.naming import full_name, short_name
 from capably.reasons import FINDINGS, Outcome
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     from capably.audit.allowances import Allowances
     from capably.audit.candidate import Candidate
-    from capably.audit.policy import Allowance, Policy
-    from capably.facts import Device, Fatbin, FatbinGroup, Finding, Library
+    from capably.audit.policy import Allowance
+    from capably.facts import Device, Fatbin, FatbinGroup, Finding
 
 __all__ = ["blocked", "gaps", "unread"]
 
@@ -174,25 +175,22 @@ def _lacking(
             left = [rest for _, rest in split if rest.members]
         if left:
             gap = _gap_of_kinds(device, driver, counts, left)
-            yield code, None, replace(gap, since=_loads_since(candidate.policy, gpu, left))
+            if candidate.policy.driver is not None:
+                missing = (*(g for g in library.fatbins if g.fatbin.relocatable), *(kind.group for kind in left))
+                since = _loads_since(missing, device, driver, native=device in candidate.policy.native)
+                gap = replace(gap, since=since)
+            yield code, None, gap
 
 
-def _loads_since(policy: Policy, gpu: tuple[Device, Driver], kinds: Sequence[_Kind]) -> Driver | None:
-    """The oldest driver behind the promised one that does with all of *kinds* what is asked; None without either."""
-    if policy.driver is None:
-        return None
-    device, driver = gpu
-    library = kinds[0].library
-    wanted = {Outcome.RUNS} if device in policy.native else {Outcome.RUNS, Outcome.COMPILES}
-    missing = {kind.group.fatbin for kind in kinds}
+@functools.lru_cache(maxsize=1024)
+def _loads_since(fatbins: tuple[FatbinGroup, ...], device: Device, driver: Driver, *, native: bool) -> Driver | None:
+    """The oldest driver behind *driver* that does with all of *fatbins* what is asked; None where none does."""
+    code = Library("", 0, fatbins)
+    wanted = {Outcome.RUNS} if native else {Outcome.RUNS, Outcome.COMPILES}
     number = tables().branch(driver)[0].number
     for branch in tables().branches:
         later = Driver(DriverRelease(branch.number))
-        if branch.number > number and all(
-            one.outcome in wanted
-            for group, one in judged(library, judge(library, device, later))
-            if group.fatbin in missing
-        ):
+        if branch.number > number and all(one.outcome in wanted for one in judge(code, device, later).parts):
             return later
     return None
 

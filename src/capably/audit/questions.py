@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from capably.arch import ComputeCapability, Target
@@ -82,7 +83,9 @@ def starts(verdict: Verdict) -> bool:
 
 def other_host(artifact: Artifact, device: Device) -> bool:
     """Whether *artifact* is for another processor than the machines that *device* comes in."""
-    return any(finding.code == "host-platform" for finding in judge(artifact, device).findings)
+    hosts = {library.machine: library for library in artifact.libraries}  # one for each processor: it is not about code
+    some = replace(artifact, libraries=tuple(hosts.values()))
+    return any(finding.code == "host-platform" for finding in judge(some, device).findings)
 
 
 def judged(library: Library, verdict: Verdict) -> Iterator[tuple[FatbinGroup, Verdict]]:

@@ -98,15 +98,16 @@ def uneven(candidate: Candidate) -> Iterator[Remark]:
     """Holes in the range of a library, and fatbins that were left behind by the others."""
     promised = {device.capability for device in candidate.policy.gpus}
     others = [device for device in known_devices() if device.capability not in promised]  # of these it is said
-    loaded = {d: {lib.path for _, some in choose(candidate.artifact, d) for lib in some.libraries} for d in others}
+    drivers = {device: tables().newest_driver(device.capability) for device in others}
+    wheel = replace(candidate.artifact, libraries=())
+    started = [device for device, driver in drivers.items() if starts(judge(wheel, device, driver))]
+    loaded = {d: {lib.path for _, some in choose(candidate.artifact, d) for lib in some.libraries} for d in started}
     for library in candidate.artifact.libraries:
-        alone = replace(candidate.artifact, libraries=(library,))
         on = {}
-        for device in others:
-            driver = tables().newest_driver(device.capability)
-            verdict = judge(alone, device, driver)
-            if verdict.counts.total and starts(verdict) and library.path in loaded[device]:
-                on[device] = driver, verdict.parts[0]
+        for device in started:
+            part = judge(library, device, drivers[device])
+            if part.counts.total and starts(part) and library.path in loaded[device]:
+                on[device] = drivers[device], part
         yield from _holes(library, on)
         yield from _behind(library, on)
 
