@@ -74,7 +74,7 @@ def _entry(reader: Reader, piece: Piece) -> tuple[int, str]:
         major_text, minor = piece.text.split(".")
         major = int(major_text)
         if "normalised" not in rules:
-            if "suffix-from-9" in rules and major >= 9 and minor.isdigit():
+            if "adds-suffix" in rules and reader.within("suffixed", major) and minor.isdigit():
                 minor += "a"
             return major, minor
         if minor[-1].isalpha():
@@ -105,7 +105,7 @@ def _normalised(reader: Reader, major: int, minor: int, piece: Piece | None) -> 
     """The suffix that FlashInfer adds to a number without one."""
     floor = _oldest_nvcc(reader.row, major, minor)
     if floor is None:
-        return major, f"{minor}a" if major >= 9 else str(minor)
+        return major, _suffixed(reader, major, minor)
     nvcc = reader.nvcc()
     if nvcc.cuda < floor:
         suffixed = f"{major}{minor}a" in nvcc.targets
@@ -118,6 +118,10 @@ def _normalised(reader: Reader, major: int, minor: int, piece: Piece | None) -> 
     if minor == 0 or "one-12" in reader.row.rules:
         return major, "0f" if f"{major}0f" in nvcc.targets else "0a"
     return major, f"{minor}a"
+
+
+def _suffixed(reader: Reader, major: int, minor: int) -> str:
+    return f"{minor}a" if reader.within("suffixed", major, minor) else str(minor)
 
 
 def _oldest_nvcc(row: DialectVersion, major: int, minor: int) -> CudaVersion | None:
@@ -143,7 +147,7 @@ def _detect(reader: Reader) -> list[tuple[int, str, Piece]]:
             if "normalised" in reader.row.rules:
                 major, minor = _normalised(reader, device.major, device.minor, None)
             else:
-                major, minor = device.major, f"{device.minor}a" if device.major >= 9 else str(device.minor)
+                major, minor = device.major, _suffixed(reader, device.major, device.minor)
         except Stop as stop:
             # FlashInfer swallows the exception and keeps what came before.
             reader.note(NoteKind.DROPPED, f"{device} and what comes after it are dropped: {stop.problem.message}")

@@ -110,11 +110,8 @@ def read_cupy(reader: Reader) -> list[Target]:
     """``CUPY_NVCC_GENERATE_CODE``: options of nvcc without the word ``-gencode``; or ``current``."""
     devices = reader.seen() if reader.text == "current" else ()
     if devices:
-        return [
-            target
-            for device in dict.fromkeys(devices)
-            for target in (both(Target(device))[1:] if device < ComputeCapability(6, 0) else [Target(device)])
-        ]
+        made = ((*both(Target(device)), reader.within("ptx-only", device.major, device.minor)) for device in devices)
+        return unique(virtual if ptx_only else real for real, virtual, ptx_only in made)
     if reader.text in (None, "current"):
         cuda = reader.nvcc().cuda
         why = "not set" if reader.text is None else "no GPU is found"
@@ -179,8 +176,7 @@ def read_triton(reader: Reader) -> list[Target]:
 
 
 def _triton_target(reader: Reader, capability: ComputeCapability) -> Target:
-    first = ComputeCapability(9, 0)
-    suffixed = capability == first if "unread" in reader.row.rules else capability >= first
+    suffixed = reader.within("suffixed", capability.major, capability.minor)
     return Target(capability, Suffix.ARCH_SPECIFIC if suffixed else Suffix.NONE)
 
 

@@ -155,6 +155,13 @@ class Reader:
             entry for entry, first, before in map(ranged, entries) if first <= cuda and (not before or cuda < before)
         ]
 
+    def within(self, name: str, major: int, minor: int = 0) -> bool:
+        """Whether a number is in the span of that name: ``9.0``, from that one on, or ``9.0-10.0``, up to the second."""
+        first, _, before = dict(self.row.lists)[name].partition("-")
+        low, high = ComputeCapability.parse(first), ComputeCapability.parse(before) if before else None
+        here = (major, minor)  # what a list holds need not be a number that there is
+        return here >= (low.major, low.minor) and (high is None or here < (high.major, high.minor))
+
     def later(self, targets: Iterable[Target]) -> None:
         """Note those that the given toolkit does not know, for tools that do not look."""
         if self.toolkit is None:
