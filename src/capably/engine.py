@@ -741,7 +741,7 @@ def _judge_library(library: Library, device: Device, driver: Driver | None) -> V
         coverage=counts.coverage,
         counts=counts,
         reasons=tuple(
-            replace(reason, subject=f"{library.path}: {reason.subject} in {share} of {counts.total} fatbins")
+            reason.about(f"{library.path}: {reason.subject} in {share} of {counts.total} fatbins")
             for reason, share in shares
         ),
         findings=tuple(_host_findings(library, device, driver)),
@@ -970,7 +970,7 @@ def _host_findings(library: Library, device: Device, driver: Driver | None) -> I
             device=device.name or device.capability,
             hosts=" or ".join(device.hosts),
         )
-    if driver is None:
+    if driver is None or not library.needed:
         return
     known = tables()
     for runtime in known.runtimes:

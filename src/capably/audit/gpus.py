@@ -73,7 +73,7 @@ class _Kind:
         self.library = library
         self.group = group
         self.members = members
-        self.verdict = replace(verdict, count=len(members))
+        self.verdict = verdict if verdict.count == len(members) else replace(verdict, count=len(members))
 
     @property
     def names(self) -> set[str]:
@@ -115,18 +115,18 @@ def _kinds(library: Library, verdict: Verdict, outcome: Outcome) -> list[_Kind]:
 def gaps(candidate: Candidate, allowances: Allowances) -> Iterator[Remark]:
     """Libraries that do not do on a GPU what was promised; what *allowances* excuse, apart."""
     libraries = {library.path: library for library in candidate.artifact.libraries}
-    stopped = {(candidate.within(finding), device) for finding, device, _ in candidate.blocking()}
+    stopped: dict[Device, set[str]] = {}
+    for finding, device, _ in candidate.blocking():
+        stopped.setdefault(device, set()).add(candidate.within(finding))
     found: dict[tuple[str, str, str | None], list[Gap]] = {}
-    seen: set[tuple[str, Device]] = set()
     for (device, driver), verdicts in zip(candidate.gpus, candidate.verdicts, strict=True):
-        for part in (part for _, verdict in verdicts for part in verdict.parts):
-            # A library of several alternatives is said once; what does not start needs no code.
-            if (part.subject, device) in seen or {("", device), (part.subject, device)} & stopped:
-                continue
-            seen.add((part.subject, device))
-            library = libraries[part.subject]
-            for code, allowed, gap in _lacking(candidate, allowances, library, (device, driver), part):
-                found.setdefault((code, part.subject, allowed), []).append(gap)
+        still = stopped.get(device, set())
+        # A library of several alternatives is said once; what does not start needs no code.
+        parts = {part.subject: part for _, verdict in verdicts for part in verdict.parts if "" not in still}
+        for path, part in parts.items():
+            if path not in still:
+                for code, allowed, gap in _lacking(candidate, allowances, libraries[path], (device, driver), part):
+                    found.setdefault((code, path, allowed), []).append(gap)
     for (code, path, allowed), missing in found.items():
         yield replace(_gap_remark(code, path, missing), allowed=allowed)
 
@@ -174,12 +174,11 @@ def _lacking(
                 yield code, allowance.reason, _gap_of_kinds(device, driver, counts, excused)
             left = [rest for _, rest in split if rest.members]
         if left:
-            gap = _gap_of_kinds(device, driver, counts, left)
+            since = None
             if candidate.policy.driver is not None:
                 missing = (*(g for g in library.fatbins if g.fatbin.relocatable), *(kind.group for kind in left))
                 since = _loads_since(missing, device, driver, native=device in candidate.policy.native)
-                gap = replace(gap, since=since)
-            yield code, None, gap
+            yield code, None, _gap_of_kinds(device, driver, counts, left, since)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -195,7 +194,9 @@ def _loads_since(fatbins: tuple[FatbinGroup, ...], device: Device, driver: Drive
     return None
 
 
-def _gap_of_kinds(device: Device, driver: Driver, counts: OutcomeCounts, kinds: list[_Kind]) -> Gap:
+def _gap_of_kinds(
+    device: Device, driver: Driver, counts: OutcomeCounts, kinds: Sequence[_Kind], since: Driver | None = None
+) -> Gap:
     """The gap that *kinds* are, with the kernels in them."""
     names = sorted({name for kind in kinds for name in kind.names})
-    return replace(gap_of(device, driver, counts, [kind.verdict for kind in kinds]), kernels=tuple(names))
+    return gap_of(device, driver, counts, [kind.verdict for kind in kinds], tuple(names), since)

@@ -143,10 +143,17 @@ def remark_of(
     return Remark(code, severity, path, page.message.format_map(texts), page.way_out.format_map(texts), gaps)
 
 
-def gap_of(device: Device, driver: Driver, counts: OutcomeCounts, found: Iterable[Verdict]) -> Gap:
+def gap_of(  # noqa: PLR0917 - as `Gap` has them
+    device: Device,
+    driver: Driver,
+    counts: OutcomeCounts,
+    found: Iterable[Verdict],
+    kernels: tuple[str, ...] = (),
+    since: Driver | None = None,
+) -> Gap:
     """The gap that the fatbins with the verdicts *found* are."""
     verdicts = sorted(found, key=lambda verdict: -verdict.count)
-    return Gap(device, driver, counts, sum(verdict.count for verdict in verdicts), tuple(verdicts))
+    return Gap(device, driver, counts, sum(verdict.count for verdict in verdicts), tuple(verdicts), kernels, since)
 
 
 def joined(texts: Iterable[object], most: int = 8) -> str:
