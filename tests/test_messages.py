@@ -147,6 +147,8 @@ def test_the_older_check_refuses_a_mixed_server_for_one_gpu(
         ("0.6.18", "9.0", "11.5", State.EXCLUDED, None),  # refused by nvcc later, and not by FlashInfer
         (None, "12.0", "12.8", State.HOLDS, "12.9"),
         (None, None, "12.8", State.OPEN, None),  # which GPU it was is not known
+        (None, None, "13.0", State.EXCLUDED, None),  # whichever it was
+        ("0.6.1", None, "12.8", State.EXCLUDED, None),
     ],
 )
 def test_the_toolkit_that_flashinfer_asks_for_is_that_of_its_release(
@@ -160,6 +162,15 @@ def test_the_toolkit_that_flashinfer_asks_for_is_that_of_its_release(
     assert [text for text in cause.evidence if text.startswith("needed")] == (
         [f"needed: CUDA {floor} or newer"] if floor else []
     )
+
+
+def test_a_module_of_flashinfer_without_a_target_is_no_matter_of_the_compiler_where_no_release_asks_for_one() -> None:
+    log = "RuntimeError: No supported CUDA architectures found for major versions [10]."
+    ninety = states(only(log, machine({"devices": ["9.0"], "nvcc": ["12.4"]})))
+    assert set(ninety.values()) == {State.EXCLUDED}
+    assert only(log).answer is None
+    assert states(only(log))["compiler-too-old"] is State.OPEN  # it does not say for what
+    assert only(log, machine({"devices": ["12.1"], "nvcc": ["12.4"]})).answer == "compiler-too-old"
 
 
 def test_a_list_that_nothing_reads_is_not_taken_for_one_below_the_floor() -> None:

@@ -7,6 +7,7 @@ question is found to hold, to be excluded, or to be open, and for an open one th
 from __future__ import annotations
 
 import enum
+import itertools
 import posixpath
 import re
 from dataclasses import dataclass
@@ -322,13 +323,13 @@ class _Facts:
     @cached_property
     def floor(self) -> CudaVersion | None:
         """The oldest toolkit that would do, where the message or the program says so."""
-        if self.code in ("flashinfer-sm75", "flashinfer-toolkit-floor"):
-            if "cuda" in self.others:
-                return _cuda(self.others["cuda"])
-            refused = [row.cuda for row in tables().toolkits if self.refused(row.cuda)]
-            return next((row.cuda for row in tables().toolkits if refused and row.cuda > refused[-1]), None)
-        if "cuda" in self.params:
-            return _cuda(self.params["cuda"])
+        if self.by_flashinfer:
+            newest_first = [row.cuda for row in reversed(tables().toolkits)]
+            taken = list(itertools.takewhile(lambda cuda: not self.refused(cuda), newest_first))
+            return taken[-1] if 0 < len(taken) < len(newest_first) else None
+        said = self.others if self.code == "flashinfer-sm75" else self.params
+        if "cuda" in said:
+            return _cuda(said["cuda"])
         known = tables().emitting_toolkits(self.target) if self.target else None
         return known[0] if known else None
 
@@ -341,13 +342,24 @@ class _Facts:
                 return (version,)
         return tuple(".".join(map(str, row.since)) for row in tables().dialects if row.dialect == "flashinfer")
 
+    @cached_property
+    def by_flashinfer(self) -> bool:
+        """Whether the floor of the toolkit is FlashInfer's own, and the log does not say it."""
+        return self.code in ("flashinfer-sm75", "flashinfer-toolkit-floor") and "cuda" not in self.others
+
     def refused(self, cuda: CudaVersion) -> bool:
-        """Whether FlashInfer leaves out a GPU that is here because nvcc is of that version."""
+        """Whether FlashInfer leaves out a GPU because nvcc is of that version: one that is here, or else any."""
+        capabilities = {device.capability for device in self.devices} or tables().architectures
         return any(
-            read(None, "flashinfer", version, devices=[device.capability], toolkit=cuda).error is not None
+            read(None, "flashinfer", version, devices=[capability], toolkit=cuda).error is not None
             for version in self.flashinfer
-            for device in self.devices
+            for capability in capabilities
         )
+
+    @property
+    def unseen(self) -> bool:
+        """Whether FlashInfer would ask for a toolkit for some GPUs, and which are meant is not known."""
+        return self.by_flashinfer and not self.devices
 
     @cached_property
     def lowest(self) -> Requirement:
@@ -386,13 +398,9 @@ def _shown(compiler: Toolkit) -> str:
 
 def _spared(facts: _Facts) -> str:
     """Why FlashInfer's floor of the toolkit is not in play; empty where it may be."""
-    if facts.code == "flashinfer-sm75" and facts.devices and not any(map(facts.refused, _every_cuda())):
-        return f"FlashInfer leaves out none for its toolkit: {facts.listed_devices}"
-    return ""
-
-
-def _every_cuda() -> tuple[CudaVersion, ...]:
-    return tuple(row.cuda for row in tables().toolkits)
+    if not facts.by_flashinfer or facts.floor is not None:
+        return ""
+    return f"FlashInfer leaves out none for its toolkit: {facts.listed_devices or 'whatever the GPU'}"
 
 
 def _wrong_compiler_first(facts: _Facts) -> _Answer:
@@ -402,7 +410,7 @@ def _wrong_compiler_first(facts: _Facts) -> _Answer:
         return _OPEN
     first, *others = facts.compilers
     good = facts.emits(first)
-    if good is None:
+    if good is None or (not good and facts.unseen):
         return _OPEN
     if good:
         return _excluded(_shown(first))
@@ -420,11 +428,13 @@ def _compiler_too_old(facts: _Facts) -> _Answer:
             return _OPEN
         if good or first.cuda is None or first.cuda >= facts.floor:
             return _excluded(_shown(first))
+        if facts.unseen:
+            return _OPEN
         return _holds(_shown(first), f"needed: CUDA {facts.floor} or newer")
     known = tables().emitting_toolkits(facts.target) if facts.target else None
     if known and known[1] == tables().toolkits[-1].cuda:
         return _holds(f"every toolkit from CUDA {known[0]} on knows {facts.target}")
-    if "flashinfer-toolkit-floor" in facts.codes and facts.floor is not None:
+    if "flashinfer-toolkit-floor" in facts.codes and not facts.by_flashinfer:
         return _holds(f"FlashInfer says that it needs CUDA {facts.floor}")
     return _OPEN
 
