@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import venv
 import zipfile
 from pathlib import Path
@@ -26,9 +27,11 @@ from capably.cli.check import check as check_command
 from capably.cli.environment import EnvironmentProblem, distributions, find_environment
 from capably.cli.targets import models, read_driver, read_gpus
 from capably.errors import AmbiguousNameError, CapablyError, FetchError, ParseError, ScanError, UnknownNameError
-from capably.facts import Device
+from capably.facts import Device, Driver
 from capably.knowledge import tables
+from capably.report.answer import Gpu, judge_all
 from capably.report.machine import schema
+from capably.scanner import scan
 from capably.version import CudaVersion, DriverRelease
 
 SCHEMA = schema()
@@ -199,6 +202,24 @@ def test_interruption_is_130(monkeypatch: pytest.MonkeyPatch, capsys: Captured) 
     monkeypatch.setattr("capably.naming.tables", interrupt)
     assert main(["gpus"]) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("moment", ["capably.cli.app", "atexit"])
+def test_an_interruption_while_modules_are_imported_is_quiet(moment: str) -> None:
+    program = f"""
+import sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == {moment!r}:
+            raise KeyboardInterrupt
+sys.modules.pop({moment!r}, None)
+sys.meta_path.insert(0, Interrupt())
+sys.argv[1:] = ["gpus", "H100"]
+from capably.cli import program
+program()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_the_exit_code_of_a_command_that_exits_is_kept(capsys: Captured, tmp_path: Path) -> None:
@@ -500,6 +521,43 @@ def test_progress_is_shown_on_a_terminal_once_it_takes_a_while(monkeypatch: pyte
     assert "\x1b[2J" not in terminal.getvalue()
     with console.ProgressBar(quiet=True) as progress:
         progress("a.so", 1, 10)
+
+
+def test_progress_leaves_the_screen_before_anything_else_is_written_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(console.ProgressBar, "patience", 0.0)
+    threads = set(threading.enumerate())
+    with console.ProgressBar(quiet=False) as progress:
+        progress("a.so", 9, 10)
+        (drawing,) = set(threading.enumerate()) - threads
+        console.note("asking pip", quiet=False)
+        drawing.join(60)
+        assert not drawing.is_alive(), "nobody draws while pip does"
+        before, _, after = terminal.getvalue().partition("note: asking pip\n")
+        assert before.endswith("\r\x1b[1A\x1b[2K"), "the line of the bar is empty again"
+        assert after == ""
+        progress("b.so", 1, 10)
+        console.complain("error")
+        console.complain("hint")
+    assert "b.so" in terminal.getvalue(), "it comes back"
+    assert terminal.getvalue().endswith("\x1b[2Kerror\nhint\n")
+
+
+def test_progress_is_shown_while_judging_too(hopper: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    assert main(["check", str(hopper), "--gpu", "all"]) == 0  # read, and kept
+    plain = capsys.readouterr().out
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(console.ProgressBar, "patience", 0.0)
+    assert main(["check", str(hopper), "--gpu", "all"]) == 0
+    assert capsys.readouterr().out == plain
+    assert "judging" in terminal.getvalue()
+    told: list[tuple[str, int, int]] = []
+    columns = [Gpu(Device(ComputeCapability.parse(text)), Driver(cuda=CudaVersion(13, 0))) for text in ("8.0", "9.0")]
+    judge_all([("a", scan(hopper)), ("b", scan(hopper))], columns, lambda *step: told.append(step))
+    assert told == [("a", 0, 4), ("a", 1, 4), ("b", 2, 4), ("b", 3, 4)]
 
 
 def test_a_pinned_release_is_fetched_with_all_options(

@@ -194,6 +194,23 @@ def test_a_pipe_is_read_with_and_without_a_dash(capsys: Captured, monkeypatch: p
             assert as_json(capsys, *arguments)["explanations"][0]["message"] == "flashinfer-sm75"
 
 
+class _Keyboard(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_who_types_a_log_is_told_how_to_end_it(log: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    for arguments, told in (
+        (["-"], True),
+        (["--log", "-"], True),
+        (["-", "--quiet"], False),
+        (["--log", str(log)], False),
+    ):
+        monkeypatch.setattr("sys.stdin", _Keyboard(io.BytesIO(b"all is well\n")))
+        main(["explain", *arguments])
+        assert ("note: reading from the terminal; end with Ctrl-D\n" in capsys.readouterr().err) is told, arguments
+
+
 def test_a_hostile_log_reaches_no_terminal(log: Path, capsys: Captured) -> None:
     log.write_bytes(
         b"\x1b]0;owned\x07\xe2\x80\xae no kernel image \x9b31m \xff\x00\n" + b"A" * 10_000_000 + b" no kernel image"

@@ -22,25 +22,29 @@ _COLLECT_AFTER = 50_000
 # Seconds until a thread that has inflated a chunk, in a millisecond, may go on with the next. Python's 5 ms are for
 # threads that all compute.
 _SWITCH_AFTER = 0.0001
+_INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 
 
 def program() -> NoReturn:
     """What the process of ``capably`` does: `main`, and then it ends."""
-    import gc  # noqa: PLC0415 - only the process may decide on this
-
-    gc.set_threshold(_COLLECT_AFTER)
-    sys.setswitchinterval(_SWITCH_AFTER)
-    _open_streams()
-    code = main()
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
-        sys.exit(code)  # Python complains about it as it does elsewhere
-    import atexit  # noqa: PLC0415 - as above
+        import gc  # noqa: PLC0415 - only the process may decide on this
 
-    # The system takes back all memory at once, where Python would free each object, for 10 ms.
-    atexit._run_exitfuncs()  # noqa: SLF001 - all else that an orderly end does
+        gc.set_threshold(_COLLECT_AFTER)
+        sys.setswitchinterval(_SWITCH_AFTER)
+        _open_streams()
+        code = main()
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except OSError:
+            sys.exit(code)  # Python complains about it as it does elsewhere
+        import atexit  # noqa: PLC0415 - as above
+
+        # The system takes back all memory at once, where Python would free each object, for 10 ms.
+        atexit._run_exitfuncs()  # noqa: SLF001 - all else that an orderly end does
+    except KeyboardInterrupt:  # while modules are imported, that of the words for it among them
+        code = _INTERRUPTED
     os._exit(code)
 
 

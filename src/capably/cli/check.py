@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from capably.cli.console import note, output_options, print_answer, style_of
+from capably.cli.console import ProgressBar, note, output_options, print_answer, style_of
 from capably.cli.kernels import kernel_options
 from capably.cli.sources import source_options
 
@@ -132,15 +132,18 @@ def check(  # noqa: PLR0917 - click passes options by name
         advice=lambda name: unquoted(gpus, artifacts[artifacts.index(name) :]),
     )
     wanted = None if pattern is None else reader.find_kernels(found, pattern)
-    answer = judge_all(found, columns)
-    if as_json or format_ == "json":
-        from capably.report.machine import check_document, dumps  # noqa: PLC0415 - see capably.cli.app
+    text = ""
+    with ProgressBar(quiet=quiet, color=color, doing="judging") as progress:
+        answer = judge_all(found, columns, progress)
+        if as_json or format_ == "json":
+            from capably.report.machine import check_document, dumps  # noqa: PLC0415 - see capably.cli.app
 
-        print_answer(dumps(check_document(answer, reader.errors, kernels=kernels, wanted=wanted)) + "\n")
-    elif found or not reader.errors:
-        from capably.report.text import check_text  # noqa: PLC0415 - see capably.cli.app
+            text = dumps(check_document(answer, reader.errors, kernels=kernels, wanted=wanted)) + "\n"
+        elif found or not reader.errors:
+            from capably.report.text import check_text  # noqa: PLC0415 - see capably.cli.app
 
-        text = check_text(answer, style_of(color), verbose=verbose, kernels=kernels, wanted=wanted)
+            text = check_text(answer, style_of(color), verbose=verbose, kernels=kernels, wanted=wanted)
+    if text:
         print_answer(text)
     if reader.errors:
         return 2

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TextIO, TypeVar
 
 import click
 
@@ -161,6 +161,7 @@ def give_up_output() -> None:
 
 def complain(text: str) -> None:
     """Write *text* to standard error, each line fit to print."""
+    ProgressBar.clear()  # or both would be in one line
     ascii_only = not _encodes(sys.stderr)
     lines = (printable(line, ascii_only=ascii_only) for line in text.split("\n"))
     with contextlib.suppress(OSError):  # there is no place left to complain about it
@@ -189,18 +190,32 @@ def note(text: str, *, quiet: bool) -> None:
 class ProgressBar:
     """Shows on a terminal what is being read, once that takes a while.
 
-    Calling it is cheap; it is made to be handed to the scanner.
+    Calling it is cheap; it is made to be handed to the scanner. It goes away before anything else is written to
+    standard error, and comes back when there is more to read.
+
+    Args:
+        quiet: Show nothing.
+        color: As for `style_of`.
+        doing: What is done, in a word.
     """
 
     patience = 0.5
     """Seconds before anything is shown."""
+    _on_screen: ClassVar[Any] = None
 
-    def __init__(self, *, quiet: bool, color: str = "auto") -> None:
+    def __init__(self, *, quiet: bool, color: str = "auto", doing: str = "reading") -> None:
         self._shown = not quiet and sys.stderr.isatty()
         self._coloured = _colours(color, sys.stderr)
+        self._doing = doing
         self._start = time.monotonic()
-        self._bar: Any = None
         self._task: Any = None
+
+    @classmethod
+    def clear(cls) -> None:
+        """Take the bar that is on the screen away, if there is one: something else is about to be written there."""
+        bar, ProgressBar._on_screen = ProgressBar._on_screen, None
+        if bar is not None:
+            bar.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -208,29 +223,30 @@ class ProgressBar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self.clear()
 
     def __call__(self, name: str, done: int, total: int) -> None:
         """The bytes of *name* that have been read."""
         if not self._shown or time.monotonic() - self._start < self.patience:
             return
-        if self._bar is None:
+        if ProgressBar._on_screen is None:
             self._open()
         # The name comes from a file and is no markup, hence the column that takes it as it is.
-        self._bar.update(self._task, description=printable(name)[-60:], completed=done, total=total or None)
+        ProgressBar._on_screen.update(
+            self._task, description=printable(name)[-60:], completed=done, total=total or None
+        )
 
     def _open(self) -> None:
         from rich.console import Console  # noqa: PLC0415 - 40 ms, for terminals only
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn  # noqa: PLC0415 - as above
 
-        self._bar = Progress(
-            TextColumn("reading"),
+        ProgressBar._on_screen = bar = Progress(
+            TextColumn(self._doing),
             BarColumn(20),
             TaskProgressColumn(),
             TextColumn("{task.description}", markup=False),
             console=Console(stderr=True, no_color=not self._coloured),
             transient=True,
         )
-        self._bar.start()
-        self._task = self._bar.add_task("", total=None)
+        bar.start()
+        self._task = bar.add_task("", total=None)

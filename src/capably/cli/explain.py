@@ -95,6 +95,8 @@ def explain(  # noqa: PLR0917 - click passes options by name
 
         print_answer(dumps(codes_document()) + "\n" if json_wanted else codes_text(style_of(color)))
         return 0
+    if log in (None, "-") and sys.stdin.isatty():
+        note("reading from the terminal; end with Ctrl-D", quiet=quiet)
     text = _read(log or "-", quiet=quiet)
     return _log(text, record, python, json_wanted=json_wanted, color=color, quiet=quiet)
 

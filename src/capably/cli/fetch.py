@@ -91,7 +91,7 @@ def fetch(
         python_version: For which Python the wheel has to be, as ``3.12``.
         platforms: Platform tags, as ``manylinux_2_28_x86_64``.
         offline: Only look into the cache.
-        announce: Is told, in one sentence, that pip is started.
+        announce: Is told, in one sentence, that pip is about to start, which has a progress bar of its own.
 
     Raises:
         FetchError: *requirement* is not pinned; it is not in the cache and *offline*; pip found no wheel; or the

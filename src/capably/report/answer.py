@@ -10,7 +10,7 @@ from capably.facts import Artifact, Device, Driver, Finding
 from capably.reasons import FINDINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["Answer", "Gpu", "Result", "Row", "judge_all", "word"]
 
@@ -129,17 +129,23 @@ class Answer:
                     yield row, result
 
 
-def judge_all(artifacts: Sequence[tuple[str, Artifact]], gpus: Sequence[Gpu]) -> Answer:
+def judge_all(
+    artifacts: Sequence[tuple[str, Artifact]],
+    gpus: Sequence[Gpu],
+    progress: Callable[[str, int, int], object] = lambda _name, _done, _total: None,
+) -> Answer:
     """Judge each artifact, by each alternative that may be loaded, on each GPU.
 
     Args:
         artifacts: Pairs of the name or path as asked and what it turned out to be.
         gpus: The columns.
+        progress: Is told which artifact is judged, how many cells are done, and of how many.
     """
     rows: list[Row] = []
-    for asked, artifact in artifacts:
+    for number, (asked, artifact) in enumerate(artifacts):
         cells: dict[str | None, dict[int, Result]] = {}
         for index, gpu in enumerate(gpus):
+            progress(asked, number * len(gpus) + index, len(artifacts) * len(gpus))
             for alternative, reduced in choose(artifact, gpu.device):
                 verdict = judge(reduced, gpu.device, gpu.driver)
                 cells.setdefault(alternative, {})[index] = Result(index, reduced, verdict)
