@@ -42,7 +42,13 @@ def theirs(data: bytes) -> list[Member]:
         ]
 
 
-def written(rows: list[tuple[str, bytes, bool, bool, bytes]], before: bytes = b"", comment: bytes = b"") -> bytes:
+def written(
+    rows: list[tuple[str, bytes, bool, bool, bytes]],
+    before: bytes = b"",
+    comment: bytes = b"",
+    *,
+    wide_end: bool = False,
+) -> bytes:
     """A zip of members with a name, data, whether it is deflated, whether it has zip64 fields, and a comment."""
     stream = io.BytesIO(before)
     with zipfile.ZipFile(stream, "a") as archive:
@@ -53,7 +59,14 @@ def written(rows: list[tuple[str, bytes, bool, bool, bytes]], before: bytes = b"
             with archive.open(info, "w", force_zip64=wide) as member:
                 member.write(data)
         archive.comment = comment
-    return stream.getvalue()
+    data = stream.getvalue()
+    if not wide_end:
+        return data
+    end = len(data) - len(comment) - 22
+    count, size, start = struct.unpack_from("<HII", data, end + 10)
+    record = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, start)
+    locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, end - len(before), 1)
+    return data[:end] + record + locator + data[end:]
 
 
 def compare(data: bytes) -> None:
@@ -67,13 +80,13 @@ def compare(data: bytes) -> None:
     assert ours(data) == expected
 
 
-@given(st.lists(records, max_size=6), st.binary(max_size=30), st.binary(max_size=30))
-@example([("a.so", b"x", True, True, b"")], b"#!/bin/sh\n", b"a comment")
+@given(st.lists(records, max_size=6), st.binary(max_size=30), st.binary(max_size=30), st.booleans())
+@example([("a.so", b"x", True, True, b"")], b"#!/bin/sh\n", b"a comment", True)
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_it_says_what_zipfile_says(
-    rows: list[tuple[str, bytes, bool, bool, bytes]], before: bytes, comment: bytes
+    rows: list[tuple[str, bytes, bool, bool, bytes]], before: bytes, comment: bytes, wide_end: bool
 ) -> None:
-    compare(written(rows, before, comment))
+    compare(written(rows, before, comment, wide_end=wide_end))
 
 
 @given(
@@ -121,7 +134,9 @@ def test_numbers_of_more_than_four_gigabytes() -> None:
     assert [(one.crc, one.stored_bytes, one.size_bytes, one.offset) for one in found] == rows
 
 
-@pytest.mark.parametrize("extra", [b"\x01\0\0\0", b"\x01\0\x08\0" + bytes(7)])
+@pytest.mark.parametrize(
+    "extra", [b"\x01\0\0\0", b"\x01\0\0\0" + b"\x55\x54\x08\0" + bytes(8), b"\x01\0\x08\0" + bytes(7)]
+)
 def test_a_zip64_field_that_is_cut_off_is_refused(extra: bytes) -> None:
     directory = struct.pack(
         "<4s12xIIIHHHHHII4s", b"PK\x01\x02", 0, 0, 0xFFFFFFFF, 4, len(extra), 0, 0, 0, 0, 0, b"a.so"

@@ -18,6 +18,8 @@ from test_scanner import both, codes, put
 from capably.errors import LimitError, ScanError, TruncatedError
 from capably.facts import Artifact, Compression
 from capably.scanner import Limits, scan
+from capably.scanner.elf import elf_ranges
+from capably.scanner.fatbin import MAGIC
 from capably.scanner.limits import Budget
 from capably.scanner.payload import Payload, PayloadError, lz4_prefix
 from capably.scanner.source import BytesSource, FileSource, StreamSource
@@ -440,6 +442,30 @@ def test_central_directories(tmp_path: Path) -> None:
         scan(put(tmp_path, patched(raw, len(raw) - 10, "<I", 10**8), "t.zip"))
     with pytest.raises(ScanError):
         scan(put(tmp_path, patched(raw, len(raw) - 10, "<I", 100), "t.zip"))
+
+
+def test_a_member_that_lies_outside_the_archive(tmp_path: Path) -> None:
+    raw = build.zip_file(tmp_path / "a.zip", {"a.so": build.library(GOOD), "b.txt": b"b"}).read_bytes()
+    end = raw.rindex(b"PK\x05\x06")
+    start = struct.unpack_from("<I", raw, end + 16)[0]
+    for moved in (patched(raw, end + 16, "<I", start + 5), patched(raw, raw.index(b"PK\x01\x02") + 42, "<I", 1 << 30)):
+        messages = [finding.message for finding in scan(put(tmp_path, moved, "m.zip")).findings]
+        assert "Its header lies outside the archive." in messages
+        assert not any("overlaps" in message for message in messages)
+
+
+def test_what_is_kept_of_an_elf_file_is_bounded() -> None:
+    segments = tuple((kind, n << 20, 1 << 19) for n in range(32) for kind in (1, 2))
+    for start in (0, 1 << 19):
+        head = build.elf([], segments=tuple((kind, at + start, size) for kind, at, size in segments))
+        ranges = elf_ranges(patched(head, 40, "<Q", 1 << 10))
+        assert len(ranges) <= 7
+        assert sum(stop - first for first, stop in ranges) < 80 << 20
+
+
+def test_the_time_is_up_for_what_holds_nothing_but_magics(tmp_path: Path) -> None:
+    path = put(tmp_path, build.library(MAGIC * 10_000))
+    assert "limit-reached" in codes(scan(path, limits=Limits(seconds=1e-9)))
 
 
 def test_zip64(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import random
 import tarfile
 import threading
+import time
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -52,9 +53,27 @@ def members() -> dict[str, bytes]:
 
 
 @pytest.fixture
-def three_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "_PARALLEL_BYTES", 0)
+def three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    eager(monkeypatch)
     monkeypatch.setattr(parallel, "workers", lambda: 3)
+    entered: list[int] = []
+    run = parallel.run
+
+    def noted(tasks: list[object], *others: object) -> bool:
+        entered.append(len(tasks))
+        return run(tasks, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(parallel, "run", noted)
+    yield
+    assert entered
+    assert min(entered) > 1
+
+
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let threads read members however small, and tell all progress."""
+    for name in ("_PARALLEL_BYTES", "_PARALLEL_MEMBER"):
+        monkeypatch.setattr(archive, name, 0)
+    monkeypatch.setattr(parallel, "_PAUSE", 0.0)
 
 
 def test_the_same_as_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +85,7 @@ def test_the_same_as_one_after_the_other(tmp_path: Path, monkeypatch: pytest.Mon
     expected = scan(path)
     assert expected.findings
     assert "x/a.tar.gz!/again.zip!/again.zip!/bad.so" in {library.path for library in expected.libraries}
-    monkeypatch.setattr(archive, "_PARALLEL_BYTES", 0)
+    eager(monkeypatch)
     for count in (2, 3, 8):
         monkeypatch.setattr(parallel, "workers", lambda count=count: count)
         assert all(scan(path) == expected for _ in range(10))
@@ -194,6 +213,56 @@ def test_nothing_is_made_ahead_while_all_cores_are_busy(
     assert next(numbers) == 500
     assert threading.active_count() == before + (cores > 1)
     assert list(numbers) == list(range(501, 1_000))
+    assert threading.active_count() == before
+
+
+def ends_with(before: int) -> bool:
+    """Whether the threads come down to so many; those that an interrupt left are not waited for."""
+    for _ in range(500):
+        if threading.active_count() == before:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_interrupt_while_a_thread_starts_leaves_none(monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
+    monkeypatch.setattr(parallel, "workers", lambda: 2)
+    before = threading.active_count()
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if late:
+            start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    some = parallel.ahead(iter(range(1_000)), 3, parallel.Load())
+    assert next(some) == 0
+    with pytest.raises(KeyboardInterrupt):
+        next(some)
+    assert ends_with(before)
+    stop = threading.Event()
+
+    def wait(*_: object) -> None:
+        stop.wait(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        parallel.run([1, 2], wait, lambda *_: None, stop.set, parallel.Load())
+    assert stop.is_set()
+    assert ends_with(before)
+
+
+def test_one_thread_ahead_takes_the_place_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or each level of archives within archives would have one, with what waits for it."""
+    monkeypatch.setattr(parallel, "workers", lambda: 2)
+    load = parallel.Load()
+    before = threading.active_count()
+    outer, inner = (parallel.ahead(iter(range(100)), 3, load) for _ in range(2))
+    assert [next(outer), next(outer), next(inner), next(inner)] == [0, 1, 0, 1]
+    assert threading.active_count() == before + 1
+    assert list(outer) == list(range(2, 100))
+    assert list(inner) == list(range(2, 100))
     assert threading.active_count() == before
 
 

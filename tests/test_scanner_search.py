@@ -12,7 +12,7 @@ from capably.scanner.fatbin import MAGIC, Mode, promising, walk
 from capably.scanner.layout import Region
 from capably.scanner.limits import DEFAULT_LIMITS, Budget
 from capably.scanner.ptx import has_code
-from capably.scanner.search import Needle, find, search
+from capably.scanner.search import Needle, find, first_match
 from capably.scanner.source import BytesSource
 
 NEEDLES = (MAGIC, b"\x7fELF\x02\x01\x01", b".version ")
@@ -46,7 +46,7 @@ def test_a_needle_is_found_where_python_finds_it(data: bytes, text: bytes, start
 @example(data=b"." * 2_000 + b".version .", start=1_999, stop=2_005)
 def test_a_pattern_is_found_where_python_finds_it(data: bytes, start: int, stop: int) -> None:
     pattern = re.compile(rb"\.(?:version|v) ?")
-    found, expected = search(pattern, b".", data, start, stop), pattern.search(data, start, stop)
+    found, expected = first_match(pattern, b".", data, start, stop), pattern.search(data, start, stop)
     assert (found and found.span()) == (expected and expected.span())
 
 
@@ -114,6 +114,8 @@ def has_code_by_the_letter(text: bytes) -> bool:
 )
 @example(b"// .entry /*\n.entry a(")
 @example(b'".entry" /* .entry a( */')
-@example(b"." * 2_000 + b"// .func\n" * 50 + b".func a(")
+@example(b"// .func\n" * 70)
+@example(b"// .func\n" * 70 + b"/* .func */")
+@example(b"." * 2_000 + b"// .func\n" * 60 + b".func a(")
 def test_code_in_ptx_is_told_as_by_the_letter(text: bytes) -> None:
     assert has_code(text) is has_code_by_the_letter(text)

@@ -193,7 +193,14 @@ def _host(rng: random.Random) -> bytes:
     needed = rng.choice(((), ("libcudart.so.12",), ("a.dll", "b.so")))
     if kind < 5:
         machine = rng.choice(("x86_64", "aarch64"))
-        return _moved(build.elf(sections, machine=machine, needed=needed, object_file=kind == 0), rng)
+        data = build.elf(sections, machine=machine, needed=needed, object_file=kind == 0)
+        if rng.randrange(2):  # what is said to be loaded, which may be less than there is, or more
+            segments = tuple(
+                (rng.choice((1, 1, 1, 2, 6)), rng.choice((0, rng.randrange(len(data)))), rng.randrange(len(data) + 99))
+                for _ in range(rng.randrange(1, 5))
+            )
+            data = build.elf(sections, machine=machine, needed=needed, object_file=kind == 0, segments=segments)
+        return _moved(data, rng)
     if kind == 5:
         return _moved(build.pe(sections, needed=needed, wide=bool(rng.randrange(2))), rng)
     return _moved(build.coff(sections, big=kind == 6, far=not rng.randrange(4)), rng)

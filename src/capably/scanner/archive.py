@@ -15,7 +15,7 @@ from capably.facts import Artifact, ArtifactKind
 from capably.scanner import parallel
 from capably.scanner.content import SliceContent, SourceContent
 from capably.scanner.directory import Member, read_directory
-from capably.scanner.inflate import ERRORS, crc32, deflate
+from capably.scanner.inflate import ERRORS, crc32, deflate_decompressor
 from capably.scanner.library import HEAD_BYTES, Form, classify
 from capably.scanner.limits import is_source
 from capably.scanner.nested import scan_item
@@ -214,7 +214,7 @@ def _members(path: str, prefix: str, archive: _Archive, job: Job) -> list[Member
     members: dict[str, Member] = {}
     for info in read_directory(path, archive.source, archive.size, job.budget):
         # Zips made on Windows by old tools have backslashes; such a name is a path all the same.
-        if info.name.endswith("/"):
+        if info.name.endswith("/") and not info.stored_bytes:
             continue
         name = prefix + info.name
         if info.name in members:
@@ -227,6 +227,9 @@ def _members(path: str, prefix: str, archive: _Archive, job: Job) -> list[Member
     result = []
     behind = 0
     for info in sorted(members.values(), key=lambda info: info.offset):
+        if not 0 <= info.offset <= archive.size:
+            job.findings.add("damaged-archive-member", prefix + info.name, "Its header lies outside the archive.")
+            continue
         if info.offset < behind:
             job.findings.add(
                 "damaged-archive-member", prefix + info.name, "It overlaps another member and was not read."
@@ -277,9 +280,6 @@ def _open(archive: _Archive, task: _Task, job: Job) -> _MemberContent | None:
     if info.method not in (_STORED, _DEFLATED):
         job.findings.add("unreadable-file", name, f"Its compression method {info.method} is not supported.")
         return None
-    if not 0 <= info.offset <= archive.size:
-        job.findings.add("damaged-archive-member", name, "Its header lies outside the archive.")
-        return None
     # Most members are small, and come with their header in one request. The name is usually ASCII, and an
     # extra field of another length only makes it two.
     expected = _LOCAL_HEADER + len(info.name) + min(info.stored_bytes, _FIRST)
@@ -311,12 +311,17 @@ class _MemberContent:
         self._hashed = hashed
         self._damage: str | None = None
         self._crc = 0
-        self._first = self._chunks(first=True)
-        self._stream = StreamSource(self._first)
+        self._runs: list[Generator[bytes]] = []
+        self._stream = StreamSource(self._run(first=True))
+
+    def _run(self, *, first: bool) -> Generator[bytes]:
+        self._runs.append(self._chunks(first=first))
+        return self._runs[-1]
 
     def close(self) -> None:
-        """End the first run where it is: a thread that reads ahead for it would wait for ever."""
-        self._first.close()
+        """End all runs where they are: a thread that reads ahead for one would wait for ever."""
+        for run in self._runs:
+            run.close()
 
     def stream(self) -> StreamSource:
         """The first run over the data."""
@@ -324,7 +329,7 @@ class _MemberContent:
 
     def source(self) -> StreamSource:
         """One more run."""
-        return StreamSource(self._chunks(first=False))
+        return StreamSource(self._run(first=False))
 
     def stored(self) -> Content | None:
         """The same bytes, in any order and unchecked, if they are not compressed."""
@@ -350,7 +355,7 @@ class _MemberContent:
             import hashlib  # noqa: PLC0415 - OpenSSL, 3 ms
 
             result = hashlib.sha256()
-            for chunk in self._chunks(first=False):
+            for chunk in self._run(first=False):
                 result.update(chunk)
             self._sha256 = result.hexdigest()
         return self._sha256
@@ -420,7 +425,7 @@ class _MemberContent:
                 left -= len(data)
                 yield data
             return
-        engine = deflate()
+        engine = deflate_decompressor()
         while not engine.eof:
             data = b""
             if engine.needs_input and left > 0:

@@ -27,7 +27,8 @@ _SECTION = struct.Struct("<IIQQQQII16x")
 _STRTAB, _DYNAMIC, _NOBITS = 3, 6, 8
 _ALLOC, _EXEC = 0x2, 0x4
 _PT_LOAD, _PT_DYNAMIC = 1, 2
-_KEPT_FIRST, _KEPT_BEFORE, _KEPT_BEHIND = 4 << 20, 64 << 20, 16 << 20
+_KEPT_FIRST, _KEPT_BEFORE, _KEPT_BEHIND = 4 << 20, 48 << 20, 16 << 20
+_MOST_SEGMENTS, _MOST_BEHIND = 64, 4  # libraries have a dozen; patchelf puts one or two behind the section table
 
 
 def _segments(head: bytes) -> list[tuple[int, int, int]] | None:
@@ -36,7 +37,7 @@ def _segments(head: bytes) -> list[tuple[int, int, int]] | None:
         return None
     (phoff,) = struct.unpack_from("<Q", head, 32)
     (count,) = struct.unpack_from("<H", head, 56)
-    if phoff + count * 56 > len(head):
+    if count > _MOST_SEGMENTS or phoff + count * 56 > len(head):
         return None
     rows = (struct.unpack_from("<I4xQ16xQ", head, phoff + i * 56) for i in range(count))
     return [(kind, offset, size) for kind, offset, size in rows]
@@ -55,23 +56,24 @@ def elf_ranges(head: bytes) -> list[tuple[int, int]]:
     # segment of its own behind the section table (11 MB in PyTorch's). The names of sections lie between what is loaded
     # and that table; LLVM's linker puts the symbol names of a library that is not stripped between these two (36 MB in
     # Triton's).
-    first, loaded, behind = _KEPT_FIRST, 0, 0
+    first, loaded, room = _KEPT_FIRST, 0, _KEPT_BEHIND
     ranges: list[tuple[int, int]] = []
+    dynamic: list[tuple[int, int]] = []
     shoff = struct.unpack_from("<Q", head, 40)[0] if len(head) >= 64 else 0
     for kind, offset, size in _segments(head) or ():
         if kind == _PT_DYNAMIC:
-            ranges.append((offset, offset + min(size, 64 << 10)))
+            dynamic = [(offset, offset + min(size, 64 << 10))]
         elif kind == _PT_LOAD and offset >= shoff > 0:
-            if behind < _KEPT_BEHIND:
-                ranges.append((offset, offset + min(size, _KEPT_BEHIND - behind)))
-                behind += size
+            if room > 0 and len(ranges) < _MOST_BEHIND:
+                ranges.append((offset, offset + min(size, room)))
+                room -= size
         elif kind == _PT_LOAD:
             loaded = max(loaded, offset + size)
             if offset == 0:
                 first = min(_KEPT_FIRST, size)
     if shoff:
         ranges.append((max(0, shoff - _KEPT_BEFORE, min(loaded, shoff)), shoff + (4 << 20)))
-    return [(0, first), *ranges]
+    return [(0, first), *dynamic, *ranges]
 
 
 def elf_end(head: bytes) -> int | None:

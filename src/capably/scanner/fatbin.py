@@ -53,7 +53,8 @@ _HEADER = struct.Struct("<4xHHQ")
 _ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
 _CONCATENATED = 0x100
 _LARGEST_WASTE = 1 << 30  # bytes of things that look like cubins and are none
-# Linkers align; fatbins that were ever seen lie back to back. The smallest fatbin with an entry has 80 bytes.
+# Linkers align; fatbins that were ever seen in a section for them lie back to back. The smallest with an entry has 80
+# bytes.
 LARGEST_GAP = 64
 _LARGEST_DIRECTORY = 16 << 20  # of 4,000 images with names of 4 KB
 _KINDS = {
@@ -72,12 +73,11 @@ _TARGET_KINDS = {
     ImageKind.UNKNOWN: TargetKind.REAL,
 }
 _INDEX = 0x20
-# 192 bytes decide all cubins with kernels of seven wheels (176 bytes at most); others have long names before. Of zstd a
-# block of up to 128 KiB is inflated anyway, and only has to be copied.
+# Of zstd a block of up to 128 KiB is inflated anyway, and only has to be copied. Of cubins 192 bytes decide all with
+# kernels of seven wheels (176 bytes at most); others have long names before.
 _PREFIXES, _PREFIXES_ZSTD = (192, 4 << 10), (16 << 10, 128 << 10)
 _PTX_PREFIXES = (512, 4 << 10)  # decide half of the PTX, and nearly all that has code
-# Of zstd a block of up to 128 KiB is inflated anyway. It decides most of the PTX.
-_PTX_PREFIXES_ZSTD = (64 << 10,)
+_PTX_PREFIXES_ZSTD = (64 << 10,)  # decide most of the PTX
 # Payloads that had to be inflated whole and are remembered, in bytes as they are stored: each, and all of a file.
 _LARGEST_KNOWN = 1 << 20
 _MOST_KNOWN = 8 << 20
@@ -231,6 +231,7 @@ class _Walker:
         position = start
         settled = True  # what lies before *position* was understood
         while (hit := self._at(position) or search.find(position)) is not None:
+            self._budget.check_time()
             offset, which = hit
             if settled and self._mode is Mode.FATBINS and offset - position > LARGEST_GAP:
                 yield self._damaged(position, position, f"is no fatbin for {offset - position} bytes")
@@ -271,7 +272,8 @@ class _Walker:
 
     def _damaged(self, start: int, end: int, what: str) -> Found:
         problem = ("damaged-fatbin", f"The fatbin data at byte {start} {what}.")
-        return Found(start, end, clean=False, strict=False, problems=[problem])
+        self._budget.entries += 1
+        return Found(start, end, clean=False, strict=False, problems=[problem], entries=1)
 
     def _fatbin(self, start: int) -> Found | None:
         head = self._read(start, min(16, self._end - start))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ERRORS", "Decompressor", "Zlib", "crc32", "deflate", "gzip"]
+__all__ = ["ERRORS", "Decompressor", "Zlib", "crc32", "deflate_decompressor", "gzip_decompressor"]
 
 
 class Decompressor(Protocol):
@@ -75,25 +75,23 @@ ERRORS: tuple[type[Exception], ...] = (zlib.error,)
 crc32: Callable[[bytes, int], int] = zlib.crc32
 """The CRC-32 of bytes behind those of which it is the second argument."""
 
+
+def gzip_decompressor() -> Decompressor:
+    """For a member of a gzip file, by zlib: ISA-L cannot go on with a header of which it has had a part."""
+    return Zlib(31)
+
+
 try:
     from isal import igzip_lib, isal_zlib
 except ImportError:  # pragma: no cover - depends on the platform
 
-    def deflate() -> Decompressor:
+    def deflate_decompressor() -> Decompressor:
         """For deflate without a header, which is what zips hold."""
         return Zlib(-15)
-
-    def gzip() -> Decompressor:
-        """For a member of a gzip file."""
-        return Zlib(31)
 else:
-    ERRORS = (cast("type[Exception]", igzip_lib.error),)
+    ERRORS = (zlib.error, cast("type[Exception]", igzip_lib.error))
     crc32 = isal_zlib.crc32
 
-    def deflate() -> Decompressor:
+    def deflate_decompressor() -> Decompressor:
         """For deflate without a header, which is what zips hold."""
         return cast("Decompressor", igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE))
-
-    def gzip() -> Decompressor:
-        """For a member of a gzip file."""
-        return cast("Decompressor", igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP))

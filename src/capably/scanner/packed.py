@@ -9,7 +9,7 @@ import bz2
 import lzma
 from typing import IO, TYPE_CHECKING, cast
 
-from capably.scanner.inflate import ERRORS, gzip
+from capably.scanner.inflate import ERRORS, gzip_decompressor
 from capably.scanner.source import Source, StreamSource
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class _CutOffError(Exception):
 
 _ERRORS: tuple[type[Exception], ...] = (*ERRORS, lzma.LZMAError, OSError, EOFError, ValueError)
 _MAKERS: dict[bytes, Callable[[], Decompressor]] = {
-    b"\x1f\x8b": gzip,
+    b"\x1f\x8b": gzip_decompressor,
     b"BZ": bz2.BZ2Decompressor,
     b"\xfd7": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY),
 }

@@ -11,6 +11,7 @@ import os
 import queue
 import threading
 import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ class Load:
     """How much there is to do for the threads of a call."""
 
     def __init__(self) -> None:
-        self._tasks: list[None] = []  # whose methods need no lock
+        # Lists, whose methods need no lock.
+        self._tasks: list[None] = []
+        self._ahead: list[None] = []
 
     def start(self, number: int) -> None:
         """Note how many tasks there are to do."""
@@ -47,15 +50,25 @@ class Load:
 
     def done(self) -> None:
         """Note that one is done."""
-        self._tasks.pop()
+        with suppress(IndexError):  # after `end`
+            self._tasks.pop()
 
     def end(self) -> None:
         """Note that the others will not be done."""
         self._tasks.clear()
 
+    @contextmanager
+    def ahead(self) -> Iterator[None]:
+        """Count a thread that works ahead of another."""
+        self._ahead.append(None)
+        try:
+            yield
+        finally:
+            self._ahead.pop()
+
     def leaves_a_core(self) -> bool:
         """Whether a thread more would not take the place of another."""
-        return max(len(self._tasks), 1) < workers()
+        return max(len(self._tasks), 1) + len(self._ahead) < workers()
 
 
 def run(
@@ -109,12 +122,12 @@ def run(
     failure: BaseException | None = None
     try:
         for number in range(min(workers(), len(tasks))):
-            thread = threading.Thread(target=worker, name=f"capably-{number}")
+            threads.append(threading.Thread(target=worker, name=f"capably-{number}"))
             try:
-                thread.start()
+                threads[-1].start()
             except RuntimeError:  # no more threads are to be had
+                threads.pop()
                 break
-            threads.append(thread)
         running = len(threads)
         while running:
             event = events.get()
@@ -130,7 +143,7 @@ def run(
         raise
     finally:
         for thread in threads:
-            thread.join()
+            _join(thread)
         load.end()
     if failure is not None:
         raise failure
@@ -171,21 +184,28 @@ def ahead(items: Iterator[Item], most: int, load: Load) -> Iterator[Item]:
 
     thread = threading.Thread(target=make, name="capably-ahead", daemon=True)
     try:
-        thread.start()
-    except RuntimeError:  # no more threads are to be had
-        yield from items
-        return
-    try:
-        while True:
-            made, error = ready.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            room.release()
-            yield made  # type: ignore[misc]  # there is one where there is no error
-            made = None
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads are to be had
+            yield from items
+            return
+        with load.ahead():
+            while True:
+                made, error = ready.get()
+                if isinstance(error, StopIteration):
+                    return
+                if error is not None:
+                    raise error
+                room.release()
+                yield made  # type: ignore[misc]  # there is one where there is no error
+                made = None
     finally:
         stopped = True
         room.release()
+        _join(thread)
+
+
+def _join(thread: threading.Thread) -> None:
+    """Wait for the end of a thread, if it ever began: an interrupt may come while it is started."""
+    with suppress(RuntimeError):
         thread.join()

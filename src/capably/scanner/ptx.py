@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
-from capably.scanner.search import search
+from capably.scanner.search import first_match
 from capably.version import PtxVersion
 
 __all__ = ["HEAD_BYTES", "PtxHead", "entries", "has_code", "read_head"]
@@ -25,6 +25,7 @@ _HEAD = re.compile(
     rb"(?:" + _SKIP + rb"\.target\s++(?:sm|compute)_([0-9]{2,3})([af]?)(?![0-9A-Za-z_]))?",
     re.DOTALL,
 )
+_MOST_LINES = 50  # that have a directive in a comment; more of them are faster read from there on than one by one
 _BLOCK_COMMENT = re.compile(rb"/\*")
 _CODE = re.compile(rb"\"[^\"\n]*+\"?|//[^\n]*+|/\*.*?(?:\*/|\Z)|\.(entry|func)(?![0-9A-Za-z_$])", re.DOTALL)
 _DIRECTIVE = re.compile(rb"\.(?:entry|func)(?![0-9A-Za-z_$])")
@@ -68,16 +69,16 @@ def has_code(text: bytes) -> bool:
     >>> has_code(b"// .entry a\n.visible .entry b(")
     True
     """
-    position = checked = 0
-    while (found := search(_DIRECTIVE, b".", text, position, len(text))) is not None:
-        if search(_BLOCK_COMMENT, b"/", text, checked, found.start()) is not None:
-            return any(match[1] is not None for match in _CODE.finditer(text))
+    position = checked = lines = 0
+    while (found := first_match(_DIRECTIVE, b".", text, position, len(text))) is not None:
+        if first_match(_BLOCK_COMMENT, b"/", text, checked, found.start()) is not None or lines == _MOST_LINES:
+            return any(match[1] is not None for match in _CODE.finditer(text, 0 if lines < _MOST_LINES else position))
         # Other comments and text in quotes end with their line.
         start, stop = text.rfind(b"\n", 0, found.start()) + 1, text.find(b"\n", found.end())
         stop = len(text) if stop < 0 else stop
         if any(match[1] is not None for match in _CODE.finditer(text, start, stop)):
             return True
-        position, checked = stop, found.start()
+        position, checked, lines = stop, found.start(), lines + 1
     return False
 
 
