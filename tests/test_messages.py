@@ -171,6 +171,11 @@ def test_a_module_of_flashinfer_without_a_target_is_no_matter_of_the_compiler_wh
     assert only(log).answer is None
     assert states(only(log))["compiler-too-old"] is State.OPEN  # it does not say for what
     assert only(log, machine({"devices": ["12.1"], "nvcc": ["12.4"]})).answer == "compiler-too-old"
+    said = {text for one in explain(f"SM 12.x requires CUDA >= 12.9\n{log}") for c in one.causes for text in c.evidence}
+    other = "CUDA 12.4 or higher is required for compute capability 8.9"
+    said |= {text for one in explain(f"{other}\n{log}") for c in one.causes for text in c.evidence}
+    assert "FlashInfer says that it needs CUDA 12.9" in said
+    assert not [text for text in said if "None" in text]
 
 
 def test_a_list_that_nothing_reads_is_not_taken_for_one_below_the_floor() -> None:

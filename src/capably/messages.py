@@ -261,6 +261,10 @@ def _excluded(*evidence: str) -> _Answer:
     return State.EXCLUDED, evidence
 
 
+# Messages of FlashInfer behind which may be that it left a GPU out because of the toolkit.
+_WITH_FLOOR = ("flashinfer-sm75", "flashinfer-toolkit-floor")
+
+
 class _Facts:
     """What is known beside the message itself."""
 
@@ -327,7 +331,7 @@ class _Facts:
             newest_first = [row.cuda for row in reversed(tables().toolkits)]
             taken = list(itertools.takewhile(lambda cuda: not self.refused(cuda), newest_first))
             return taken[-1] if 0 < len(taken) < len(newest_first) else None
-        said = self.others if self.code == "flashinfer-sm75" else self.params
+        said = self.others if self.code in _WITH_FLOOR else self.params
         if "cuda" in said:
             return _cuda(said["cuda"])
         known = tables().emitting_toolkits(self.target) if self.target else None
@@ -345,7 +349,7 @@ class _Facts:
     @cached_property
     def by_flashinfer(self) -> bool:
         """Whether the floor of the toolkit is FlashInfer's own, and the log does not say it."""
-        return self.code in ("flashinfer-sm75", "flashinfer-toolkit-floor") and "cuda" not in self.others
+        return self.code in _WITH_FLOOR and "cuda" not in self.others
 
     def refused(self, cuda: CudaVersion) -> bool:
         """Whether FlashInfer leaves out a GPU because nvcc is of that version: one that is here, or else any."""
