@@ -155,6 +155,13 @@ def test_what_cannot_be_told_comes_with_a_command(log: Path, capsys: Captured, m
     assert "--system FILE names the one" in captured.err
 
 
+def test_where_every_cause_is_excluded_there_is_a_next_step(capsys: Captured) -> None:
+    record = str(SYSTEMS / "h100x2-r535.json")
+    text = " ".join(answered(capsys, "No CUDA GPUs are available", "--system", record).split())
+    assert "none that is known; the log may come from another machine, by the facts of the recorded machine" in text
+    assert f"run next: capably doctor --system {record}" in text
+
+
 def test_an_environment_that_is_named_is_what_ran_on_the_recorded_machine(log: Path, capsys: Captured) -> None:
     """The record says nothing of packages; the environment does, so what it lacks is no cause and is not run next."""
     log.write_text("CUDA error: no kernel image is available\n", encoding="utf-8")

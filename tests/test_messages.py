@@ -247,6 +247,7 @@ def only(log: str, system: System | None = None, artifacts: tuple[Artifact, ...]
         ("AssertionError: Torch not compiled with CUDA enabled", "torch-cpu-only"),
         ("nvcc fatal   : Unsupported gpu architecture 'compute_120'", "nvcc-target"),
         ("ptxas fatal   : Value 'sm_121a' is not defined for option 'gpu-name'", "ptxas-target"),
+        ("OSError: libcuda.so.1: cannot open shared object file: No such file or directory", "driver-library"),
         ("ptxas /tmp/a.ptx, line 9; fatal   : Unsupported .version 8.7; current version is '8.4'", "ptx-version"),
         ("nvrtc: error: invalid value for --gpu-architecture (-arch)", "nvrtc-target"),
         ("ptxas error : Feature '.bf16' requires .target sm_80 or higher", "ptx-feature-target"),
@@ -327,14 +328,14 @@ def test_a_compiler_that_does_not_know_the_target() -> None:
     text = "nvcc fatal   : Unsupported gpu architecture 'compute_120'"
     assert only(text, nvcc("12.4")).answer == "compiler-too-old"
     assert only(text, nvcc("12.4", "13.0")).answer == "wrong-compiler-first"
-    assert only(text, nvcc("13.0")).answer is None  # this one knows it, so it was another
+    assert only(text, nvcc("13.0")).answer == "another-compiler-ran"  # this one knows it
     assert only(text).answer is None
     assert only(text, nvcc("12.4", targets=(Target.parse("sm_90"),))).answer == "compiler-too-old"
     assert only(text, nvcc("99.0")).answer is None
     other = "nvcc fatal   : Unsupported gpu architecture 'compute_70'"
     volta = System(devices=(Device(ComputeCapability(7, 0)),), toolkits=nvcc("13.0").toolkits)
     assert only(other, volta).answer == "compiler-dropped-target"
-    assert only(other, GOOD).answer is None  # PTX of 7.0 would run on the 12.0 there
+    assert only(other, GOOD).answer == "another-compiler-ran"  # the 12.9 there knows it
     assert only(other).answer is None
     own = nvcc("12.4", kind=ToolkitKind.PTXAS)
     assert only("ptxas fatal : Value 'sm_120a' is not defined for option 'gpu-name'", own).answer == "compiler-too-old"
@@ -513,6 +514,105 @@ def test_what_hides_the_gpus() -> None:
     assert only(text, System(absence="no-driver")).answer == "driver-missing"
     assert only(text, GOOD).answer is None
     assert only(text, System()).answer is None
+
+
+INSUFFICIENT = "CUDA driver version is insufficient for CUDA runtime version"
+
+
+@pytest.mark.parametrize("log", [INSUFFICIENT, "CUDA error 35", "cudaErrorInsufficientDriver"])
+def test_a_machine_without_a_driver_is_told_so(log: str) -> None:
+    found = only(log, load(DATA / "systems/none.json"))
+    assert found.answer == "driver-missing"
+    (cause,) = [one for one in found.causes if one.cause.code == "driver-missing"]
+    assert "no driver is loaded" in cause.evidence[0]
+
+
+@pytest.mark.parametrize(
+    ("absence", "state", "answer"),
+    [
+        ("no-driver", DriverState(on_bus=1), "driver-missing"),
+        ("no-nvidia-device", DriverState(on_bus=0), "driver-missing"),
+        # There is a module, or half of a driver: none of them is "no driver".
+        ("no-nvidia-device", DriverState(on_bus=0, kernel_module=DriverRelease(570, 26)), None),
+        ("no-nvidia-device", DriverState(on_bus=0, library_path="/usr/lib/libcuda.so.1"), None),
+        ("driver-library-missing", DriverState(kernel_module=DriverRelease(570, 26)), "driver-library-not-found"),
+        ("container-without-devices", DriverState(kernel_module=DriverRelease(570, 26)), "container-without-gpus"),
+        # Nobody looked, so nothing is excluded.
+        ("probe-failed", DriverState(), None),
+        ("platform-not-probed", DriverState(), None),
+    ],
+)
+def test_why_a_library_of_the_driver_is_not_there(absence: str, state: DriverState, answer: str | None) -> None:
+    here = System(absence=absence, driver_state=state, findings=(Finding(absence, "driver", "as found"),))
+    missing = only("ImportError: libcuda.so.1: cannot open shared object file: No such file or directory", here)
+    assert (missing.found.message.code, missing.architecture) == ("driver-library", False)
+    for found in (missing, only(INSUFFICIENT, here)):
+        assert found.answer == answer
+        unsaid = {one.cause.code for one in found.causes if one.state is State.EXCLUDED}
+        assert answer not in unsaid
+        assert not unsaid or not absence.startswith(("probe", "platform"))
+
+
+def test_a_library_of_the_driver_is_no_library_of_the_toolkit() -> None:
+    absent = "cannot open shared object file: No such file or directory"
+    for name in ("libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-ptxjitcompiler.so.1", "libnvcuvid.so.1"):
+        found = only(f"OSError: {name}: {absent}")
+        assert (found.found.message.code, found.answer) == ("driver-library", None)
+    assert only("AssertionError: libcuda.so cannot found!").found.message.code == "driver-library"
+    for name in ("libcudart.so.13", "libcublas.so.12", "libnvrtc.so.12", "libnvJitLink.so.12", "libcudnn.so.9"):
+        assert only(f"ImportError: {name}: {absent}").answer == "library-not-there"
+    # It loads here, so what failed looks elsewhere: nothing is told for sure.
+    found = only(f"libcuda.so.1: {absent}", GOOD)
+    assert (found.answer, states(found)["driver-library-not-found"]) == (None, State.OPEN)
+    assert states(found)["driver-missing"] is State.EXCLUDED
+
+
+@pytest.mark.parametrize(("number", "cuda"), [("11040", "11.4"), ("12020", "12.2"), ("9010", "9.1")])
+def test_the_version_that_torch_found_is_used(number: str, cuda: str) -> None:
+    text = f"The NVIDIA driver on your system is too old (found version {number}). Please update your GPU driver"
+    for system in (None, GOOD, load(DATA / "systems/none.json")):
+        found = only(text, system)
+        assert found.answer == "runtime-newer-than-driver"
+        (cause,) = [one for one in found.causes if one.cause.code == "runtime-newer-than-driver"]
+        assert cause.evidence[0] == f"the message says: the driver is of CUDA {cuda}"
+
+
+def test_who_refuses_newer_ptx_is_told_from_what_it_read() -> None:
+    refused = "fatal   : Unsupported .version 8.7; current version is '8.4'"
+    # As triton#5929, tinygrad#7729 and triton#5385 have them: the program, whatever the driver is.
+    for file in (r"C:\Users\JJ\AppData\Local\Temp\tmpafh.ptx", "/scratch/tinycuda_03fe.ptx", "add_kernel.ptx"):
+        for system in (None, GOOD):
+            found = only(f"ptxas {file}, line 5; {refused}", system)
+            assert found.answer == "ptxas-older-than-the-ptx"
+            told = " ".join(found.causes[1].evidence)
+            assert "takes PTX up to 8.4; PTX 8.7 needs CUDA 12.8" in told
+    by_driver = f"ptxas application ptx input, line 9; {refused}"
+    old = System(devices=GOOD.devices, driver=Driver(DriverRelease(550, 54), CudaVersion(12, 4)))
+    assert only(by_driver, old).answer == "ptx-newer-than-the-driver"
+    # The driver takes 8.7 itself, so it was a library that compiles.
+    other = only(by_driver, GOOD)
+    assert (other.answer, other.eliminated) == ("ptxas-older-than-the-ptx", True)
+    assert only(by_driver).answer is None
+    assert only(refused).answer is None
+
+
+@pytest.mark.parametrize(
+    ("log", "here", "said"),
+    [
+        ("nvcc fatal : Unsupported gpu architecture 'compute_120'", ("13.0",), "CUDA 12.8 and newer know compute_120"),
+        ("nvcc fatal : Unsupported gpu architecture 'compute_120'", ("12.8", "12.4"), "CUDA 12.8 and newer"),
+        ("nvcc fatal : Unsupported gpu architecture 'compute_70'", ("12.4",), "CUDA 10.0 to 12.9 know compute_70"),
+        ("SM 12.x requires CUDA >= 12.9", ("13.0",), "needed: CUDA 12.9 or newer"),
+    ],
+)
+def test_a_compiler_that_cannot_have_printed_the_message_did_not(log: str, here: tuple[str, ...], said: str) -> None:
+    asked = System(devices=(Device(ComputeCapability(7, 0)),)) if "70" in log else GOOD
+    system = System(devices=asked.devices, toolkits=nvcc(*here).toolkits)
+    found = only(log, system)
+    assert found.answer == "another-compiler-ran"
+    (cause,) = [one for one in found.causes if one.cause.code == "another-compiler-ran"]
+    assert cause.evidence[0].startswith(said)
+    assert here[0] in cause.evidence[1]
 
 
 def test_driver_and_runtime() -> None:

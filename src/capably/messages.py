@@ -18,11 +18,11 @@ from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.archlist import applying, entries, read
 from capably.engine import Coverage, choose, judge, starts
 from capably.errors import ParseError
-from capably.facts import Device, Image, ImageKind, PtxJit, ToolkitKind
+from capably.facts import Device, DriverState, Image, ImageKind, PtxJit, ToolkitKind
 from capably.knowledge import Cause, Message, tables
 from capably.reasons import Outcome
 from capably.requirement import Requirement
-from capably.version import CudaVersion
+from capably.version import CudaVersion, PtxVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -304,6 +304,8 @@ class _Facts:
 
     def absence(self, *codes: str) -> _Answer:
         """Whether no device is visible for one of these reasons."""
+        if self.answered is not None:
+            return _excluded(f"the message says: a driver of CUDA {self.answered} answered")
         if self.system is None:
             return _OPEN
         if self.devices:
@@ -312,7 +314,15 @@ class _Facts:
             return _OPEN
         message = next((one.message for one in self.system.findings if one.code == self.system.absence), "")
         said = f"{self.system.absence}: {message}" if message else self.system.absence
+        if self.system.absence in _NOT_LOOKED:
+            return State.OPEN, (said,)
         return _holds(said) if self.system.absence in codes else _excluded(said)
+
+    @cached_property
+    def answered(self) -> CudaVersion | None:
+        """That of the driver that answered, where the message has its number (11040 is CUDA 11.4)."""
+        number = int(self.params.get("driver", "0"))
+        return CudaVersion(number // 1000, number % 1000 // 10) if number else None
 
     # -- compilers
 
@@ -373,7 +383,7 @@ class _Facts:
     @cached_property
     def compilers(self) -> tuple[Toolkit, ...]:
         """Those of the kind that spoke, the one that is used first."""
-        kind = {"ptxas-target": ToolkitKind.PTXAS, "nvrtc-target": ToolkitKind.NVRTC}.get(self.code, ToolkitKind.NVCC)
+        kind = _KINDS.get(self.code, ToolkitKind.NVCC)
         found = [one for one in (self.system.toolkits if self.system else ()) if one.kind is kind]
         return tuple(sorted(found, key=lambda one: (not one.used_by, "triton" not in one.used_by)))
 
@@ -386,6 +396,14 @@ class _Facts:
             row = next((one for one in tables().toolkits if one.cuda == compiler.cuda), None)
             return row.emits(self.target) if row else None
         return None if compiler.cuda is None or self.floor is None else compiler.cuda >= self.floor
+
+
+# Which compiler a message is of; nvcc where it is none of these.
+_KINDS = {
+    "ptxas-target": ToolkitKind.PTXAS,
+    "ptx-version": ToolkitKind.PTXAS,
+    "nvrtc-target": ToolkitKind.NVRTC,
+}
 
 
 def _cuda(text: str) -> CudaVersion | None:
@@ -453,6 +471,20 @@ def _compiler_dropped_target(facts: _Facts) -> _Answer:
     if not facts.compilers or facts.compilers[0].cuda is None:
         return _OPEN
     return (_holds if facts.compilers[0].cuda > known[1] else _excluded)(_shown(facts.compilers[0]), said)
+
+
+def _another_compiler_ran(facts: _Facts) -> _Answer:
+    if not facts.compilers or (good := facts.emits(facts.compilers[0])) is None:
+        return _OPEN
+    first = _shown(facts.compilers[0])
+    if not good:
+        return _excluded(f"{first}: would not do")
+    known = tables().emitting_toolkits(facts.target) if facts.target else None
+    if known is None:
+        return _holds(f"needed: CUDA {facts.floor} or newer", f"{first}: would do")
+    dropped = known[1] != tables().toolkits[-1].cuda
+    said = f"CUDA {known[0]} {f'to {known[1]}' if dropped else 'and newer'} know {facts.target}"
+    return _holds(f"{said}, so what printed this is {'another' if dropped else 'older'}", f"{first}: knows it")
 
 
 def _image(target: Target) -> Image:
@@ -691,12 +723,38 @@ def _switched_off(facts: _Facts) -> _Answer:
 
 def _ptx_newer(facts: _Facts) -> _Answer:
     evidence = []
-    if "ptx" in facts.params:
-        evidence.append(f"PTX {facts.params['ptx']}; accepted: {facts.params['accepted']}")
+    accepted = facts.params.get("accepted")
+    if accepted is not None:
+        evidence.append(f"PTX {facts.params['ptx']}; accepted: {accepted}")
+    read = facts.params.get("input", _IN_MEMORY)
+    if read != _IN_MEMORY:
+        return _excluded(*evidence, f"ptxas read a file: {read}")
     if (driver := _driver(facts)) is not None:
         evidence.append(f"the driver is of CUDA {tables().driver_cuda(driver)}")
+        takes = tables().accepted_ptx(driver)
+        if accepted is not None and takes is not None:
+            evidence.append(f"it takes PTX up to {takes}")
+            if takes != PtxVersion.parse(accepted):
+                return _excluded(*evidence)
+            if "input" in facts.params:
+                return _holds(*evidence)
     too_new = _too_new_for_driver(facts)
     return (State.HOLDS if too_new else State.OPEN), (*evidence, *too_new)
+
+
+# What ptxas calls PTX that it was given by the driver or by a program that it is a part of.
+_IN_MEMORY = "application ptx input"
+
+
+def _ptxas_older(facts: _Facts) -> _Answer:
+    read = facts.params.get("input")
+    accepted, wanted = (PtxVersion.parse(facts.params[name]) for name in ("accepted", "ptx"))
+    needed = tables().cuda_of_ptx(wanted)
+    said = f"PTX {wanted} needs CUDA {needed} or newer" if needed else f"PTX {wanted} is newer than the tables"
+    here = [f"here: {_shown(one)}" for one in facts.compilers[:_MOST_SHOWN]]
+    if read in (None, _IN_MEMORY):
+        return State.OPEN, (said, *here)
+    return _holds(f"ptxas read a file: {read}", f"it takes PTX up to {accepted}; {said}", *here)
 
 
 def _too_new_for_driver(facts: _Facts) -> tuple[str, ...]:
@@ -769,7 +827,30 @@ def _code_of_a_sibling(facts: _Facts) -> _Answer:
 # -- driver and libraries
 
 
+def _driver_missing(facts: _Facts) -> _Answer:
+    if facts.system is None or facts.system.absence != "no-nvidia-device" or facts.answered is not None:
+        return facts.absence("no-driver")
+    # No GPU was found; whether there is a driver nevertheless, its parts tell.
+    parts = facts.system.driver_state
+    if parts.kernel_module is not None:
+        return _excluded(f"the kernel module {parts.kernel_module} is loaded")
+    if (library := parts.library_path or parts.user_library) is not None:
+        return State.OPEN, (f"libcuda is there ({library}), and no kernel module is loaded",)
+    return facts.absence("no-nvidia-device")
+
+
+def _driver_library_not_found(facts: _Facts) -> _Answer:
+    parts = facts.system.driver_state if facts.system else DriverState()
+    loads = bool(facts.devices) or parts.error is not None or parts.user_library is not None
+    if facts.code == "driver-library" and loads:
+        path = f" from {parts.library_path}" if parts.library_path else ""
+        return State.OPEN, (f"libcuda loads here{path}: what printed the message looks elsewhere",)
+    return facts.absence("driver-library-missing")
+
+
 def _runtime_newer(facts: _Facts) -> _Answer:
+    if facts.answered is not None:
+        return _holds(f"the message says: the driver is of CUDA {facts.answered}", *dict(_runtimes(facts)))
     driver = _driver(facts)
     if driver is None:
         return _OPEN
@@ -795,7 +876,7 @@ def _runtimes(facts: _Facts) -> Iterator[tuple[str, int]]:
 
 
 def _compat_library(facts: _Facts) -> _Answer:
-    if facts.system is None or facts.code == "forward-compat":
+    if facts.code == "forward-compat":
         return _OPEN
     return facts.absence("forward-compat-unsupported")
 
@@ -901,7 +982,8 @@ _BROKEN = (
     "probe-timed-out",
     "probe-crashed",
 )
-_MISSING = ("no-driver", "driver-library-missing")
+# The probe's own failures, which say nothing about the driver.
+_NOT_LOOKED = ("platform-not-probed", "probe-failed")
 _HIDDEN = ("hidden-by-environment", "container-without-devices", "no-nvidia-device")
 
 
@@ -911,8 +993,9 @@ _BY_PACKAGES = frozenset({"build-lacks-device", "gpus-differ", "prebuilt-before-
 # Causes that no fact decides have no test: they stay open.
 _TESTS: dict[str, Callable[[_Facts], _Answer]] = {
     "no-gpu-visible": lambda facts: facts.absence(*_HIDDEN),
-    "driver-does-not-work": lambda facts: facts.absence(*_BROKEN, *_MISSING),
-    "driver-missing": lambda facts: facts.absence(*_MISSING),
+    "driver-does-not-work": lambda facts: facts.absence(*_BROKEN),
+    "driver-missing": _driver_missing,
+    "driver-library-not-found": _driver_library_not_found,
     "hidden-by-variable": lambda facts: facts.absence("hidden-by-environment"),
     "container-without-gpus": lambda facts: facts.absence("container-without-devices"),
     "fewer-gpus-visible": _fewer_visible,
@@ -921,6 +1004,7 @@ _TESTS: dict[str, Callable[[_Facts], _Answer]] = {
     "wrong-compiler-first": _wrong_compiler_first,
     "compiler-too-old": _compiler_too_old,
     "compiler-dropped-target": _compiler_dropped_target,
+    "another-compiler-ran": _another_compiler_ran,
     "target-not-of-this-machine": _target_not_of_this_machine,
     "list-below-floor": _list_below_floor,
     "gpu-below-floor": _gpu_below_floor,
@@ -931,6 +1015,7 @@ _TESTS: dict[str, Callable[[_Facts], _Answer]] = {
     "prebuilt-before-jit": _prebuilt_before_jit,
     "switched-off-by-variable": _switched_off,
     "ptx-newer-than-the-driver": _ptx_newer,
+    "ptxas-older-than-the-ptx": _ptxas_older,
     "gpu-lacks-feature": _gpu_lacks_feature,
     "target-without-suffix": _target_without_suffix,
     "code-of-a-sibling": _code_of_a_sibling,

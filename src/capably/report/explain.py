@@ -350,11 +350,12 @@ def _explanation(one: Explanation, style: Style, machine: str, options: str) -> 
         yield from style.wrap(f"{answer.title}{how}. {answer.cause}", "cause:       ", tone="bad")
         yield from style.wrap(answer.way_out, "way out:     ")
     else:
-        yield from style.wrap(f"cannot tell, by the facts of {machine}", "cause:       ", tone="doubt")
-        command = next((judged.cause.next for judged in one.causes if judged.state is State.OPEN), None)
-        if command is not None:
-            again = options if command.startswith(("capably check", "capably doctor")) else ""
-            yield from style.wrap(style.safe(command + again), "run next:    ")
+        open_ = [judged.cause.next for judged in one.causes if judged.state is State.OPEN]
+        said = "cannot tell" if open_ else "none that is known; the log may come from another machine"
+        yield from style.wrap(f"{said}, by the facts of {machine}", "cause:       ", tone="doubt")
+        command = next(iter(open_), "capably doctor")
+        again = options if command.startswith(("capably check", "capably doctor")) else ""
+        yield from style.wrap(style.safe(command + again), "run next:    ")
     yield ""
     for judged in one.causes:
         mark, tone = _MARKS[judged.state]
