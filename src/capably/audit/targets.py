@@ -20,7 +20,7 @@ from capably.audit.questions import (
 )
 from capably.audit.report import Severity, gap_of, joined, remark_of
 from capably.engine import Coverage, choose, judge, reaches
-from capably.facts import Device, Image, ImageKind
+from capably.facts import Device, Image, ImageKind, Library
 from capably.knowledge import tables
 from capably.naming import full_name
 from capably.reasons import Outcome
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from capably.audit.candidate import Candidate
     from capably.audit.report import Remark
     from capably.engine import Verdict
-    from capably.facts import Artifact, Driver, Library
+    from capably.facts import Artifact, Driver
 
 __all__ = ["claimed", "forward", "stray", "uneven"]
 
@@ -102,12 +102,16 @@ def uneven(candidate: Candidate) -> Iterator[Remark]:
     wheel = replace(candidate.artifact, libraries=())
     started = [device for device, driver in drivers.items() if starts(judge(wheel, device, driver))]
     loaded = {d: {lib.path for _, some in choose(candidate.artifact, d) for lib in some.libraries} for d in started}
+    fares: dict[Library, dict[Device, tuple[Driver, Verdict]]] = {}
     for library in candidate.artifact.libraries:
-        on = {}
-        for device in started:
-            part = judge(library, device, drivers[device])
-            if part.counts.total and starts(part) and library.path in loaded[device]:
-                on[device] = drivers[device], part
+        # Of thousands of files with one code, for one host, that code is asked about once.
+        alike = Library("", 0, library.fatbins, machine=library.machine, needed=library.needed)
+        if alike not in fares:
+            parts = {device: (drivers[device], judge(alike, device, drivers[device])) for device in started}
+            fares[alike] = {
+                d: (driver, part) for d, (driver, part) in parts.items() if part.counts.total and starts(part)
+            }
+        on = {device: found for device, found in fares[alike].items() if library.path in loaded[device]}
         yield from _holes(library, on)
         yield from _behind(library, on)
 
