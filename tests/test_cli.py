@@ -438,7 +438,7 @@ def test_the_driver_decides(tmp_path: Path, capsys: Captured) -> None:
     arguments = ["check", str(path), "--gpu", "T4", "--fail-on", "none", "--driver"]
     assert [main([*arguments, driver]) for driver in ("12.4", "550.54.14", "450.80.02", "11.0")] == [0, 0, 1, 1]
     shown = capsys.readouterr().out
-    assert "Install a driver of CUDA 12.0 or newer" in shown
+    assert "Install a driver of branch R525 (CUDA 12.0) or newer" in shown
     assert "assumed" not in shown
 
 

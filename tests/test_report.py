@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+import build
 import jsonschema
 import pytest
 from goldens import golden
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from strategies import devices, drivers, images, libraries
 
 from capably.arch import ComputeCapability, Target, TargetKind
+from capably.engine import Coverage, judge
 from capably.facts import (
     Artifact,
     ArtifactKind,
@@ -27,16 +30,22 @@ from capably.facts import (
     Image,
     ImageKind,
     Library,
+    PtxJit,
 )
 from capably.knowledge import tables
-from capably.reasons import REASONS
+from capably.reasons import REASONS, Outcome
 from capably.report.answer import Answer, Gpu, judge_all
 from capably.report.layout import Cell, Style, fits, grid
 from capably.report.machine import check_document, dumps, gpus_document, scan_document, schema
+from capably.report.remedy import change_for, change_for_builds
 from capably.report.safe import clip, columns, printable, wrap
 from capably.report.text import check_text, gpus_text, scan_text
 from capably.report.why import story
+from capably.scanner import scan
 from capably.version import CudaVersion, DriverRelease, PtxVersion
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCHEMA = schema()
 
@@ -302,14 +311,15 @@ def test_the_most_telling_reason_stands_alone() -> None:
     (_, result) = next(judged(VISION, on="H100", driver=OLD).results)
     told = story(result)
     assert [argument.code for argument in told.arguments] == ["driver-too-old-for-device"]
-    assert told.ways_out == ("Install a driver of branch R520 or newer.",)
+    assert told.ways_out == ("Install a driver of branch R520 (CUDA 11.8) or newer.",)
 
 
 def test_a_driver_that_may_not_serve_the_device_is_told_beside_the_reason() -> None:
     (_, result) = next(judged(ATTENTION, on="GB10", driver=OLD).results)
     told = story(result)
     assert {"ptx-newer-than-driver", "driver-device-unproven"} <= {argument.code for argument in told.arguments}
-    assert "Install a driver of branch R575 or newer." in told.ways_out
+    assert told.ways_out[0] == "Install a driver of branch R575 (CUDA 12.9) or newer: 33 of 44 fatbins load then."
+    assert told.ways_out[1].startswith("And, for the others, use a build that targets sm_121")
 
 
 def test_kernels_that_are_for_another_architecture_are_named() -> None:
@@ -334,6 +344,126 @@ def test_relocatable_code_is_the_last_thing_told() -> None:
     artifact = wheel("x", "1", library("x.so", fatbins(1, "sm_70"), relocatable))
     (_, result) = next(judged(artifact, on="H100").results)
     assert [argument.code for argument in story(result).arguments] == ["no-image-for-device"]
+
+
+# -- a way out, when it is followed
+
+
+def found_in(path: Path, on: str, driver: str) -> tuple[Coverage | None, str]:
+    """What is told of a file on one GPU: the coverage, and what to do about it as one line."""
+    answer = judged(scan(path), on=on, driver=Driver(DriverRelease.parse(driver)))
+    (_, result) = next(answer.results)
+    (_, _, do) = check_text(answer, Style()).partition("\n  do ")
+    return result.verdict.coverage, " ".join(re.split(r"\n\n", do)[0].split())
+
+
+def test_a_driver_and_a_build_are_told_where_neither_alone_helps(tmp_path: Path) -> None:
+    """A wheel for older GPUs on one that its driver does not know, as torch 2.7.1 for CUDA 12.6 on an RTX 5090."""
+    code = build.fatbin([build.sass(target) for target in ("sm_80", "sm_90", "sm_90a")])
+    found = build.wheel(tmp_path, "older", "1.0", {"older/_C.so": build.library(code)})
+    another = "se a build that targets sm_120 (CUDA 12.8 or newer), or plain PTX of at most compute_120."
+    assert found_in(found, "RTX 5090", "R550") == (
+        Coverage.NONE,
+        f"Install a driver of branch R570 (CUDA 12.8) or newer, and u{another}",
+    )
+    assert found_in(found, "RTX 5090", "R570") == (
+        Coverage.NONE,
+        f"U{another}",
+    )
+    code = build.fatbin([build.sass("sm_90"), build.sass("sm_120")])
+    mended = build.wheel(tmp_path, "newer", "1.0", {"newer/_C.so": build.library(code)})
+    assert [found_in(mended, "RTX 5090", driver)[0] for driver in ("R550", "R570")] == [Coverage.NONE, Coverage.FULL]
+
+
+def test_no_driver_is_advised_for_ptx_that_is_for_another_gpu(tmp_path: Path) -> None:
+    found = tmp_path / "y.ptx"
+    found.write_bytes(build.ptx("compute_90a", "8.4"))
+    coverage, do = found_in(found, "A100", "R535")
+    assert coverage is Coverage.NONE
+    assert do.startswith("Use a build that targets sm_80")
+    coverage, do = found_in(found, "H100", "R535")
+    assert coverage is Coverage.NONE
+    assert do.startswith("Install a driver of branch R550 (CUDA 12.4) or newer, or use a build that targets sm_90 ")
+    assert found_in(found, "H100", "R550")[0] is Coverage.FULL
+
+
+def one_for_each(tmp_path: Path, *, plain: int) -> Path:
+    """A library of CUDA 13 with fatbins of one target each, as NVIDIA's own have, and one with newer PTX."""
+    targets = ["sm_75"] * 20 + ["sm_100"] * 60 + ["sm_80"] * plain
+    new = build.fatbin([build.sass("sm_80"), build.ptx_entry("compute_75", "9.3")])
+    code = [*(build.fatbin([build.sass(target)]) for target in targets), new]
+    return build.wheel(
+        tmp_path, "blas", "13.0", {"blas/libblas.so.13": build.library(*code, needed=("libcudart.so.13",))}
+    )
+
+
+def test_the_driver_that_is_advised_also_starts_it(tmp_path: Path) -> None:
+    """R570 would know the device, R580 starts programs of CUDA 13, R610 compiles one fatbin in two hundred more."""
+    found = one_for_each(tmp_path, plain=119)
+    coverage, do = found_in(found, "B200", "550.54.14")
+    assert coverage is Coverage.NONE
+    assert do == (
+        "Install a driver of branch R580 (CUDA 13.0) or newer: 60 of 200 fatbins load then. The others may be the "
+        "counterparts of these for other architectures."
+    )
+    assert found_in(found, "B200", "R580")[0] is Coverage.PARTIAL
+
+
+def test_what_mends_next_to_nothing_is_not_advised(tmp_path: Path) -> None:
+    """Nor is a build for a target that the file holds already."""
+    found = one_for_each(tmp_path, plain=119)
+    for driver in ("R580", "R610"):
+        coverage, do = found_in(found, "T4", driver)
+        assert coverage is Coverage.PARTIAL
+        assert do.startswith("Look first whether anything is missing")
+        assert "Install" not in do
+        assert "a build that targets" not in do
+    few = one_for_each(tmp_path, plain=0)
+    assert (
+        "Install a driver of branch R610 (CUDA 13.3) or newer: 21 of 81 fatbins load then."
+        in found_in(few, "T4", "R580")[1]
+    )
+
+
+def test_a_setting_is_undone_before_a_driver_is_installed() -> None:
+    forwards = wheel("x", "1", library("x.so", fatbins(1, "compute_80")))
+    ways = [
+        story(next(judged(forwards, on="H100", driver=driver).results)[1]).ways_out
+        for driver in (
+            Driver(DriverRelease(580), jit=PtxJit.DISABLED),
+            Driver(DriverRelease(520), jit=PtxJit.DISABLED),
+        )
+    ]
+    build = "or use a build that targets sm_90 (CUDA 11.8 or newer), or plain PTX of at most compute_90."
+    assert ways == [
+        (f"Unset CUDA_DISABLE_PTX_JIT, {build}",),
+        (f"Unset CUDA_DISABLE_PTX_JIT and install a driver of branch R530 (CUDA 12.1) or newer, {build}",),
+    ]
+
+
+@given(libraries, devices, drivers)
+def test_a_driver_is_advised_only_where_more_loads_by_it(found: Library, device: Device, driver: Driver) -> None:
+    """And once it is there, no other is."""
+    ((_, result),) = judge_all([("x", wheel("x", "1", found))], [Gpu(device, driver)]).results
+    mended = change_for(result)
+    if mended is not None:
+        change, then = mended
+        assert judge(result.artifact, device, change.driver) == then.verdict
+        before, after = result.verdict.counts, then.verdict.counts
+        assert after.usable == after.total or 100 * (after.usable - before.usable) >= after.total
+        assert after.usable > before.usable
+        assert len(then.blocked) <= len(result.blocked)
+        assert change_for(then) is None
+
+
+@given(devices, drivers)
+def test_what_a_build_needs_beside_it_makes_its_code_load(device: Device, driver: Driver) -> None:
+    exact = Image(ImageKind.SASS, Target(device.capability))
+    change = change_for_builds(device, driver)
+    if judge(exact, device, driver).outcome is Outcome.RUNS:
+        assert change is None
+    elif change is not None:
+        assert judge(exact, device, change.driver).outcome is Outcome.RUNS
 
 
 # -- scan and gpus

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -579,6 +579,29 @@ class Tables:
         last = limits.last if limits is not None and limits.last is not None else newest.number
         branch = [branch for branch in self.branches if branch.number <= last][-1]
         return Driver(DriverRelease(branch.number), branch.cuda, assumed=True)
+
+    def other_drivers(self, driver: Driver, capability: ComputeCapability) -> tuple[list[Driver], list[Driver]]:
+        """The known drivers for devices of *capability* that are newer than *driver*, and those that are older.
+
+        One for each branch, the nearest first. None for a driver of a Tegra part that is known by its own number only.
+        """
+        architecture = self.architectures.get(capability)
+        tegra = architecture is not None and architecture.isolated
+        if tegra and driver.cuda is None:
+            return [], []
+        last = self.driver_cuda(self.newest_driver(capability))
+        branch, standing = self.branch(driver)
+        at = self.branches.index(branch)
+        newer = self.branches[at if standing is Standing.OLDER else at + 1 :]
+        older = self.branches[: at + 1 if standing is Standing.NEWER else at]
+
+        def named(row: Branch) -> Driver:
+            return replace(driver, release=None if tegra else DriverRelease(row.number), cuda=row.cuda, assumed=True)
+
+        return (
+            [named(row) for row in newer if row.cuda <= last],
+            [named(row) for row in reversed(older) if row.cuda <= last],
+        )
 
     def emitting_toolkits(self, target: Target) -> tuple[CudaVersion, CudaVersion] | None:
         """The oldest and the newest known toolkit that emits *target*; None where none does."""

@@ -39,6 +39,8 @@ class Page:
         message: One sentence with the parameters of a case in braces.
         cause: Why it is so.
         way_out: What to do, with the same parameters; empty where nothing is wrong.
+        otherwise: Of a reason that lies in the driver or its settings: what is left of the way out where these stay
+            as they are, or would change nothing; may be empty. None where the way out has nothing to do with them.
         sources: Keys in ``data/sources.json``.
         hides: Of a finding: something was not read, so there may be more than was judged.
         blocks: Of a finding: nothing of it is of use there, whatever the GPU code says.
@@ -54,6 +56,7 @@ class Page:
     hides: bool = False
     blocks: bool = False
     harmless: bool = False
+    otherwise: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,12 @@ class Reason:
     def way_out(self) -> str:
         """What to do about it; empty where nothing is wrong."""
         return REASONS[self.code].way_out.format_map(dict(self.params))
+
+    @property
+    def otherwise(self) -> str:
+        """What to do about it with the driver left as it is; may be empty."""
+        page = REASONS[self.code]
+        return (page.way_out if page.otherwise is None else page.otherwise).format_map(dict(self.params))
 
 
 _BUILD = "Use a build that targets {wanted}."
@@ -201,6 +210,7 @@ REASONS: dict[str, Page] = {
             "CUDA version. Minor version compatibility covers machine code, not PTX (CUDA error 222).",
             "Install a driver of CUDA {needed} or newer{release}, or use a build that targets {wanted}.",
             ("cuda-compatibility-guide", "cuda-driver-api-errors"),
+            otherwise=_BUILD,
         ),
         Page(
             "ptx-newer-than-any-driver",
@@ -234,6 +244,7 @@ REASONS: dict[str, Page] = {
             "A driver serves the devices that existed when its branch was made.",
             "Install a driver of branch R{first} or newer.",
             ("nvidia-driver-architecture-matrix",),
+            otherwise="",
         ),
         Page(
             "driver-dropped-device",
@@ -242,6 +253,7 @@ REASONS: dict[str, Page] = {
             "NVIDIA ends support for old devices with a driver branch.",
             "Install a driver of branch R{last} or older.",
             ("nvidia-driver-architecture-matrix",),
+            otherwise="",
         ),
         Page(
             "zstd-needs-newer-driver",
@@ -249,6 +261,7 @@ REASONS: dict[str, Page] = {
             "the image is compressed with zstd, which {driver} cannot read; the first that can is R{first}",
             "nvcc 12.8 and later can compress with zstd (--compress-mode=size; the default of 13.x).",
             "Install a driver of branch R{first} or newer, or build with --compress-mode=speed.",
+            otherwise="Build with --compress-mode=speed.",
         ),
         Page(
             "ptx-jit-disabled",
@@ -257,6 +270,7 @@ REASONS: dict[str, Page] = {
             "CUDA_DISABLE_PTX_JIT=1 makes the driver ignore PTX.",
             "Unset CUDA_DISABLE_PTX_JIT, or use a build that targets {wanted}.",
             ("cuda-guide-environment",),
+            otherwise=_BUILD,
         ),
         Page(
             "machine-code-ignored",
@@ -265,6 +279,7 @@ REASONS: dict[str, Page] = {
             "CUDA_FORCE_PTX_JIT=1 makes the driver ignore machine code and compile PTX instead.",
             "Unset CUDA_FORCE_PTX_JIT.",
             ("cuda-guide-environment",),
+            otherwise="",
         ),
         Page(
             "stub",
@@ -397,6 +412,7 @@ REASONS: dict[str, Page] = {
             "nvcc 13.4 --concat packs images into one entry. Older cuobjdump cannot read it; drivers older than R615, "
             "which came with it, may not either.",
             "Install a driver of branch R{first} or newer, or build without --concat.",
+            otherwise="Build without --concat.",
         ),
         Page(
             "concatenated-driver-unknown",
@@ -428,6 +444,7 @@ REASONS: dict[str, Page] = {
             "A driver serves the devices that existed when its branch was made; for this one the branch is inferred.",
             "Install a driver of branch R{first} or newer.",
             ("nvidia-driver-architecture-matrix",),
+            otherwise="",
         ),
         Page(
             "driver-drop-unproven",
@@ -436,6 +453,7 @@ REASONS: dict[str, Page] = {
             "NVIDIA ends support for old devices with a driver branch; for this one the branch is inferred.",
             "Install a driver of branch R{last} or older.",
             ("nvidia-driver-architecture-matrix",),
+            otherwise="",
         ),
         # Requirements
         Page(

@@ -436,12 +436,21 @@ def _ways(told: _Told, answer: Answer, style: Style, *, verbose: bool, kernels: 
         ]
         if len(shown) < len(ways):
             texts.append(f"and so on for {len(ways) - len(shown)} more (-v shows all)")
-    if texts and told.result.verdict.coverage is Coverage.PARTIAL:
-        lists = "they are listed below" if kernels else "--kernels lists them"
-        texts.append(
-            f"Unless those kernels are meant for other architectures only: {lists}, and which of them are called cannot "
-            "be seen."
-        )
+    partial = told.result.verdict.coverage is Coverage.PARTIAL
+    lists = "they are listed below" if kernels else "--kernels lists them"
+    unseen = f"{lists}, and which of them are called cannot be seen"
+    if any(one.counterparts for stories in told.stories for one in stories):
+        if partial:
+            texts.insert(
+                0,
+                "Look first whether anything is missing: these fatbins may be the counterparts of those that load, or meant, "
+                f"for other architectures only. Some kernels may have nothing here: {unseen}. If a needed one is among "
+                "them, only another build helps.",
+            )
+        else:
+            texts.append("The others may be the counterparts of these for other architectures.")
+    elif texts and partial:
+        texts.append(f"Unless those kernels are meant for other architectures only: {unseen}.")
     yield from _labelled("do", texts, style, "good")
 
 

@@ -2,7 +2,8 @@
 
 A library of a hundred fatbins yields thousands of arguments, most of them about images that nobody expected
 to load. What a person needs is the few that stood between the code and the GPU. They are picked here from
-the engine's own verdicts; nothing is weighed again.
+the engine's own verdicts; nothing is weighed again. The ways out are those of these arguments, as far as the engine
+finds them good for something (`capably.report.remedy`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from capably.reasons import REASONS, Outcome
+from capably.report.remedy import WORTH, change_for, change_for_builds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,11 +31,10 @@ _EMPTY = "kernels-for-other-architectures-only"
 _DEVICE = frozenset({"capability", "wanted"})
 # Parameters that follow from the target: arguments of one code about several targets are told as one.
 _TARGET = frozenset({"target", "target_capability", "members", "built"})
-# A driver that does not know the device loads nothing, so no other build would help.
-_DRIVER = frozenset({"driver-too-old-for-device", "driver-dropped-device"})
 _RELOCATABLE = frozenset({"relocatable-only", "relocatable-ptx-unproven"})
 _DOUBTS = frozenset({"driver-device-unproven", "driver-drop-unproven"})
-# What to tell first, and what last; the others stand between, the most frequent first.
+# What to tell first, and what last; the others stand between, the most frequent first. What is true of next to nothing
+# comes behind all.
 _RANK = {
     "driver-too-old-for-device": 0,
     "driver-dropped-device": 0,
@@ -98,11 +99,14 @@ class Story:
         arguments: The most telling first.
         ways_out: What to do, one sentence each.
         places: The libraries concerned, with how many of how many fatbins.
+        counterparts: What does not load lies beside machine code that does, in one library at least: it may be the
+            same for other architectures, which no build would change.
     """
 
     arguments: tuple[Argument, ...]
     ways_out: tuple[str, ...]
     places: tuple[tuple[str, int, int], ...]
+    counterparts: bool
 
     @property
     def key(self) -> object:
@@ -161,42 +165,96 @@ def _closest(part: Verdict) -> list[Reason]:
 
 def story(result: Result) -> Story:
     """Why *result* is what it is: for the fatbins that fail or, where none does, those that are undecided."""
-    counts = result.verdict.counts
-    outcome = Outcome.FAILS if counts.fails else Outcome.UNKNOWN
     found: Counter[tuple[str, tuple[tuple[str, str], ...], tuple[str, ...]]] = Counter()
     targets: dict[object, dict[str, dict[str, None]]] = {}
-    ways_out: dict[str, None] = {}
-    driver_ways: dict[str, None] = {}
-    places: list[tuple[str, int, int]] = []
-    for library, verdict in zip(result.artifact.libraries, result.verdict.parts, strict=True):
-        here = total = 0
-        for part, held in _kinds(library, verdict):
-            total += part.count
-            if part.outcome is not outcome:
-                continue
-            here += part.count
-            reasons = _closest(part)
-            kernels = tuple(map(str, held)) if reasons[0].code == _EMPTY else ()
-            keys: dict[tuple[str, tuple[tuple[str, str], ...], tuple[str, ...]], None] = {}
-            for reason in reasons:
-                params = tuple((name, value) for name, value in reason.params if name not in _DEVICE | _TARGET)
-                key = (reason.code, params, kernels)
-                keys[key] = None
-                for name, value in reason.params:
-                    if name in _TARGET:
-                        targets.setdefault(key, {}).setdefault(name, {})[value] = None
-                (driver_ways if reason.code in _DRIVER else ways_out)[reason.way_out] = None
-            for key in keys:
-                found[key] += part.count
-        if here:
-            places.append((library.path, here, total))
+    places: dict[str, tuple[int, int]] = {}
+    for verdict, part, held, reasons in _obstacles(result):
+        here, _ = places.get(verdict.subject, (0, 0))
+        places[verdict.subject] = (here + part.count, verdict.counts.total)
+        kernels = tuple(map(str, held)) if reasons[0].code == _EMPTY else ()
+        keys: dict[tuple[str, tuple[tuple[str, str], ...], tuple[str, ...]], None] = {}
+        for reason in reasons:
+            params = tuple((name, value) for name, value in reason.params if name not in _DEVICE | _TARGET)
+            key = (reason.code, params, kernels)
+            keys[key] = None
+            for name, value in reason.params:
+                if name in _TARGET:
+                    targets.setdefault(key, {}).setdefault(name, {})[value] = None
+        for key in keys:
+            found[key] += part.count
     arguments = []
-    for key, count in sorted(found.items(), key=lambda item: (_RANK.get(item[0][0], 1), -item[1])):
+    most = max(found.values(), default=0)
+
+    def place(item: tuple[tuple[str, tuple[tuple[str, str], ...], tuple[str, ...]], int]) -> tuple[bool, int, int]:
+        (code, *_), count = item
+        return (count * WORTH < most, _RANK.get(code, 1), -count)
+
+    for key, count in sorted(found.items(), key=place):
         code, params, kernels = key
         values = {name: tuple(sorted(found, key=by_number)) for name, found in targets.get(key, {}).items()}
         built = values.pop("built", ())
         arguments.append(Argument(code, params, tuple(values.items()), count, kernels, built))
-    return Story(tuple(arguments), _distinct(driver_ways or ways_out), tuple(places))
+    ways_out, counterparts = _ways_out(result)
+    return Story(tuple(arguments), ways_out, tuple((path, *counts) for path, counts in places.items()), counterparts)
+
+
+def _obstacles(result: Result) -> Iterator[tuple[Verdict, Verdict, tuple[Target, ...], list[Reason]]]:
+    """What the story of *result* is about.
+
+    Yields:
+        The verdict on a library, that on one kind of its fatbins, the targets that it holds kernels for, and the
+        arguments of its images that came closest.
+    """
+    outcome = Outcome.FAILS if result.verdict.counts.fails else Outcome.UNKNOWN
+    for library, verdict in zip(result.artifact.libraries, result.verdict.parts, strict=True):
+        for part, held in _kinds(library, verdict):
+            if part.outcome is outcome:
+                yield verdict, part, held, _closest(part)
+
+
+def _ways_out(result: Result) -> tuple[tuple[str, ...], bool]:
+    """What to do, and whether what is left then may be there for other architectures."""
+    verdict = result.verdict
+    builds, counterparts = _builds(result)
+    changed = change_for(result)
+    # A build for this device may need another driver as well, and is then nothing to do alone.
+    also = None if verdict.driver is None else change_for_builds(verdict.device, verdict.driver)
+    if changed is None:
+        return tuple(f"{_begin(also.words)}, and {_go_on(way)}" if also else way for way in builds), counterparts
+    change, then = changed
+    do = _begin(change.words)
+    counts = then.verdict.counts
+    if counts.usable == counts.total:
+        instead = () if also else builds
+        return (f"{', or '.join((do, *(_go_on(way)[:-1] for way in instead)))}.",), False
+    left, counterparts = _builds(then)
+    share = f"{counts.usable} of {counts.total} fatbins load then"
+    if also is None:
+        return (*left, f"{'Or ' + change.words if left else do}: {share}."), counterparts
+    return (f"{do}: {share}.", *(f"And, for the others, {_go_on(way)}" for way in left)), counterparts
+
+
+def _builds(result: Result) -> tuple[tuple[str, ...], bool]:
+    """What to do with the driver left as it is; and whether fatbins lack what others of their library have."""
+    ways: dict[str, None] = {}
+    beside = False
+    for library, _, _, reasons in _obstacles(result):
+        already = bool(library.counts.runs and library.counts.fails)
+        for reason in reasons:
+            for_target = any(name == "wanted" for name, _ in reason.params) and reason.code not in _RELOCATABLE
+            if already and for_target:
+                beside = True  # it is a build for that target, and could not be more of one
+            else:
+                ways[reason.otherwise] = None
+    return _distinct(ways), beside
+
+
+def _begin(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _go_on(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _distinct(ways_out: Iterable[str]) -> tuple[str, ...]:
