@@ -507,6 +507,18 @@ def test_the_text_of_scan() -> None:
     assert scan_text([(artifact.path, artifact) for artifact in SCANNED], Style(ascii_only=True)).isascii()
 
 
+def test_scan_tells_of_many_that_hold_the_same_together() -> None:
+    many = [replace(library(f"k/gemm{n}.cubin", fatbins(1, "sm_100f")), size_bytes=1000 * (n + 1)) for n in range(7)]
+    few = [library(f"k/fmha{n}.cubin", fatbins(1, "sm_90a")) for n in range(4)]
+    found = wheel("cubins", "1", *many[:3], library("k/_C.so", fatbins(2, "sm_100f")), *few, *many[3:])
+    text = scan_text([("cubins.whl", found)], Style())
+    golden("scan-many", text)
+    paths = [one.path for one in found.libraries]
+    assert [path for path in paths if path not in text] == [one.path for one in many[3:]]
+    verbose = scan_text([("cubins.whl", found)], Style(), verbose=True).splitlines()
+    assert [line for line in verbose if line.startswith("k/")] == paths
+
+
 def test_the_json_of_scan() -> None:
     document = scan_document([(artifact.path, artifact) for artifact in SCANNED])
     fits_schema(document, "scan")

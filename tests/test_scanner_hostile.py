@@ -394,6 +394,44 @@ def test_damaged_members(tmp_path: Path) -> None:
     assert "damaged-archive-member" in codes(raw_zip(path, bits))
 
 
+@pytest.mark.parametrize("name", ["a.so", "\N{LATIN SMALL LETTER E WITH ACUTE}.so", "e" * 300 + ".so"])
+def test_members_that_their_own_header_calls_otherwise_are_found_as_zipfile_does(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.zip"
+    members = {name: build.library(GOOD), "b.so": build.library(build.fatbin([build.sass("sm_90")])), "empty": b""}
+    build.zip_file(path, members)
+    good = path.read_bytes()
+    starts = [at for at in range(len(good)) if good[at : at + 4] == b"PK\x03\x04"]
+    refused = 0
+    for edit in range(7):
+        raw = bytearray(good)
+        if edit in (1, 2, 3):  # another letter of one's name
+            raw[starts[edit - 1] + 30] ^= 1
+        elif edit == 4:  # of all
+            for start in starts:
+                raw[start + 31] ^= 1
+        elif edit == 5:  # whether the name is UTF-8, which is no matter where it is ASCII
+            raw[starts[0] + 7] ^= 8
+        elif edit == 6:  # a name that is longer than in the directory: what follows it counts
+            struct.pack_into("<H", raw, starts[2] + 26, 200)
+        path.write_bytes(raw)
+        expected = []
+        with zipfile.ZipFile(path) as file:
+            for member in file.namelist():
+                try:
+                    file.open(member).close()
+                except (zipfile.BadZipFile, UnicodeDecodeError):
+                    expected.append(member)
+        artifact = scan(path)
+        assert set(codes(artifact)) <= {"damaged-archive-member"}
+        assert {finding.path for finding in artifact.findings} == set(expected)
+        assert sorted(targets(artifact)) == ["sm_80", "sm_90"], "they are read all the same"
+        refused += len(expected)
+    assert refused >= 7
+    path.write_bytes(good[: starts[0] + 30] + b"x" + good[starts[0] + 31 :])
+    (finding,) = scan(path).findings
+    assert len(finding.message) < 300
+
+
 def test_overlapping_and_repeated_members(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
 

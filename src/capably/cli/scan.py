@@ -19,12 +19,14 @@ __all__ = ["scan"]
 @click.command()
 @click.argument("artifacts", nargs=-1, required=True, metavar="ARTIFACT...")
 @click.option("--hash", "with_sha256", is_flag=True, help="Add the sha256 of files and libraries.")
+@click.option("-v", "--verbose", is_flag=True, help="Each library by itself, where many hold the same.")
 @kernel_options("scan")
 @source_options("scan")
 @output_options("scan")
 def scan(  # noqa: PLR0917 - click passes options by name
     artifacts: tuple[str, ...],
     with_sha256: bool,
+    verbose: bool,
     kernels: bool,
     pattern: str | None,
     reader: Reader,
@@ -37,8 +39,8 @@ def scan(  # noqa: PLR0917 - click passes options by name
 
     ARTIFACT is a path, the name of an installed distribution, or NAME==VERSION, which is fetched with pip.
 
-    Per library and section: the images by kind and target, how many there are, how they are stored. Whether
-    they run anywhere is a question for `capably check`.
+    Per library and section: the images by kind and target, how many there are, how they are stored; many
+    that hold the same are told of together. Whether they run anywhere is a question for `capably check`.
     """
     del quiet  # the reader has it
     found = reader.read(artifacts, with_sha256=with_sha256, with_kernels=kernels or pattern is not None)
@@ -52,5 +54,5 @@ def scan(  # noqa: PLR0917 - click passes options by name
     elif found:
         from capably.report.text import scan_text  # noqa: PLC0415 - see capably.cli.app
 
-        print_answer(scan_text(found, style_of(color), wanted=wanted))
+        print_answer(scan_text(found, style_of(color), verbose=verbose, wanted=wanted))
     return 2 if reader.errors else 0

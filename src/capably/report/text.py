@@ -636,24 +636,31 @@ def _all_reasons(answer: Answer, names: Sequence[str], style: Style) -> Iterator
 # scan
 
 
-def scan_text(artifacts: Sequence[tuple[str, Artifact]], style: Style, *, wanted: Collection[str] | None = None) -> str:
-    """What code files hold, library by library.
+def scan_text(
+    artifacts: Sequence[tuple[str, Artifact]],
+    style: Style,
+    *,
+    verbose: bool = False,
+    wanted: Collection[str] | None = None,
+) -> str:
+    """What code files hold, library by library; many that hold the same are told of together.
 
     Args:
         artifacts: Pairs of the name or path as asked and what it turned out to be.
         style: How to print.
+        verbose: Tell of each library by itself.
         wanted: Of the kernels, tell of these only.
     """
     out: list[str] = []
     for (_, artifact), document in zip(artifacts, scan_document(artifacts)["artifacts"], strict=True):
         if out:
             out.append("")
-        out += _scanned(artifact, document, style, wanted)
+        out += _scanned(artifact, document, style, wanted, verbose=verbose)
     return "\n".join(out) + "\n"
 
 
 def _scanned(
-    artifact: Artifact, document: dict[str, Any], style: Style, wanted: Collection[str] | None
+    artifact: Artifact, document: dict[str, Any], style: Style, wanted: Collection[str] | None, *, verbose: bool
 ) -> Iterator[str]:
     yield style.paint(style.safe(document["path"]), "strong")  # whole, to be copied
     facts = [str(artifact.kind)]
@@ -665,10 +672,7 @@ def _scanned(
     yield from style.wrap(", ".join(facts), "  ")
     if artifact.sha256:
         yield from style.wrap(f"sha256 {artifact.sha256}", "  ")
-    for library, facts_of in zip(document["libraries"], artifact.libraries, strict=True):
-        yield ""
-        yield from _scanned_library(library, style)
-        yield from scan_kernels_text(facts_of, style, wanted=wanted)
+    yield from _scanned_libraries(document, artifact, style, wanted, verbose=verbose)
     groups: dict[str, dict[str, list[Finding]]] = {}
     for finding in artifact.findings:
         message = finding.message.replace(finding.path, "") if finding.path else finding.message
@@ -682,14 +686,39 @@ def _scanned(
             yield from style.wrap(f"{text}{more}", f"{lead}{_page_title(code)}: ", "  ", tone)
 
 
-def _scanned_library(library: dict[str, Any], style: Style) -> Iterator[str]:
-    yield style.paint(style.safe(library["path"]), "strong")
-    facts = [size_text(library["size_bytes"]), *([library["machine"]] if library["machine"] else [])]
+def _scanned_libraries(
+    document: dict[str, Any], artifact: Artifact, style: Style, wanted: Collection[str] | None, *, verbose: bool
+) -> Iterator[str]:
+    held: list[tuple[str, ...]] = []
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for library, facts in zip(document["libraries"], artifact.libraries, strict=True):
+        held.append((*_held(library, style), *scan_kernels_text(facts, style, wanted=wanted)))
+        alike.setdefault(held[-1], []).append(library)
+    for library, lines in zip(document["libraries"], held, strict=True):
+        same = [library] if verbose or len(alike[lines]) <= _FEW + 1 else alike[lines]
+        if same[0] is not library:
+            continue  # told of where the first one was
+        yield ""
+        for one in same[:_FEW]:
+            yield style.paint(style.safe(one["path"]), "strong")
+        sizes = sorted(one["size_bytes"] for one in same)
+        size = f"{size_text(sizes[0])}, "
+        if len(same) > 1:
+            yield f"and {len(same) - _FEW} more that hold the same (-v shows all)"
+            span = f"{size_text(sizes[0])} to {size_text(sizes[-1])}"
+            size = f"{len(same)} files of {span}, {size_text(sum(sizes))} in all; each: "
+        yield from style.wrap(f"{size}{lines[0]}", "  ")
+        yield from lines[1:]
+
+
+def _held(library: dict[str, Any], style: Style) -> Iterator[str]:
+    """What a library holds: its facts but the size, as they are, and lines."""
+    facts = [library["machine"]] if library["machine"] else []
     stubs = f" ({library['stub_fatbins']} without kernels)" if library["stub_fatbins"] else ""
     facts.append(f"{_plural(library['fatbins'], 'fatbin')}{stubs}")
     if library["link_input"]:
         facts.append("input for the linker")
-    yield from style.wrap(style.safe(", ".join(facts)), "  ")
+    yield style.safe(", ".join(facts))
     if library["sha256"]:
         yield from style.wrap(f"sha256 {library['sha256']}", "  ")
     for copy in library["copies"]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from capably.facts import Artifact, ArtifactKind
 from capably.scanner import parallel
 from capably.scanner.content import SliceContent, SourceContent
-from capably.scanner.directory import Member, read_directory
+from capably.scanner.directory import Member, name_text, read_directory
 from capably.scanner.inflate import ERRORS, crc32, deflate_decompressor
 from capably.scanner.library import HEAD_BYTES, Form, classify
 from capably.scanner.limits import is_source
@@ -37,6 +37,7 @@ _OUTPUT = 1 << 20  # of larger pieces more come in memory that is new to the pro
 _STORED, _DEFLATED = 0, 8
 _LOCAL_HEADER = 30
 _LEAST_HEAD = 64  # tells a cubin
+_LONGEST_SHOWN = 200  # of a name
 _PROGRESS_STEP = 8 << 20
 _PARALLEL_BYTES = 4 << 20  # of compressed data; less is read sooner than threads are at work
 _PARALLEL_MEMBER = 256 << 10  # likewise, of one member
@@ -293,10 +294,24 @@ def _open(archive: _Archive, task: _Task, job: Job) -> _MemberContent | None:
     if offset + info.stored_bytes > archive.size:
         job.findings.add("damaged-archive-member", name, "Its data ends behind the archive.")
         return None
+    if (own := _own_name(archive, info, ahead)) != info.name:
+        shown = own if len(own) <= _LONGEST_SHOWN else own[:_LONGEST_SHOWN] + "..."
+        job.findings.add(
+            "damaged-archive-member", name, f"Its local header calls it `{shown}`: pip does not unpack such an archive."
+        )
     ahead = ahead[_LOCAL_HEADER + names :]
     # Many a wheel has equal sources, empty ones mostly; hardly any holds GPU code.
     hashed = job.with_sha256 or (task.repeated and not is_source(info.name))
     return _MemberContent(_Place(name, archive.source, offset, info, ahead), job, hashed=hashed)
+
+
+def _own_name(archive: _Archive, info: Member, ahead: bytes) -> str:
+    """The name in the local header, as `zipfile` reads it: each header says by itself whether it is UTF-8."""
+    size = int.from_bytes(ahead[26:28], "little")
+    raw = ahead[_LOCAL_HEADER : _LOCAL_HEADER + size]
+    if len(raw) < size:
+        raw = archive.source.read(info.offset + _LOCAL_HEADER, size)
+    return name_text(raw, int.from_bytes(ahead[6:8], "little"))
 
 
 class _MemberContent:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from capably.scanner.limits import Budget
     from capably.scanner.source import Source
 
-__all__ = ["Member", "read_directory"]
+__all__ = ["Member", "name_text", "read_directory"]
 
 _END = struct.Struct("<4s8xII2x")  # size and offset of the directory
 _WIDE_END = struct.Struct("<4s36xQQ")
@@ -92,10 +92,14 @@ def read_directory(path: str, source: Source, size: int, budget: Budget) -> list
         if _WIDE in (stored, full, offset):
             full, stored, offset = _widened(path, data[position : position + extra_size], full, stored, offset)
         position += extra_size + comment_size
-        # Windows tools of old wrote NULs behind names.
-        text = name.partition(b"\0")[0].decode("utf-8" if flags & _UTF8 else "cp437", "backslashreplace")
-        result.append(Member(text, flags, method, crc, stored, full, offset + moved))
+        result.append(Member(name_text(name, flags), flags, method, crc, stored, full, offset + moved))
     return result
+
+
+def name_text(name: bytes, flags: int) -> str:
+    """The name in a header that has these *flags*; what is no text in it is escaped."""
+    # Windows tools of old wrote NULs behind names.
+    return name.partition(b"\0")[0].decode("utf-8" if flags & _UTF8 else "cp437", "backslashreplace")
 
 
 def _find(path: str, source: Source, size: int) -> tuple[int, int, int]:
