@@ -91,6 +91,11 @@ def test_a_message_may_be_given_as_it_is(capsys: Captured) -> None:
         (["222"], "ptx-toolchain"),
         (["no", "kernel", "image", "is", "available"], "no-kernel-image"),
         (["CUDA", "error", "209"], "no-kernel-image"),
+        (["700"], "illegal-address"),
+        (["2"], "out-of-memory"),
+        (["CUDA_ERROR_NO_BINARY_FOR_GPU"], "no-kernel-image"),
+        (["cudaErrorInsufficientDriver"], "insufficient-driver"),
+        (["CUDNN_STATUS_ARCH_MISMATCH"], "library-arch-mismatch"),
     ],
 )
 def test_the_number_of_an_error_and_a_message_without_quotes_will_do(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from capably.errors import TableError
 from capably.facts import (
     Artifact,
     ArtifactKind,
+    Compression,
     Device,
     Driver,
     DriverState,
@@ -266,12 +268,94 @@ def only(log: str, system: System | None = None, artifacts: tuple[Artifact, ...]
         ("NotImplementedError: No operator found for `memory_efficient_attention_forward`", "xformers-operator"),
         ("OSError: CUDA_HOME environment variable is not set.", "nvcc-missing"),
         ("CUDA error: invalid device function", "invalid-device-function"),
+        ("CUDA Error CUDA_ERROR_INVALID_IMAGE(200): device kernel image is invalid", "invalid-image"),
+        ("CUDA_ERROR_INVALID_SOURCE: device kernel image is invalid", "invalid-image"),
+        ("CUDA error cudaErrorSymbolNotFound [bulk.cuh:239]: named symbol not found", "symbol-not-found"),
+        ("NCCL WARN Cuda failure 'named symbol not found'", "symbol-not-found"),
+        ("Error: CUDNN_STATUS_ARCH_MISMATCH", "library-arch-mismatch"),
+        ("CUDNN_STATUS_NOT_SUPPORTED_ARCH_MISMATCH", "library-arch-mismatch"),
+        ("RuntimeError: CUDA error: CUBLAS_STATUS_ARCH_MISMATCH when calling `cublasGemmEx`", "library-arch-mismatch"),
+        (
+            (
+                "TensorFlow was not built with CUDA kernel binaries compatible with compute capability 12.0. CUDA "
+                "kernels will be jit-compiled from PTX, which could take 30 minutes or longer."
+            ),
+            "tensorflow-ptx",
+        ),
+        ("RuntimeError: FlashAttention only supports Ampere GPUs or newer.", "flash-attention-ampere"),
+        ("RuntimeError: Found no NVIDIA driver on your system. Please check that you have a GPU", "torch-no-driver"),
+        ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.", "nvidia-smi-failed"),
+        ("NVIDIA-SMI has failed because it couldn\u2018t communicate with the NVIDIA driver.", "nvidia-smi-failed"),
+        (
+            "RuntimeError: CUDA unknown error - this may be due to an incorrectly set up environment, e.g. changing",
+            "unknown-error",
+        ),
+        (
+            'docker: Error response from daemon: could not select device driver "" with capabilities: [[gpu]].',
+            "docker-without-toolkit",
+        ),
+        (
+            (
+                "The detected CUDA version (11.8) mismatches the version that was used to compile\n      PyTorch "
+                "(12.4). Please make sure to use the same CUDA versions."
+            ),
+            "cuda-version-mismatch",
+        ),
+        ("RuntimeError: CUDA error: all CUDA-capable devices are busy or unavailable", "devices-busy"),
+        ("RuntimeError: CUDA error: CUDA-capable device(s) is/are busy or unavailable", "devices-busy"),
+        ("Error 802: system not yet initialized", "system-not-ready"),
+        ("CUDA error: device-side assert triggered", "device-assert"),
+        ("CUDA error: unspecified launch failure", "launch-failure"),
     ],
 )
 def test_exact_texts(text: str, message: str) -> None:
     assert message in [one.message.code for one in recognise(text)]
     assert message in [one.message.code for one in recognise(f"\x1b[31m{text}\x1b[0m\r\n".encode())]
-    assert message in [one.message.code for one in recognise(text.encode("utf-16"))]
+    if text.isascii():
+        assert message in [one.message.code for one in recognise(text.encode("utf-16"))]
+
+
+# Of cudaError_t and CUresult, in NVIDIA's documentation.
+NUMBERS = {
+    1: ("invalid-value", "cudaErrorInvalidValue", "CUDA_ERROR_INVALID_VALUE"),
+    2: ("out-of-memory", "cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY"),
+    35: ("insufficient-driver", "cudaErrorInsufficientDriver"),
+    46: ("devices-busy", "cudaErrorDevicesUnavailable", "CUDA_ERROR_DEVICE_UNAVAILABLE"),
+    98: ("invalid-device-function", "cudaErrorInvalidDeviceFunction"),
+    100: ("no-device", "cudaErrorNoDevice", "CUDA_ERROR_NO_DEVICE"),
+    101: ("invalid-device", "cudaErrorInvalidDevice", "CUDA_ERROR_INVALID_DEVICE"),
+    200: ("invalid-image", "cudaErrorInvalidKernelImage", "CUDA_ERROR_INVALID_IMAGE"),
+    209: ("no-kernel-image", "cudaErrorNoKernelImageForDevice", "CUDA_ERROR_NO_BINARY_FOR_GPU"),
+    218: ("invalid-ptx", "cudaErrorInvalidPtx", "CUDA_ERROR_INVALID_PTX"),
+    221: ("jit-compiler-missing", "cudaErrorJitCompilerNotFound", "CUDA_ERROR_JIT_COMPILER_NOT_FOUND"),
+    222: ("ptx-toolchain", "cudaErrorUnsupportedPtxVersion", "CUDA_ERROR_UNSUPPORTED_PTX_VERSION"),
+    223: ("jit-disabled", "cudaErrorJitCompilationDisabled", "CUDA_ERROR_JIT_COMPILATION_DISABLED"),
+    500: ("symbol-not-found", "cudaErrorSymbolNotFound", "CUDA_ERROR_NOT_FOUND"),
+    700: ("illegal-address", "cudaErrorIllegalAddress", "CUDA_ERROR_ILLEGAL_ADDRESS"),
+    710: ("device-assert", "cudaErrorAssert", "CUDA_ERROR_ASSERT"),
+    715: ("illegal-instruction", "cudaErrorIllegalInstruction", "CUDA_ERROR_ILLEGAL_INSTRUCTION"),
+    719: ("launch-failure", "cudaErrorLaunchFailure", "CUDA_ERROR_LAUNCH_FAILED"),
+    802: ("system-not-ready", "cudaErrorSystemNotReady", "CUDA_ERROR_SYSTEM_NOT_READY"),
+    803: ("driver-mismatch", "cudaErrorSystemDriverMismatch", "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH"),
+    804: ("forward-compat", "cudaErrorCompatNotSupportedOnDevice", "CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE"),
+    999: ("unknown-error", "cudaErrorUnknown", "CUDA_ERROR_UNKNOWN"),
+}
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_errors_are_known_by_number_and_name(number: int) -> None:
+    message, *names = NUMBERS[number]
+    (row,) = [row for row in tables().messages if row.code == message]
+    texts = [f"CUDA error {number}", f"CUDA error: {number}", f"cudaError={number}", f"CUDA driver error ({number})"]
+    for text in [*texts, *names]:
+        assert [one.message.code for one in recognise(f"x\n{text}\ny")] == [message], text
+    for text in (f"CUDA error {number}0", f"CUDA error {number}.5", f"CUDA errors: {number}", f"error {number}th"):
+        assert row not in [one.message for one in recognise(text)], text
+
+
+def test_every_number_in_a_title_is_recognised() -> None:
+    titled = {row.code: int(found[1]) for row in tables().messages if (found := re.search(r"\(([0-9]+)\)", row.title))}
+    assert titled == {message: number for number, (message, *_) in NUMBERS.items()}
 
 
 def test_links_of_terminals_are_no_text() -> None:
@@ -366,6 +450,70 @@ def test_no_kernel_image_is_told_by_what_was_scanned() -> None:
 
 KERNEL = "CUDA error: no kernel image is available for execution on the device"
 FRAME = 'File "/e/lib/python3.12/site-packages/{}/x.py", line 7, in f\n'
+
+
+@pytest.mark.parametrize("error", [KERNEL, "CUDA error: named symbol not found", "CUDA error: invalid device function"])
+def test_what_torch_said_before_is_used(error: str) -> None:
+    torch_said = TORCH.format(name="NVIDIA GeForce RTX 5090", cc="120", listed="sm_50 sm_80 sm_90")
+    for system in (None, GOOD, load(DATA / "systems/none.json")):
+        first, second = explain(torch_said + error, system)
+        assert (first.answer, second.answer) == ("torch-lacks-device", "build-lacks-device")
+        (cause,) = [one for one in second.causes if one.cause.code == "build-lacks-device"]
+        assert cause.evidence == ("the same log says: torch lists sm_50 sm_80 sm_90; the GPU is of 12.0",)
+    # A warning that is wrong shows nothing, and neither does one about PTX, which the driver decides.
+    for cc, listed in (("121", "sm_90 sm_120"), ("120", "sm_90 compute_90")):
+        wrong = TORCH.format(name="X", cc=cc, listed=listed) + error
+        assert explain(wrong)[1].answer is None
+    # GPUs that differ, and FlashInfer in the traceback, leave more than torch in question.
+    two = load(DATA / "systems/rtx-3090-4090.json")
+    assert explain(TORCH.format(name="X", cc="89", listed="sm_75 compute_90") + error, two)[1].answer is None
+
+
+def test_code_that_the_driver_cannot_decompress() -> None:
+    text = "CUDA error: device kernel image is invalid"
+    old = System(devices=(Device(ComputeCapability(9, 0)),), driver=Driver(DriverRelease(535, 183), CudaVersion(12, 2)))
+    image = Image(ImageKind.SASS, Target.parse("sm_90"), compression=Compression.ZSTD)
+    library = Library("k/_C.so", 1, (FatbinGroup(Fatbin((image,)), 1),))
+    packed = Artifact("k", ArtifactKind.DISTRIBUTION, (library,), name="k")
+    found = only(text, old, (packed,))
+    assert found.answer == "compression-newer-than-the-driver"
+    assert found.causes[0].evidence[0].startswith("k, k/_C.so: ")
+    assert states(only(text, old))["compression-newer-than-the-driver"] is State.OPEN
+    assert states(only(text, GOOD))["compression-newer-than-the-driver"] is State.EXCLUDED
+    assert states(only(text))["compression-newer-than-the-driver"] is State.OPEN
+
+
+def test_a_library_of_cuda_that_refuses_the_gpu_is_blamed_and_no_other() -> None:
+    text = "RuntimeError: CUDA error: CUBLAS_STATUS_ARCH_MISMATCH when calling `cublasGemmEx`"
+    other = artifact("kernels", "sm_90")
+    assert only(text, GOOD, (artifact("nvidia-cublas-cu12", "sm_90"), other)).answer == "library-without-this-gpu"
+    assert only(text, GOOD, (artifact("nvidia-cudnn-cu12", "sm_90"), other)).answer is None
+    assert only(text).answer is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("RuntimeError: Found no NVIDIA driver on your system.", "driver-missing"),
+        ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.", "driver-missing"),
+        ("CUDA unknown error - this may be due to an incorrectly set up environment", "driver-missing"),
+    ],
+)
+def test_messages_of_a_machine_without_a_driver(text: str, answer: str) -> None:
+    found = only(text, load(DATA / "systems/none.json"))
+    assert (found.answer, found.architecture) == (answer, False)
+    broken = System(absence="driver-failed", driver_state=DriverState(error=999, kernel_module=DriverRelease(570, 26)))
+    assert only(text, broken).answer == (None if "Found no" in text else "driver-does-not-work")
+    assert only(text).answer is None
+    assert only(text, GOOD).answer is None
+
+
+def test_flash_attention_asks_the_gpu() -> None:
+    text = "RuntimeError: FlashAttention only supports Ampere GPUs or newer."
+    turing, ampere = Device(ComputeCapability(7, 5)), Device(ComputeCapability(8, 0))
+    assert only(text, System(devices=(turing,))).answer == "gpu-lacks-feature"
+    assert only(text, System(devices=(turing, ampere))).answer == "gpus-differ"
+    assert only(text, System(devices=(ampere,))).answer is None
 
 
 def test_the_package_that_the_log_names_is_blamed_and_no_other() -> None:
@@ -645,6 +793,7 @@ Building wheel for flash-attn (setup.py) ... done, arch list 8.0;9.0+PTX, 715 ke
 torch 2.9.0+cu128 is compatible with CUDA 12.8; the architecture is supported; xformers 0.0.35 OK
 bitsandbytes: loaded libbitsandbytes_cuda128.so; Triton kernels compiled: fp8e4nv, fp8e5
 test_error_218.py passed, HTTP error code 404, exit code 1, port 8035, CUDA events: 223
+CUDA errors: 2; cuda error rate: 2.5; 719 kernels, 999 steps (2), 46 layers = 46, code 2, error 1 of 2, assert 710
 No errors. FlashInfer 0.6.1 with sm75 support. capability (12, 0). Capability at least 7.5 needed: ok
 """
 
@@ -743,6 +892,8 @@ ROW = {
         ("patterns", ["a{2,}"], "without a bound"),
         ("patterns", [r"\w+"], "without a bound"),
         ("patterns", ["("], "patterns"),
+        ("numbers", ["209"], "numbers"),
+        ("numbers", [0], "numbers"),
         ("rank", None, "rank"),
     ],
 )

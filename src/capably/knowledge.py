@@ -413,6 +413,12 @@ class _Row:
             raise self.fail(f"`{name}` is null")
         return value
 
+    def numbers(self, name: str) -> tuple[int, ...]:
+        value = self.left.pop(name, [])
+        if not isinstance(value, list) or not all(type(item) is int and item > 0 for item in value):
+            raise self.fail(f"`{name}` is not a list of numbers from 1 on")
+        return tuple(value)
+
     def boolean(self, name: str) -> bool:
         value = self.take(name)
         if not isinstance(value, bool):
@@ -953,7 +959,19 @@ def _bounded(text: str) -> re.Pattern[str]:
     return re.compile(text)
 
 
+def _needles_of(number: int) -> tuple[str, ...]:
+    """Texts one of which is near each mention of a CUDA error by *number*; short numbers are everywhere else too."""
+    return (str(number),) if number >= 100 else tuple(f"{lead}{number}" for lead in (": ", "error ", "code ", "(", "=", "= "))  # fmt: skip
+
+
+def _of_number(number: int) -> str:
+    """Matches CUDA errors that are printed with their *number* alone."""
+    kind = r"(?:error|failure|errno|result)"
+    return rf"(?i)\bcu(?:da)?(?:[ _]?(?:driver|runtime))?[ _]?{kind}(?:[ _]?code)?[ :=#(]{{0,6}}{number}\b(?![.:][0-9])"
+
+
 def _message(row: _Row, causes: frozenset[str]) -> Message:
+    numbers = row.numbers("numbers")
     message = Message(
         row.string("code"),
         row.string("title"),
@@ -962,7 +980,7 @@ def _message(row: _Row, causes: frozenset[str]) -> Message:
         row.boolean("device"),
         row.boolean("complete"),
         row.strings("needles"),
-        tuple(row.parsed_each("patterns", _bounded)),
+        (*row.parsed_each("patterns", _bounded), *map(_bounded, map(_of_number, numbers))),
         row.string("means"),
         row.strings("causes"),
         row.optional("requires", Requirement.parse),
@@ -975,4 +993,4 @@ def _message(row: _Row, causes: frozenset[str]) -> Message:
         raise row.fail("`needles` are lower-case texts, at least one")
     if not message.causes or set(message.causes) - causes:
         raise row.fail("`causes` are codes of the table of causes, at least one")
-    return message
+    return replace(message, needles=(*message.needles, *(needle for one in numbers for needle in _needles_of(one))))

@@ -18,7 +18,7 @@ from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.archlist import applying, entries, read
 from capably.engine import Coverage, choose, judge, starts
 from capably.errors import ParseError
-from capably.facts import Device, DriverState, Image, ImageKind, PtxJit, ToolkitKind
+from capably.facts import Compression, Device, DriverState, Image, ImageKind, PtxJit, ToolkitKind
 from capably.knowledge import Cause, Message, tables
 from capably.reasons import Outcome
 from capably.requirement import Requirement
@@ -283,7 +283,13 @@ class _Facts:
         self.system = system
         self.artifacts = artifacts
         self.params = dict(found.params)
+        self._before = {one.message.code: dict(one.params) for one in all_found}
         self.others = {name: value for one in all_found for name, value in one.params}
+
+    @cached_property
+    def torch(self) -> dict[str, str]:
+        """What torch said of a GPU that it has no code for, in this message or before it."""
+        return self._before.get("torch-incompatible", {})
 
     @property
     def devices(self) -> tuple[Device, ...]:
@@ -551,24 +557,23 @@ def _forked_child(facts: _Facts) -> _Answer:
 
 def _torch_outcome(facts: _Facts) -> tuple[Outcome | None, str]:
     """What becomes of the targets that torch listed on the GPU that it named."""
-    if facts.code != "torch-incompatible":
-        return None, ""
     device = _torch_device(facts)
     if device is None:
         return None, ""
-    listed = [Target.parse(name) for name in facts.params.get("listed", "").split()]
-    if not listed and "highest" in facts.params:
-        lowest = ComputeCapability.parse(facts.params["lowest"])
+    params = facts.torch
+    listed = [Target.parse(name) for name in params.get("listed", "").split()]
+    if not listed and "highest" in params:
+        lowest = ComputeCapability.parse(params["lowest"])
         # PTX reaches furthest: where that of the lowest target fails, so does all that is in the range.
         if judge(_image(Target(lowest, kind=TargetKind.VIRTUAL)), device).outcome is Outcome.FAILS:
             return Outcome.FAILS, f"{device.capability} is below the lowest target, {lowest}"
-        listed = [Target.parse("sm_" + facts.params["highest"].replace(".", ""))]
+        listed = [Target.parse("sm_" + params["highest"].replace(".", ""))]
     outcomes = [judge(_image(one), device, _driver(facts)).outcome for one in listed]
     said = f"torch lists {' '.join(map(str, listed))}; the GPU is of {device.capability}"
     if Outcome.RUNS in outcomes or Outcome.COMPILES in outcomes:
         return Outcome.RUNS, said
     # The two ends of a range do not say what else is in the list.
-    decided = bool(facts.params.get("listed")) and all(one is Outcome.FAILS for one in outcomes)
+    decided = bool(params.get("listed")) and all(one is Outcome.FAILS for one in outcomes)
     return (Outcome.FAILS if decided else None), said
 
 
@@ -577,13 +582,19 @@ def _driver(facts: _Facts) -> Driver | None:
 
 
 def _torch_device(facts: _Facts) -> Device | None:
-    text = facts.params.get("capability") or facts.params.get("target")
+    text = facts.torch.get("capability") or facts.torch.get("target")
     if text is None:
         return facts.devices[0] if len({one.capability for one in facts.devices}) == 1 else None
     try:
         return Device(ComputeCapability.parse(text if "." in text else f"sm_{text}"))
     except ParseError:
         return None
+
+
+def _torch_said(facts: _Facts) -> tuple[str, ...]:
+    """That nothing in torch loads on the GPU, where the same log shows that."""
+    outcome, said = _torch_outcome(facts) if facts.torch else (None, "")
+    return (f"the same log says: {said}",) if outcome is Outcome.FAILS else ()
 
 
 def _torch_lacks_device(facts: _Facts) -> _Answer:
@@ -670,20 +681,30 @@ _MOST_SHOWN = 6
 
 
 def _build_lacks_device(facts: _Facts) -> _Answer:
+    torch = _torch_said(facts)
+    blamed = _blamed(facts)
+    if torch or blamed:
+        return _holds(*torch, *(gap.text for gap in blamed[:_MOST_SHOWN]))
     if not facts.artifacts or not facts.devices:
         return _OPEN
-    if blamed := _blamed(facts):
-        return _holds(*(gap.text for gap in blamed[:_MOST_SHOWN]))
     gaps = _gaps(facts)
     # What was scanned covers the GPUs, and something else may have been running.
     said = tuple(gap.text for gap in gaps[:_MOST_SHOWN]) or ("what was scanned covers the GPUs",)
     return State.OPEN, said
 
 
+def _library_without_gpu(facts: _Facts) -> _Answer:
+    wheel = f"nvidia-{facts.params['part'].lower()}"
+    gaps = [gap for gap in _gaps(facts) if gap.name.startswith(wheel)]
+    none = [gap.text for gap in gaps if gap.coverage is Coverage.NONE]
+    return _holds(*none) if none else (State.OPEN, tuple(gap.text for gap in gaps))
+
+
 def _gpus_differ(facts: _Facts) -> _Answer:
     capabilities = {device.capability for device in facts.devices}
     if not capabilities:
-        return _OPEN
+        # One that torch has no code for lacks it whatever the others are.
+        return _excluded(*torch) if (torch := _torch_said(facts)) else _OPEN
     said = f"visible: {facts.listed_devices}"
     if len(capabilities) == 1:
         return _excluded(said)
@@ -700,6 +721,8 @@ def _gpus_differ(facts: _Facts) -> _Answer:
 
 def _prebuilt_before_jit(facts: _Facts) -> _Answer:
     name = "flashinfer-jit-cache"
+    if (said := _torch_said(facts)) and "flashinfer" not in facts.modules:
+        return _excluded(*said)
     if not facts.distributions:
         return _OPEN
     if name not in facts.distributions:
@@ -709,6 +732,8 @@ def _prebuilt_before_jit(facts: _Facts) -> _Answer:
 
 
 def _switched_off(facts: _Facts) -> _Answer:
+    if said := _torch_said(facts):
+        return _excluded(*said)  # nothing fits that a variable could switch off
     if facts.system is None:
         return _OPEN
     names = ("CUDA_FORCE_PTX_JIT", "CUDA_DISABLE_PTX_JIT", "CUDA_FORCE_JIT", "CUDA_DISABLE_JIT")
@@ -738,7 +763,7 @@ def _ptx_newer(facts: _Facts) -> _Answer:
                 return _excluded(*evidence)
             if "input" in facts.params:
                 return _holds(*evidence)
-    too_new = _too_new_for_driver(facts)
+    too_new = _beyond_driver(facts, "ptx-newer-than-driver")
     return (State.HOLDS if too_new else State.OPEN), (*evidence, *too_new)
 
 
@@ -757,8 +782,24 @@ def _ptxas_older(facts: _Facts) -> _Answer:
     return _holds(f"ptxas read a file: {read}", f"it takes PTX up to {accepted}; {said}", *here)
 
 
-def _too_new_for_driver(facts: _Facts) -> tuple[str, ...]:
-    """Libraries with kernels that would load if their PTX were older."""
+def _compression_newer(facts: _Facts) -> _Answer:
+    driver = _driver(facts)
+    if driver is None:
+        return _OPEN
+    if told := _beyond_driver(facts, "zstd-needs-newer-driver"):
+        return _holds(*told)
+    said = f"the driver is {driver.release or f'of CUDA {driver.cuda}'}"
+    # It is of the driver alone: the GPU is the same in both.
+    compressed = [
+        judge(Image(ImageKind.SASS, Target(device.capability), compression=Compression.ZSTD), device, driver)
+        for device in facts.devices
+    ]
+    reads = compressed and all(one.outcome is Outcome.RUNS for one in compressed)
+    return _excluded(f"{said}, which reads zstd") if reads else (State.OPEN, (said,))
+
+
+def _beyond_driver(facts: _Facts, code: str) -> tuple[str, ...]:
+    """Libraries with kernels that would load with another driver, by the code of the reason."""
     told = {
         f"{artifact.name or artifact.path}, {library.path}: {reason.message}": None
         for artifact in facts.artifacts
@@ -766,7 +807,7 @@ def _too_new_for_driver(facts: _Facts) -> tuple[str, ...]:
         for _, chosen in choose(artifact, device)
         for library, verdict in zip(chosen.libraries, judge(chosen, device, _driver(facts)).parts, strict=True)
         for reason in verdict.reasons
-        if reason.code == "ptx-newer-than-driver" and reason.outcome is Outcome.FAILS
+        if reason.code == code and reason.outcome is Outcome.FAILS
     }
     return tuple(told)[:_MOST_SHOWN]
 
@@ -988,7 +1029,16 @@ _HIDDEN = ("hidden-by-environment", "container-without-devices", "no-nvidia-devi
 
 
 # Causes that scans of packages may decide.
-_BY_PACKAGES = frozenset({"build-lacks-device", "gpus-differ", "prebuilt-before-jit", "ptx-newer-than-the-driver"})
+_BY_PACKAGES = frozenset(
+    {
+        "build-lacks-device",
+        "gpus-differ",
+        "prebuilt-before-jit",
+        "ptx-newer-than-the-driver",
+        "library-without-this-gpu",
+        "compression-newer-than-the-driver",
+    }
+)
 
 # Causes that no fact decides have no test: they stay open.
 _TESTS: dict[str, Callable[[_Facts], _Answer]] = {
@@ -1011,6 +1061,8 @@ _TESTS: dict[str, Callable[[_Facts], _Answer]] = {
     "torch-lacks-device": _torch_lacks_device,
     "warning-is-wrong": _warning_is_wrong,
     "build-lacks-device": _build_lacks_device,
+    "library-without-this-gpu": _library_without_gpu,
+    "compression-newer-than-the-driver": _compression_newer,
     "gpus-differ": _gpus_differ,
     "prebuilt-before-jit": _prebuilt_before_jit,
     "switched-off-by-variable": _switched_off,

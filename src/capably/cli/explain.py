@@ -64,7 +64,7 @@ def explain(  # noqa: PLR0917 - click passes options by name
 ) -> int:
     """The page of a code; or what an error message means, and which of its causes holds here.
 
-    CODE is that of a reason, a finding or a cause, or the number of a CUDA error; MESSAGE is one as it was printed. With
+    CODE is that of a reason, a finding or a cause, or the number or name of a CUDA error; MESSAGE is one as it was printed. With
     a log (--log FILE, or - for a pipe), the messages in it are recognised and their possible causes tested on this
     machine and the packages of an environment, or on a recorded machine. Exits with 3 where no message is recognised.
     Without anything: the list of codes.
@@ -85,7 +85,7 @@ def explain(  # noqa: PLR0917 - click passes options by name
     if code is not None and code != "-":
         if _NUMBER.fullmatch(code):
             code = f"CUDA error {code.strip()}"  # as the messages have it that say no more
-        if " " in code.strip():  # no code has one: it is the message itself
+        if " " in code.strip() or _is_name_of_error(code):  # no code has a space: it is the message itself
             return _log(
                 code.encode("utf-8", "replace"), record, python, json_wanted=json_wanted, color=color, quiet=quiet
             )
@@ -99,6 +99,11 @@ def explain(  # noqa: PLR0917 - click passes options by name
         note("reading from the terminal; end with Ctrl-D", quiet=quiet)
     text = _read(log or "-", quiet=quiet)
     return _log(text, record, python, json_wanted=json_wanted, color=color, quiet=quiet)
+
+
+def _is_name_of_error(code: str) -> bool:
+    """Whether it is one of those that NVIDIA gives to errors, as no page is called."""
+    return re.match(r"\s*(?:cuda[A-Z]|CUDA_ERROR_|CU[A-Z]+_STATUS_|NVRTC_ERROR_|nccl[A-Z])", code) is not None
 
 
 def _piped() -> bool:
