@@ -480,6 +480,8 @@ def _compiler_dropped_target(facts: _Facts) -> _Answer:
 
 
 def _another_compiler_ran(facts: _Facts) -> _Answer:
+    if spared := _spared(facts):
+        return _excluded(spared)
     if not facts.compilers or (good := facts.emits(facts.compilers[0])) is None:
         return _OPEN
     first = _shown(facts.compilers[0])
