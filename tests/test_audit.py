@@ -23,6 +23,8 @@ from capably.facts import Driver
 from capably.knowledge import tables
 from capably.naming import named_devices
 from capably.reasons import FINDINGS
+from capably.report.audit import audit_text
+from capably.report.layout import Style
 from capably.report.machine import schema
 from capably.scanner import scan
 from capably.version import CudaVersion, DriverRelease
@@ -176,6 +178,9 @@ def test_some_fatbins_without_code_for_a_required_gpu(tmp_path: Path) -> None:
     assert codes(found) == [("gpu-partly-covered", "error", "a.so")]
     gap = found.remarks[0].gaps[0]
     assert (str(gap.device.capability), gap.missing, gap.counts.total) == ("7.5", 1, 4)
+    assert "1 of 4 fatbins does not load" in " ".join(audit_text([("x.whl", found)], Style()).split())
+    found = report(tmp_path, {"a.so": build.library(fatbin("sm_75"), *[fatbin("sm_80")] * 2)}, {"require": "T4"})
+    assert "2 of 3 fatbins do not load" in " ".join(audit_text([("x.whl", found)], Style()).split())
 
 
 def test_ptx_does_not_satisfy_a_demand_for_machine_code(tmp_path: Path) -> None:

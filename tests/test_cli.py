@@ -162,6 +162,10 @@ def test_a_command_that_is_none_is_a_bug(monkeypatch: pytest.MonkeyPatch, capsys
         (["check", "--gpu", "9.0a"], "a GPU has no suffix"),
         (["check", "--gpu", " , "], "--gpu is empty: name a product"),
         (["check", "--gpu", "", "x.so"], "--gpu is empty"),
+        (["check", "--gpu", "A100,,H100", "x.so"], "`A100,,H100`: expected a name between two commas"),
+        (["audit", "--require", "A100, ;H100", "x.so"], "expected a name between two commas"),
+        (["plan", "--gpu", "T4", "--wheel", "no/such.whl"], "error: no such file or directory: `no/such.whl`"),
+        (["plan", "--gpu", "T4", "--wheel", "nothing"], "error: no such file or directory: `nothing`"),
         (["check", "--gpu", "T4", "--driver", ""], "--driver is empty"),
         (["check", "--gpu", "T4", "--driver", "12"], "a CUDA version with its second number"),
         (["check", "--gpu", "T4", ""], "an empty name is no artifact"),
@@ -399,6 +403,17 @@ def test_one_unreadable_artifact_does_not_hide_the_others(hopper: Path, tmp_path
     assert "broken.whl" in shown.err
     assert [result["artifact"] for result in json.loads(shown.out)["results"]] == [str(hopper)]
     assert [error["artifact"] for error in json.loads(shown.out)["errors"]] == [str(broken)]
+
+
+def test_a_list_of_gpus_may_end_with_a_comma_and_go_over_lines(hopper: Path, capsys: Captured) -> None:
+    for gpus in ("A100, H100,", "A100,\nH100", "A100,\n\nH100;"):
+        assert main(["check", str(hopper), "--gpu", gpus, "--json"]) == 0
+        assert [gpu["capability"] for gpu in document(capsys)["gpus"]] == ["8.0", "9.0"]
+
+
+def test_where_nothing_can_be_read_only_the_error_is_said(capsys: Captured) -> None:
+    assert main(["check", "no/such.whl"]) == 2
+    assert capsys.readouterr().err == "error: no such file or directory: `no/such.whl`\n"
 
 
 def test_without_gpu_all_are_judged_and_said(hopper: Path, capsys: Captured) -> None:

@@ -414,6 +414,10 @@ def test_files_that_are_no_records_are_refused(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(ValueError, match=message):
             probe.load(path)
+    path.write_bytes(b"{")
+    with pytest.raises(ValueError, match="not JSON") as caught:
+        probe.load(path)
+    assert str(caught.value).startswith(f"{path}: not JSON: "), "the place is the file, all of it"
     with pytest.raises(ValueError, match="No such file"):
         probe.load(tmp_path / "none.json")
     with path.open("wb") as file:

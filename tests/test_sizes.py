@@ -80,7 +80,9 @@ def test_nothing_tells_the_size_of_what_there_is_no_kind_of(tmp_path: Path) -> N
     assert size.packed is None  # not in a wheel
     empty = estimate(Artifact("x", ArtifactKind.WHEEL), {})
     assert empty.of(target("sm_80")) is None
-    assert "no target" in empty.summary([target("sm_80")])
+    assert empty.summary([target("sm_80")]) == "nothing to estimate from: this build holds no GPU code with kernels"
+    assert list(empty.notes([target("sm_80"), target("compute_80")])) == []
+    assert found.summary([target("compute_80")]).startswith("not known; "), "and not 0 bytes"
 
 
 def test_the_command_tells_them(

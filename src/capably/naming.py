@@ -21,6 +21,8 @@ __all__ = ["find_gpus", "full_name", "hosts_of", "named_devices", "read_requirem
 
 _OLDEST_OF_ALL = ComputeCapability(7, 0)
 _EXPLICIT = re.compile(r"(?i)(?:sm_?|compute_?|cc ?)[0-9]{2,3}[a-z]?|[0-9]{1,2}\.[0-9][a-z]?")
+# An end of a line may follow a comma, and a comma may end the list.
+_LOST = re.compile(r"[^\s,;]\s*[,;][ \t]*[,;](?=\s*[^\s,;])")
 
 
 def named_devices(values: Iterable[str]) -> tuple[Device, ...]:
@@ -31,8 +33,12 @@ def named_devices(values: Iterable[str]) -> tuple[Device, ...]:
     Raises:
         UnknownNameError: No GPU is called so.
         AmbiguousNameError: GPUs of several capabilities are.
-        ParseError: A capability is ill-formed.
+        ParseError: A capability is ill-formed, or nothing is between two commas, where a name was perhaps lost.
     """
+    values = tuple(values)
+    for value in values:
+        if lost := _LOST.search(value):
+            raise ParseError("list of GPUs", value, lost.end() - 1, lost.end(), "a name between two commas")
     devices: dict[Device, None] = {}
     wrong: list[CapablyError] = []
     names = (part.strip() for value in values for part in re.split(r"[,;\n]", value))

@@ -83,12 +83,15 @@ class Estimate:
         wanted = tuple(targets)
         sizes = [size for target in wanted if (size := self.of(target))]
         now = tuple(self.sizes.values())
-        held = _listed(sorted(self.sizes, key=by_kind)) or "no target"
-        return f"about {_total(sizes)} of GPU code; {_total(now)} now, for {held}"
+        if not now:
+            return "nothing to estimate from: this build holds no GPU code with kernels"
+        held = _listed(sorted(self.sizes, key=by_kind))
+        coming = f"about {_total(sizes)} of GPU code" if sizes else "not known"
+        return f"{coming}; {_total(now)} now, for {held}"
 
     def notes(self, targets: Iterable[Target]) -> Iterator[str]:
         """On what the sizes of *targets* rest, where that is not the plain case."""
-        for kind, word in _WORDS.items():
+        for kind, word in _WORDS.items() if self.sizes else ():
             wanted = [target for target in targets if target.kind is kind]
             whole = self._others.get(kind)
             if wanted and whole is None:

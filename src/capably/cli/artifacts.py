@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], None]
 
-__all__ = ["NoArtifactError", "read_artifacts", "read_environment"]
+__all__ = ["NoArtifactError", "no_file", "read_artifacts", "read_environment"]
 
 
 class NoArtifactError(CapablyError):
@@ -31,18 +31,22 @@ class NoArtifactError(CapablyError):
         asked: As it was given.
         close: Names of files or distributions that are close.
         leads_to: For a link: the file that is not there.
+        is_path: It can be nothing but a path.
     """
 
-    def __init__(self, asked: str, close: tuple[str, ...] = (), leads_to: str | None = None) -> None:
+    def __init__(
+        self, asked: str, close: tuple[str, ...] = (), leads_to: str | None = None, *, is_path: bool = False
+    ) -> None:
         super().__init__(asked, close, leads_to)
         self.asked = asked
         self.close = close
         self.leads_to = leads_to
+        self.is_path = is_path
 
     def __str__(self) -> str:
         if self.leads_to is not None:
             return f"`{self.asked}` is a link to `{self.leads_to}`, which is not there"
-        if _looks_like_path(self.asked):
+        if self.is_path:
             text = f"no such file or directory: `{self.asked}`"
         else:
             text = f"no file and no installed distribution is called `{self.asked}`"
@@ -127,22 +131,20 @@ def _find(
     if os.path.exists(text):  # noqa: PTH110 - importing pathlib takes 3 ms
         return text
     import difflib  # noqa: PLC0415 - for mistakes
-    from pathlib import Path  # noqa: PLC0415 - see above
 
     from capably.cli.fetch import is_pinned  # noqa: PLC0415 - subprocess and packaging, 20 ms
 
     if is_pinned(text):
         return str(fetch_pinned(text))
-    path = Path(text)
-    if _is_link(path):
-        raise NoArtifactError(text, leads_to=shown_path(path.parent / path.readlink()))
+    missing = no_file(text)
+    if missing.leads_to is not None:
+        raise missing
     if re.fullmatch(_OTHER_FORM, text, re.DOTALL):
         raise WrongUseError(
             f"`{text}`: this form is not supported; write NAME==VERSION, a path or the name of what is installed"
         )
     if _looks_like_path(text):
-        siblings = [str(path.parent / other.name) for other in _siblings(path)]
-        raise NoArtifactError(text, tuple(difflib.get_close_matches(text, siblings, n=1)))
+        raise missing
     from packaging.utils import canonicalize_name  # noqa: PLC0415 - 8 ms
 
     environment, known = installed()
@@ -154,6 +156,18 @@ def _find(
         error.add_note(f"{where}; {release}--python names another environment")
         raise error
     return distribution
+
+
+def no_file(text: str) -> NoArtifactError:
+    """What to say of a path where nothing is."""
+    import difflib  # noqa: PLC0415 - for mistakes
+    from pathlib import Path  # noqa: PLC0415 - importing it takes 3 ms
+
+    path = Path(text)
+    if _is_link(path):
+        return NoArtifactError(text, leads_to=shown_path(path.parent / path.readlink()))
+    siblings = [str(path.parent / other.name) for other in _siblings(path)]
+    return NoArtifactError(text, tuple(difflib.get_close_matches(text, siblings, n=1)), is_path=True)
 
 
 def _is_link(path: Path) -> bool:

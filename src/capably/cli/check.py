@@ -120,7 +120,7 @@ def check(  # noqa: PLR0917 - click passes options by name
     from capably.report.answer import judge_all  # noqa: PLC0415 - as above
 
     try:
-        columns = _columns(gpus, driver, record, quiet=quiet)
+        columns, notes = _columns(gpus, driver, record)
     except CapablyError as error:
         if artifacts and (text := unquoted(gpus, artifacts)):
             error.add_note(text)
@@ -131,6 +131,8 @@ def check(  # noqa: PLR0917 - click passes options by name
         with_kernels=kernels,
         advice=lambda name: unquoted(gpus, artifacts[artifacts.index(name) :]),
     )
+    for text in notes if found or not reader.errors else ():
+        note(text, quiet=quiet)  # where there is something to judge
     wanted = None if pattern is None else reader.find_kernels(found, pattern)
     text = ""
     with ProgressBar(quiet=quiet, color=color, doing="judging") as progress:
@@ -155,16 +157,17 @@ def check(  # noqa: PLR0917 - click passes options by name
     return exit_code(fail_on, (level(result) for _, result in answer.results))
 
 
-def _columns(gpus: tuple[str, ...], driver: str | None, record: str | None, *, quiet: bool) -> tuple[Gpu, ...]:
-    """The devices that are meant, each with the driver that is taken to serve it."""
+def _columns(gpus: tuple[str, ...], driver: str | None, record: str | None) -> tuple[tuple[Gpu, ...], list[str]]:
+    """The devices that are meant, each with the driver that is taken to serve it, and what to note about the choice."""
     from capably import probe  # noqa: PLC0415 - see capably.cli.app
     from capably.cli.targets import beyond_tables, models, read_driver, read_gpus  # noqa: PLC0415 - as above
     from capably.knowledge import tables  # noqa: PLC0415 - as above
     from capably.report.answer import Gpu  # noqa: PLC0415 - as above
 
+    notes: list[str] = []
     taken: Driver | None = read_driver(driver) if driver is not None else None
     if taken is not None and (beyond := beyond_tables(taken)):
-        note(f"--driver {driver} is {beyond}", quiet=quiet)
+        notes.append(f"--driver {driver} is {beyond}")
     whose = "the recorded machine" if record else "this machine"
     devices: tuple[Device, ...]
     if gpus:
@@ -172,7 +175,7 @@ def _columns(gpus: tuple[str, ...], driver: str | None, record: str | None, *, q
         if taken is None:
             taken = probe.load(record).driver if record else probe.kernel_driver()
             if taken is not None:
-                note(f"by the driver of {whose}, {driver_text(taken)}; name another with --driver", quiet=quiet)
+                notes.append(f"by the driver of {whose}, {driver_text(taken)}; name another with --driver")
     else:
         system = probe.load(record) if record else probe.system(thorough=False, toolkits=False)
         taken = taken or system.driver
@@ -180,13 +183,14 @@ def _columns(gpus: tuple[str, ...], driver: str | None, record: str | None, *, q
         devices = tuple(device for device, _ in found)
         if devices:
             listed = ", ".join(f"{count} x {name}" if count > 1 else name for name, count in _names(found))
-            note(f"judging the GPUs of {whose}: {listed}", quiet=quiet)
+            notes.append(f"judging the GPUs of {whose}: {listed}")
         else:
             devices = read_gpus(("all",))
             cause = next((f": {one.message}" for one in system.findings if one.code == system.absence), "")
-            note(f"no GPU of {whose} is visible{cause}", quiet=quiet)
-            note("judging every capability from 7.0 that has a product; name yours with --gpu", quiet=quiet)
-    return tuple(Gpu(device, taken or tables().newest_driver(device.capability)) for device in devices)
+            notes.append(f"no GPU of {whose} is visible{cause}")
+            notes.append("judging every capability from 7.0 that has a product; name yours with --gpu")
+    columns = tuple(Gpu(device, taken or tables().newest_driver(device.capability)) for device in devices)
+    return columns, notes
 
 
 def _names(found: Iterable[tuple[Device, int]]) -> list[tuple[str, int]]:

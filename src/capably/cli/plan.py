@@ -95,7 +95,6 @@ __all__ = ["plan"]
 @click.option(
     "--wheel",
     metavar="FILE",
-    type=click.Path(exists=True),
     envvar="CAPABLY_PLAN_WHEEL",
     help="A wheel or library of the project, as it was built: estimates from it what each target takes.",
 )
@@ -156,6 +155,10 @@ def plan(  # noqa: PLR0917 - click passes options by name
         asked = read_toolkit(toolkit) if toolkit is not None else None
         versions = Versions(_recorded(record) if record else None)
         return read_list(listed, tool, gpus, asked, versions, driver=driver, as_json=as_json, color=color, quiet=quiet)
+    if wheel is not None and not os.path.exists(wheel):  # noqa: PTH110 - importing pathlib takes 3 ms
+        from capably.cli.artifacts import no_file  # noqa: PLC0415 - see capably.cli.app
+
+        raise no_file(wheel)
     columns, system = _columns(gpus, driver, record, quiet=quiet)
     if system is None and record:
         system = _recorded(record)

@@ -28,7 +28,7 @@ def read_gpus(values: Iterable[str]) -> tuple[Device, ...]:
         WrongUseError: Nothing is named.
         UnknownNameError: No GPU is called so.
         AmbiguousNameError: GPUs of several capabilities are.
-        ParseError: A capability is ill-formed.
+        ParseError: A capability is ill-formed, or nothing is between two commas.
     """
     devices = named_devices(values)
     if not devices:

@@ -63,4 +63,5 @@ def load(path: str | os.PathLike[str]) -> System:
     except UnicodeDecodeError as error:
         raise RecordError(str(path), "not a text file") from error
     except RecordError as error:
-        raise RecordError(f"{path}: {error.place}", error.problem) from error
+        place = str(path) if error.place == "$" else f"{path}: {error.place}"  # `$` is the whole of it
+        raise RecordError(place, error.problem) from error

@@ -102,8 +102,9 @@ def _gap_line(gap: Gap, most: int = _FEW) -> str:
     more = sum(count for _, count in held[most:])
     kinds = "; ".join(shown) + (f"; {more} more" if more else "")
     outcome = gap.fatbins[0].outcome if gap.fatbins else None
-    verb = {Outcome.UNKNOWN: "are undecided", Outcome.COMPILES: "are PTX there"}.get(
-        outcome or Outcome.FAILS, "do not load"
+    be, do = ("is", "does") if gap.missing == 1 else ("are", "do")
+    verb = {Outcome.UNKNOWN: f"{be} undecided", Outcome.COMPILES: f"{be} PTX there"}.get(
+        outcome or Outcome.FAILS, f"{do} not load"
     )
     return f"{gap.missing} of {gap.counts.total} fatbins {verb}" + (f": {kinds}" if kinds else "")
 
