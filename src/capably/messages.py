@@ -500,6 +500,8 @@ def _image(target: Target) -> Image:
 
 
 def _target_not_of_this_machine(facts: _Facts) -> _Answer:
+    if not facts.devices and facts.compilers and facts.emits(facts.compilers[0]):
+        return _excluded(f"{_shown(facts.compilers[0])}: knows it, whoever asked for it")
     if not facts.devices or facts.target is None:
         return _OPEN
     image = _image(facts.target)
