@@ -115,6 +115,9 @@ def has_code_by_the_letter(text: bytes) -> bool:
 @example(b"// .entry /*\n.entry a(")
 @example(b'".entry" /* .entry a( */')
 @example(b"// .func\n" * 70)
+@example(
+    b"// .func\n" * 49 + b'".func" /*\n.entry a( */'
+)  # a comment begins where lines are no longer taken one by one
 @example(b"// .func\n" * 70 + b"/* .func */")
 @example(b"." * 2_000 + b"// .func\n" * 60 + b".func a(")
 def test_code_in_ptx_is_told_as_by_the_letter(text: bytes) -> None:

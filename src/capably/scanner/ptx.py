@@ -69,16 +69,16 @@ def has_code(text: bytes) -> bool:
     >>> has_code(b"// .entry a\n.visible .entry b(")
     True
     """
-    position = checked = lines = 0
+    clean = position = lines = 0  # before *clean* there is no code, and no comment that goes on behind it
     while (found := first_match(_DIRECTIVE, b".", text, position, len(text))) is not None:
-        if first_match(_BLOCK_COMMENT, b"/", text, checked, found.start()) is not None or lines == _MOST_LINES:
-            return any(match[1] is not None for match in _CODE.finditer(text, 0 if lines < _MOST_LINES else position))
+        if lines == _MOST_LINES or first_match(_BLOCK_COMMENT, b"/", text, clean, found.start()) is not None:
+            return any(match[1] is not None for match in _CODE.finditer(text, clean))
         # Other comments and text in quotes end with their line.
-        start, stop = text.rfind(b"\n", 0, found.start()) + 1, text.find(b"\n", found.end())
-        stop = len(text) if stop < 0 else stop
-        if any(match[1] is not None for match in _CODE.finditer(text, start, stop)):
+        clean, position = text.rfind(b"\n", 0, found.start()) + 1, text.find(b"\n", found.end())
+        position = len(text) if position < 0 else position
+        if any(match[1] is not None for match in _CODE.finditer(text, clean, position)):
             return True
-        position, checked, lines = stop, found.start(), lines + 1
+        lines += 1
     return False
 
 
