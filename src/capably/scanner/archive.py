@@ -426,36 +426,36 @@ class _MemberContent:
         if digest:
             self._sha256 = digest.hexdigest()
 
-    def _pieces(self) -> Iterator[bytes]:
+    def _input(self) -> Iterator[bytes]:
+        """The data as it is stored."""
         info = self._place.info
-        position = self._place.offset
-        left = info.stored_bytes
+        position, left = self._place.offset, info.stored_bytes
         ahead = self._place.ahead[:left]
-        if info.method == _STORED:
-            while left > 0:
-                data, ahead = ahead or self._place.source.read(position, min(left, _INPUT)), b""
-                if not data:
-                    raise _DamageError("The archive ends within it.")
-                position += len(data)
-                left -= len(data)
-                yield data
+        while left > 0:
+            data, ahead = ahead or self._place.source.read(position, min(left, _INPUT)), b""
+            if not data:
+                raise _DamageError("The archive ends within it.")
+            position += len(data)
+            left -= len(data)
+            yield data
+
+    def _pieces(self) -> Iterator[bytes]:
+        """The data as it was before it was compressed."""
+        stored = self._input()
+        if self._place.info.method == _STORED:
+            yield from stored
             return
         engine = deflate_decompressor()
         while not engine.eof:
-            data = b""
-            if engine.needs_input and left > 0:
-                data, ahead = ahead or self._place.source.read(position, min(left, _INPUT)), b""
-                if not data:
-                    raise _DamageError("The archive ends within it.")
-                position += len(data)
-                left -= len(data)
+            wanted = engine.needs_input
+            data = next(stored, b"") if wanted else b""
             try:
                 chunk = engine.decompress(data, _OUTPUT)
             except ERRORS:
                 raise _DamageError("Its compressed data is damaged.") from None
             if chunk:
                 yield chunk
-            elif not (data or (engine.needs_input and left > 0) or engine.eof):
+            elif not (data or (engine.needs_input and not wanted) or engine.eof):
                 raise _DamageError("Its compressed data is cut off.")
 
 
