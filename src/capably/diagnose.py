@@ -228,7 +228,7 @@ _IN_CONTAINER = dict.fromkeys(
     "ldconfig -p | grep libcuda; cat /proc/driver/nvidia/version",
 )
 _BY_PARTS = frozenset({"driver-library-mismatch", "forward-compat-unsupported"})
-_COMPILER_FINDINGS = frozenset({"toolkits-disagree", "compiler-silent"})
+_COMPILER_FINDINGS = frozenset({"toolkits-disagree", "compiler-silent", "compiler-not-run"})
 _NOTES = frozenset({"forward-compat-in-use", "mig-first-only"})
 
 

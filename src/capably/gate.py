@@ -564,7 +564,7 @@ def _compiler(needed: Requirement, toolkit: str | None) -> Toolkit | None:
         if not isinstance(toolkit, str):
             raise TypeError(f"toolkit is {toolkit!r}: it takes a text, such as '12.8'")
         return Toolkit(ToolkitKind.NVCC, "", cuda=CudaVersion.parse(toolkit))
-    found = [one for one in probe.toolkits() if one.kind is ToolkitKind.NVCC]
+    found = probe.toolkits(only=ToolkitKind.NVCC)
     return next((one for one in found if "torch" in one.used_by), found[0] if found else None)
 
 

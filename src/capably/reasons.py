@@ -956,6 +956,15 @@ FINDINGS: dict[str, Page] = {
             "It does not start, or is no compiler of NVIDIA's.",
             "Run it with --version.",
         ),
+        Page(
+            "compiler-not-run",
+            "A compiler that was not run",
+            "the version of {path} is not known: it was not run, and neither its file nor its package tells it",
+            "Only compilers that the user names are run: by PATH, CUDA_HOME, CUDA_PATH, CUDACXX, TRITON_PTXAS_PATH or "
+            "TRITON_PTXAS_BLACKWELL_PATH, as an absolute path. Of the others, those in Python environments above all, "
+            "the version is read. This file may be a script, or no compiler of NVIDIA's.",
+            "If you trust it, put its folder on PATH, or let CUDA_HOME name its toolkit.",
+        ),
         # Of the diagnosis: what is wrong with an installation, apart from architectures
         Page(
             "cpu-only-torch",
