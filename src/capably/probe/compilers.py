@@ -226,14 +226,13 @@ def _mark_users(machine: Machine, found: Sequence[_Found]) -> None:
 
 
 def _ask_all(machine: Machine, found: Sequence[_Found]) -> Mapping[Path, tuple[str, str]]:
-    """What each program prints about its version and about its targets; all run at the same time, for one limit."""
-    questions = {ToolkitKind.NVCC: ("--list-gpu-code", "--list-gpu-arch"), ToolkitKind.PTXAS: ("--help",)}
+    """What each program prints about its version and about its options; all run at the same time, for one limit."""
     running: list[tuple[Path, bool, subprocess.Popen[bytes]]] = []
     answers = {one.file: ("", "") for one in found}
     environ = {**machine.environ, **_scratch(machine)} if found else {}
     try:
         for one in found:
-            for option in ("--version", *questions[one.kind]):
+            for option in ("--version", "--help"):
                 with contextlib.suppress(OSError):
                     # In a folder of the system, so that no relative part of a variable means the current one.
                     process = processes.start([str(one.file), option], environ, folder=os.sep)
@@ -254,7 +253,7 @@ def _ask_all(machine: Machine, found: Sequence[_Found]) -> Mapping[Path, tuple[s
 
 
 def _scratch(machine: Machine) -> dict[str, str]:
-    """Where nvcc puts the empty file that it makes and removes for every question: not outside the user's cache."""
+    """Where nvcc puts the files that it makes and removes: not outside the user's cache."""
     if not machine.os_name.startswith("linux"):
         return {}
     named = machine.environ.get("CAPABLY_CACHE_DIR")  # as for all else that is kept there
@@ -325,10 +324,10 @@ def _cuda(version: str | None) -> CudaVersion | None:
 
 
 def _targets(kind: ToolkitKind, text: str) -> tuple[Target, ...] | None:
-    if kind is ToolkitKind.PTXAS:  # the allowed values of one option, in the help of all
-        about = re.search(r"(?s)^--gpu-name\b.*?(?=^--)", text, re.MULTILINE)
-        text = about[0] if about else ""
-    found = {Target.parse(name) for name in _TARGET.findall(text)}
+    # The allowed values of one option, in the help of all. What nvcc prints for --list-gpu-code has none with a suffix.
+    option = "--gpu-code" if kind is ToolkitKind.NVCC else "--gpu-name"
+    about = re.search(rf"(?s)^{option}\b.*?(?=^--)", text, re.MULTILINE)
+    found = {Target.parse(name) for name in _TARGET.findall(about[0] if about else "")}
     return tuple(sorted(found)) or None
 
 
