@@ -14,6 +14,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,14 +55,13 @@ def answering(path: Path, version: str) -> Path:
     return script(path, f'[ "$1" = --version ] && echo "Cuda compilation tools, release {release}, V{version}"; :')
 
 
-def machine(tmp_path: Path, *sites: Path, patience: float = 10, **environ: str) -> Machine:
+def machine(tmp_path: Path, *sites: Path, **environ: str) -> Machine:
     return Machine(
         root=tmp_path / "root",
         environ={"PATH": "/usr/bin:/bin", "CAPABLY_CACHE_DIR": str(tmp_path / "cache"), **environ},
         prefix=str(tmp_path / "env"),
         paths=tuple(map(str, sites)),
         home=str(tmp_path / "home"),
-        patience=patience,
     )
 
 
@@ -227,12 +227,14 @@ def run_bounded(here: Path, code: str, *, seconds: float = 60) -> tuple[object, 
 
 ASK = """
     import json, os, resource
+    from dataclasses import replace
     from pathlib import Path
     from test_probe_compilers import machine, versions
     resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
     here = Path(os.environ["HERE"])
     site = here / "site"
-    found = versions(machine(here, *([site] if site.exists() else ()), patience=2, PATH=f"{here}/tools:/usr/bin:/bin"))
+    asked = machine(here, *([site] if site.exists() else ()), PATH=f"{here}/tools:/usr/bin:/bin")
+    found = versions(replace(asked, patience=2))
     print(json.dumps([found, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 """
 
@@ -278,7 +280,7 @@ def test_a_wrapper_that_waits_for_ever_holds_nobody_and_leaves_nothing(tmp_path:
     script(tmp_path / "tools/nvcc", f"sleep 40 & echo $! >> {tmp_path}/pids; wait")
     answering(tmp_path / "tools/ptxas", "13.0.88")  # has long answered when the time is up
     begin = time.monotonic()
-    found = versions(machine(tmp_path, patience=1, PATH=f"{tmp_path}/tools:/usr/bin:/bin"))
+    found = versions(replace(machine(tmp_path, PATH=f"{tmp_path}/tools:/usr/bin:/bin"), patience=1))
     assert time.monotonic() - begin < 15
     assert found == [("nvcc", "PATH", None), ("ptxas", "PATH", "13.0.88")]
     pids = [int(text) for text in (tmp_path / "pids").read_text().split()]
