@@ -200,6 +200,14 @@ def test_an_environment_of_windows(tmp_path: Path) -> None:
     assert package_folders(str(tmp_path)) == (str(tmp_path), f"{tmp_path}/Lib/site-packages")
 
 
+def test_a_python_of_windows(tmp_path: Path) -> None:
+    (tmp_path / "Lib/site-packages").mkdir(parents=True)
+    for name in ("Lib/os.py", "python3.dll", "python312.dll", "python.exe"):
+        (tmp_path / name).touch()
+    for place in (tmp_path, tmp_path / "python.exe"):
+        assert package_folders(str(place)) == (str(tmp_path), f"{tmp_path}/Lib/site-packages")
+
+
 def test_a_home_that_is_gone_is_said_where_its_packages_count(tmp_path: Path) -> None:
     (tmp_path / "lib/python3.12/site-packages").mkdir(parents=True)
     (tmp_path / "pyvenv.cfg").write_text("home = /gone/bin\nversion = 3.12.1\n")  # the default is to take them

@@ -30,6 +30,7 @@ __all__ = ["EnvironmentProblem", "package_folders"]
 
 _NAMES = ("bin/python", "bin/python3", "Scripts/python.exe", "python.exe")
 _VERSIONED = re.compile(r"python(3\.[0-9]{1,3}t?)(?:\.exe)?", re.ASCII)
+_WINDOWS = re.compile(r"python3([0-9]{1,3}t?)\.dll", re.ASCII)
 _MOST_LINKS = 40  # as Linux
 _MOST_BYTES = 1 << 20
 _MOST_FOLDERS = 1000
@@ -159,18 +160,27 @@ def _version_in_names(interpreter: str) -> str | None:
 
 
 def _versions(prefix: str) -> list[str]:
-    """Those that there are folders of, in order."""
-    found = set()
-    for folder in _libraries(prefix):
-        try:
-            found |= {match[1] for name in os.listdir(f"{prefix}/{folder}") if (match := _VERSIONED.fullmatch(name))}
-        except OSError:
-            continue
+    """Those that there are folders of, in order; on Windows, libraries."""
+    found = {
+        match[1]
+        for folder in _libraries(prefix)
+        for name in _names(f"{prefix}/{folder}")
+        if (match := _VERSIONED.fullmatch(name))
+    }
+    found |= {f"3.{match[1]}" for name in _names(prefix) if (match := _WINDOWS.fullmatch(name))}
     return sorted(found, key=lambda text: (int(text.rstrip("t")[2:]), text))
 
 
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
 def _has_library(prefix: str, version: str) -> bool:
-    return any(os.path.isfile(f"{prefix}/{folder}/python{version}/os.py") for folder in ("lib", "lib64"))
+    folders = (f"lib/python{version}", f"lib64/python{version}", "Lib")
+    return any(os.path.isfile(f"{prefix}/{folder}/os.py") for folder in folders)
 
 
 # -- what it looks into
@@ -195,10 +205,7 @@ class _Path:
 
 def _named_in(folder: str) -> Iterator[str]:
     """The lines of ``.pth`` files that are no code. Hidden ones are not read, as of 2024 in all versions."""
-    try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(".pth") and not name.startswith("."))
-    except OSError:
-        return
+    names = sorted(name for name in _names(folder) if name.endswith(".pth") and not name.startswith("."))
     for name in names[:_MOST_FOLDERS]:
         for line in _text(f"{folder}/{name}").splitlines():
             if line.strip() and "\0" not in line and not line.startswith(("#", "import ", "import\t")):
@@ -279,7 +286,9 @@ def _of_user(version: str | None) -> list[str]:
     base = os.environ.get("PYTHONUSERBASE")
     if os.name == "nt":
         base = base or os.path.join(os.environ.get("APPDATA") or "~", "Python")
-        return [os.path.join(os.path.expanduser(base), f"Python{version.replace('.', '')}", "site-packages")]
+        return [
+            os.path.join(os.path.expanduser(base), f"Python{version.replace('.', '').rstrip('t')}", "site-packages")
+        ]
     folders = [f"{os.path.expanduser(base or '~/.local')}/lib/python{version}/site-packages"]
     if sys.platform == "darwin" and not base:  # that of python.org
         folders.append(f"{os.path.expanduser('~')}/Library/Python/{version}/lib/python/site-packages")
