@@ -119,7 +119,7 @@ def commands() -> str:
         "| 0 | answered, and nothing that was asked for is breached |",
         "| 1 | a definite breach of `--fail-on`; for `conform`, a wrong answer |",
         "| 2 | wrong use, an input that cannot be read, or a failure of capably itself |",
-        "| 3 | cannot tell: only unknowns stand between the answer and a pass |",
+        "| 3 | cannot tell: only unknowns stand between the answer and a pass, or the files of what was named are not known |",
         "| 130 | interrupted: Ctrl-C |",
         "",
         "Answers go to standard output and nothing else does; progress, notes and errors go to standard error.",

@@ -17,7 +17,7 @@ from capably.arch import ComputeCapability, Target, TargetKind
 from capably.archlist import VARIABLES, ListError, NoteKind, read
 from capably.engine import Coverage, Verdict, choose, judge, starts
 from capably.errors import ParseError
-from capably.facts import Artifact, Device, Fatbin, Image, ImageKind, ToolkitKind
+from capably.facts import DAMAGE, Artifact, Device, Fatbin, Image, ImageKind, ToolkitKind
 from capably.knowledge import tables
 from capably.reasons import FINDINGS, Outcome
 from capably.version import CudaVersion
@@ -315,6 +315,22 @@ def torch_cuda(torch: Installed) -> tuple[CudaVersion | None, str]:
     return None, ""
 
 
+def _about_metadata(known: dict[str, Installed]) -> Iterator[Diagnosis]:
+    for one in known.values():
+        for finding in one.artifact.findings:
+            if finding.code in DAMAGE:
+                yield Diagnosis(
+                    finding.code,
+                    Severity.WARNING,
+                    Area.INSTALLATION,
+                    one.name,
+                    f"{finding.path}: {finding.message[:1].lower()}{finding.message[1:].rstrip('.')}",
+                    (Evidence(finding.message, finding.path),),
+                    FINDINGS[finding.code].way_out,
+                    f"pip install --force-reinstall --no-deps {one.name}",
+                )
+
+
 def _about_installation(  # noqa: PLR0917 - what it looks at
     system: System,
     known: dict[str, Installed],
@@ -323,6 +339,7 @@ def _about_installation(  # noqa: PLR0917 - what it looks at
     present: frozenset[str] | None,
     stopped: dict[str, str],
 ) -> Iterator[Diagnosis]:
+    yield from _about_metadata(known)
     torch = known.get("torch")
     if torch is not None:
         cuda, told = torch_cuda(torch)

@@ -1239,5 +1239,22 @@ FINDINGS: dict[str, Page] = {
             "Read it as a user who may; unpack an archive first and name the folder.",
             hides=True,
         ),
+        Page(
+            "damaged-metadata",
+            "Damaged metadata of a package",
+            "a file that tells of an installed distribution, which cannot be read or is not what it should be",
+            "The installation broke off, was changed by hand, or the package is made to mislead. Its name or version comes "
+            "from the name of the folder then, and its platforms or requirements may not be known. Its files were read.",
+            "Install the distribution again.",
+        ),
+        Page(
+            "damaged-record",
+            "A damaged list of the files of a package",
+            "a list of the files of an installed distribution, which cannot be read or is not what it should be",
+            "The installation broke off, was changed by hand, or the package is made to mislead. Files that are not in the "
+            "list were not read, so it is not known what GPU code they hold.",
+            "Install the distribution again.",
+            hides=True,
+        ),
     )
 }

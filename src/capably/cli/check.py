@@ -150,7 +150,9 @@ def check(  # noqa: PLR0917 - click passes options by name
     if reader.errors:
         return 2
     if fail_on is None:
-        return 0
+        # Of what was named, nothing can be told where its files are not known.
+        lost = artifacts and any(one.code == "damaged-record" for _, artifact in found for one in artifact.findings)
+        return 3 if lost else 0
     judged = {row.asked for row, result in answer.results if level(result) is not None}
     for name in [name for name, _ in found if name not in judged] if found else ["what is installed"]:
         note(f"--fail-on had nothing to judge in {name}: no GPU code found", quiet=quiet)
