@@ -31,8 +31,8 @@ from capably.facts import (
     Library,
     PtxJit,
 )
-from capably.knowledge import tables
 from capably.reasons import FINDINGS, REASONS, Grade, Outcome
+from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease, PtxVersion
 
 DATA = Path(__file__).parent / "data"
@@ -486,7 +486,7 @@ def test_no_code_is_without_a_use_and_every_page_is_whole() -> None:
     used = "".join(
         path.read_text(encoding="utf-8")
         for path in (
-            source / "engine.py",
+            *source.glob("engine/*.py"),
             source / "diagnose.py",
             source / "plan.py",
             *source.glob("audit/*.py"),

@@ -30,9 +30,10 @@ from capably.facts import (
     Toolkit,
     ToolkitKind,
 )
-from capably.knowledge import _message, _Row, tables
 from capably.messages import _TESTS, MOST_BYTES, Explanation, State, explain, recognise
 from capably.probe import load
+from capably.tables import tables
+from capably.tables.reading import Row, message
 from capably.version import CudaVersion, DriverRelease, PtxVersion
 
 DATA = Path(__file__).parent / "data"
@@ -899,9 +900,9 @@ ROW = {
     ],
 )
 def test_a_row_that_breaks_a_rule_is_refused(field: str, value: object, rule: str) -> None:
-    assert _message(_Row("messages", ROW, frozenset({"s"})), frozenset({"c"})).code == "x"
+    assert message(Row("messages", ROW, frozenset({"s"})), frozenset({"c"})).code == "x"
     with pytest.raises(TableError, match=rule):
-        _message(_Row("messages", {**ROW, field: value}, frozenset({"s"})), frozenset({"c"}))
+        message(Row("messages", {**ROW, field: value}, frozenset({"s"})), frozenset({"c"}))
 
 
 def test_what_the_facts_leave_open_or_exclude() -> None:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from capably.knowledge import tables
+from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SOURCE = Path(__file__).parents[1] / "src/capably"
 # The engine, and what numbers are and how they are read.
-EXEMPT = {"engine.py", "arch.py", "version.py", "requirement.py"}
+EXEMPT = {"engine", "arch.py", "version.py", "requirement.py"}
 TYPES = {"ComputeCapability", "CudaVersion", "DriverRelease", "PtxVersion", "Target"}
 NUMBERS = {"major", "minor", "branch", "capability"}
 NAMES = {row.name for row in tables().architectures.values()}
@@ -80,7 +80,7 @@ def test_no_module_but_the_engine_writes_down_the_number_of_an_architecture() ->
     found = {
         (path.relative_to(SOURCE).as_posix(), text)
         for path in SOURCE.rglob("*.py")
-        if path.relative_to(SOURCE).as_posix() not in EXEMPT
+        if path.relative_to(SOURCE).parts[0] not in EXEMPT
         for text in written_down(path.read_text(encoding="utf-8"))
     }
     assert found == set(ALLOWED)

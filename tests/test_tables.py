@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-import capably.knowledge as knowledge_module
 from capably.arch import ComputeCapability, Target
 from capably.errors import TableError, UnknownNameError
 from capably.facts import Driver, Standing
-from capably.knowledge import _Row, tables
 from capably.reasons import Grade
+from capably.tables import reading, tables
+from capably.tables.queries import read_tables
+from capably.tables.reading import Row
 from capably.version import CudaVersion, DriverRelease
 
-DATA = Path(knowledge_module.__file__).parent / "data"
+DATA = Path(reading.__file__).parent / "data"
 TABLES = sorted(path.stem for path in DATA.glob("*.json"))
 KNOWN = tables()
 
@@ -190,9 +191,9 @@ def test_horizons_are_those_of_the_rows() -> None:
 GOOD = {"capability": "9.0", "n": 1, "flag": True, "names": ["x"], "sources": ["s"], "grade": "measured"}
 
 
-def row(**changes: object) -> _Row:
+def row(**changes: object) -> Row:
     fields = {name: value for name, value in {**GOOD, **changes}.items() if value is not ...}
-    return _Row("trial", fields, frozenset({"s"}))
+    return Row("trial", fields, frozenset({"s"}))
 
 
 @pytest.mark.parametrize(
@@ -213,7 +214,7 @@ def row(**changes: object) -> _Row:
         (row(extra=1), lambda r: r.end(), "unknown field"),
     ],
 )
-def test_a_broken_row_is_refused_by_table_row_and_rule(broken: _Row, read: Any, rule: str) -> None:
+def test_a_broken_row_is_refused_by_table_row_and_rule(broken: Row, read: Any, rule: str) -> None:
     with pytest.raises(TableError) as caught:
         read(broken)
     assert caught.value.table == "trial"
@@ -222,12 +223,12 @@ def test_a_broken_row_is_refused_by_table_row_and_rule(broken: _Row, read: Any, 
 
 def test_a_row_that_is_no_object_is_refused() -> None:
     with pytest.raises(TableError):
-        _Row("trial", [], None)
+        Row("trial", [], None)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"rows": 1}', "{"])
 def test_a_file_that_is_no_table_is_refused(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sources.json").write_text(text)
-    monkeypatch.setattr(knowledge_module, "_DATA", tmp_path)
+    monkeypatch.setattr(reading, "_DATA", tmp_path)
     with pytest.raises(TableError):
-        knowledge_module.tables.__wrapped__()
+        read_tables()

@@ -15,11 +15,11 @@ from capably.arch import ComputeCapability
 from capably.errors import IncompatibleError
 from capably.facts import Device, Driver, DriverState, Finding, Toolkit, ToolkitKind, Visibility
 from capably.gate import Policy, decide
-from capably.knowledge import tables
 from capably.probe.fleet import Look
 from capably.reasons import FINDINGS, REASONS, Page
 from capably.report.explain import example
 from capably.requirement import Requirement
+from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from capably.archlist import VARIABLES, ListError, NoteKind, read
 from capably.engine import Coverage, Verdict, choose, judge, starts
 from capably.errors import ParseError
 from capably.facts import Artifact, Device, Fatbin, Image, ImageKind, ToolkitKind
-from capably.knowledge import tables
 from capably.reasons import FINDINGS, Outcome
+from capably.tables import tables
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:

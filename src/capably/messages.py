@@ -19,9 +19,9 @@ from capably.archlist import applying, entries, read
 from capably.engine import Coverage, choose, judge, starts
 from capably.errors import ParseError
 from capably.facts import Compression, Device, DriverState, Image, ImageKind, PtxJit, ToolkitKind
-from capably.knowledge import Cause, Message, tables
 from capably.reasons import Outcome
 from capably.requirement import Requirement
+from capably.tables import Cause, Message, tables
 from capably.version import CudaVersion, PtxVersion
 
 if TYPE_CHECKING:

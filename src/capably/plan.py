@@ -17,9 +17,9 @@ from capably import facts
 from capably.arch import Suffix, Target, TargetKind, by_kind
 from capably.engine import Verdict, judge, reaches
 from capably.facts import Device, Driver, Fatbin, Finding, Image, ImageKind, Library, ToolkitKind
-from capably.knowledge import Toolkit, tables
 from capably.reasons import FINDINGS, Outcome
 from capably.requirement import CodeFor, Comparison, Limit, NamedFeature, OneOf, Requirement, Version
+from capably.tables import Toolkit, tables
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:

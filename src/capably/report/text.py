@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from capably.arch import Target, TargetKind
 from capably.engine import Coverage
 from capably.facts import ImageKind
-from capably.knowledge import tables
 from capably.reasons import FINDINGS, Outcome
 from capably.report.answer import Result, Row
 from capably.report.answer import word as word_of
@@ -21,6 +20,7 @@ from capably.report.layout import HARD_SPACE, Cell, fits, grid
 from capably.report.machine import scan_document
 from capably.report.safe import columns, wrap
 from capably.report.why import Story, by_number, join, story
+from capably.tables import tables
 from capably.units import size_text
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from capably.arch import ComputeCapability
     from capably.facts import Artifact, Driver, Finding
-    from capably.knowledge import Product
     from capably.report.answer import Answer, Gpu
     from capably.report.layout import Style
+    from capably.tables import Product
 
 __all__ = ["cell_of", "check_text", "gpus_text", "scan_text"]
 

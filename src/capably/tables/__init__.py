@@ -1,0 +1,83 @@
+"""The tables: what is known about architectures, toolkits, drivers and products, each row with its source.
+
+Tables are JSON files in ``data``, one row per line. They are read once, on first use, checked while they are
+read, and never changed. Each states its horizon, the newest thing that it knows; a question beyond it is
+answered with "unknown" by whoever asks.
+
+To compare two numbers takes no table, and a gate is waited for: everything is loaded on first use.
+"""
+
+from __future__ import annotations
+
+import functools
+
+TYPE_CHECKING = False  # to import typing costs 8 ms
+if TYPE_CHECKING:
+    from capably.tables.model import (
+        Alternatives,
+        Architecture,
+        Branch,
+        Cause,
+        CodeVersion,
+        DialectVersion,
+        DriverRange,
+        Family,
+        Feature,
+        Loading,
+        Message,
+        Package,
+        Product,
+        Runtime,
+        SharedMemory,
+        Source,
+        Toolkit,
+        TorchBuild,
+    )
+    from capably.tables.queries import Tables
+
+__all__ = [
+    "Alternatives",
+    "Architecture",
+    "Branch",
+    "Cause",
+    "CodeVersion",
+    "DialectVersion",
+    "DriverRange",
+    "Family",
+    "Feature",
+    "Loading",
+    "Message",
+    "Package",
+    "Product",
+    "Runtime",
+    "SharedMemory",
+    "Source",
+    "Tables",
+    "Toolkit",
+    "TorchBuild",
+    "tables",
+]
+
+
+@functools.cache
+def tables() -> Tables:
+    """The shipped tables, read and checked on the first call.
+
+    Raises:
+        TableError: A table breaks its own rules; that is a defect of the installation.
+    """
+    from capably.tables.queries import read_tables  # noqa: PLC0415 - see above
+
+    return read_tables()
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from capably.tables import model, queries  # noqa: PLC0415 - see above
+
+    return getattr(queries if name == "Tables" else model, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
