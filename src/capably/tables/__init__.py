@@ -1,6 +1,6 @@
 """The tables: what is known about architectures, toolkits, drivers and products, each row with its source.
 
-Tables are JSON files in ``data``, one row per line. They are read once, on first use, checked while they are
+Tables are JSON files in ``data``, one row per line. Each is read once, on first use, checked while it is
 read, and never changed. Each states its horizon, the newest thing that it knows; a question beyond it is
 answered with "unknown" by whoever asks.
 
@@ -61,14 +61,13 @@ __all__ = [
 
 @functools.cache
 def tables() -> Tables:
-    """The shipped tables, read and checked on the first call.
+    """The shipped tables; each is read and checked when something first asks for it.
 
-    Raises:
-        TableError: A table breaks its own rules; that is a defect of the installation.
+    A `TableError` from one of them is a defect of the installation.
     """
-    from capably.tables.queries import read_tables  # noqa: PLC0415 - see above
+    from capably.tables.queries import Tables  # noqa: PLC0415 - see above
 
-    return read_tables()
+    return Tables()
 
 
 def __getattr__(name: str) -> object:

@@ -1,90 +1,194 @@
-"""The questions that the tables answer. Nothing is judged here."""
+"""The tables as a whole, and the questions that they answer. Nothing is judged here."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
+import functools
+from dataclasses import replace
+from pathlib import Path
 
 from capably.arch import ComputeCapability, Target
 from capably.errors import UnknownNameError
 from capably.facts import Driver, Standing
-from capably.reasons import Grade
-from capably.requirement import Requirement
-from capably.tables import reading
-from capably.tables.model import (
-    Alternatives,
-    Architecture,
-    Branch,
-    CodeVersion,
-    DriverRange,
-    Family,
-    Feature,
-    Loading,
-    Package,
-    Product,
-    Runtime,
-    SharedMemory,
-    Source,
-    Toolkit,
-)
+from capably.tables import contents
 from capably.tables.product_names import find_products
-from capably.tables.reading import rows, version_pair
+from capably.tables.reading import read_rows
 from capably.version import CudaVersion, DriverRelease, PtxVersion
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
-    from capably.tables.model import Cause, DialectVersion, Message, TorchBuild
+    from capably.tables.model import (
+        Alternatives,
+        Architecture,
+        Branch,
+        Cause,
+        CodeVersion,
+        DialectVersion,
+        DriverRange,
+        Family,
+        Feature,
+        Loading,
+        Message,
+        Package,
+        Product,
+        Runtime,
+        SharedMemory,
+        Source,
+        Toolkit,
+        TorchBuild,
+    )
+    from capably.tables.reading import Rows
 
-__all__ = ["Tables", "read_tables"]
+__all__ = ["Tables"]
+
+_SHIPPED = Path(__file__).parent / "data"
 
 
-@dataclass(frozen=True, slots=True)
 class Tables:
-    """All tables, and the questions that they answer. Nothing is judged here.
+    """All tables, and the questions that they answer. Each is read and checked when something first asks for it.
 
-    Attributes:
-        horizon: The newest compute capability known.
+    Args:
+        folder: Where the files are; those that are shipped where it is not given.
+
+    Raises:
+        TableError: From every attribute: a table breaks its own rules.
     """
 
-    sources: dict[str, Source]
-    architectures: dict[ComputeCapability, Architecture]
-    families: tuple[Family, ...]
-    toolkits: tuple[Toolkit, ...]
-    ptx: tuple[tuple[CudaVersion, PtxVersion], ...]
-    branches: tuple[Branch, ...]
-    driver_ranges: dict[ComputeCapability, DriverRange]
-    loading: dict[str, Loading]
-    features: dict[str, Feature]
-    shared_memory: dict[ComputeCapability, SharedMemory]
-    code_versions: tuple[CodeVersion, ...]
-    last_isolating_toolkit: CudaVersion
-    runtimes: tuple[Runtime, ...]
-    products: tuple[Product, ...]
-    alternatives: tuple[Alternatives, ...]
-    packages: tuple[Package, ...]
-    horizon: ComputeCapability
+    def __init__(self, folder: Path = _SHIPPED) -> None:
+        self._folder = folder
+        self._horizons: dict[str, str] = {}
 
-    # Large tables that most commands need nothing of are read when they are asked for.
+    def _rows(self, table: str) -> Rows:
+        rows = read_rows(self._folder, table, self.sources)
+        self._horizons[table] = rows.horizon_text
+        return rows
 
-    @property
+    @functools.cached_property
+    def _capabilities(self) -> dict[str, ComputeCapability]:
+        return {str(capability): capability for capability in self.architectures}
+
+    @functools.cached_property
+    def sources(self) -> dict[str, Source]:
+        """Where facts come from, by key."""
+        return contents.sources(read_rows(self._folder, "sources", None))
+
+    @functools.cached_property
+    def architectures(self) -> dict[ComputeCapability, Architecture]:
+        """Compute capabilities."""
+        return contents.architectures(self._rows("architectures"))
+
+    @functools.cached_property
+    def families(self) -> tuple[Family, ...]:
+        """Devices among which machine code carries over."""
+        return contents.families(self._rows("families"), self._capabilities)
+
+    @functools.cached_property
+    def toolkits(self) -> tuple[Toolkit, ...]:
+        """Toolkits, the oldest first."""
+        return contents.toolkits(self._rows("toolkits"), self._capabilities)
+
+    @functools.cached_property
+    def ptx(self) -> tuple[tuple[CudaVersion, PtxVersion], ...]:
+        """The PTX ISA version of each CUDA version, the oldest first."""
+        return contents.ptx(self._rows("ptx"))
+
+    @functools.cached_property
+    def branches(self) -> tuple[Branch, ...]:
+        """Driver branches, the oldest first."""
+        return contents.branches(self._rows("drivers"))
+
+    @functools.cached_property
+    def driver_ranges(self) -> dict[ComputeCapability, DriverRange]:
+        """Which branches serve a capability."""
+        return contents.driver_ranges(self._rows("driver_devices"), self._capabilities)
+
+    @functools.cached_property
+    def loading(self) -> dict[str, Loading]:
+        """What a driver must be new enough to load."""
+        return contents.loading(self._rows("loading"))
+
+    @functools.cached_property
+    def features(self) -> dict[str, Feature]:
+        """What hardware can do."""
+        return contents.features(self._rows("features"))
+
+    @functools.cached_property
+    def shared_memory(self) -> dict[ComputeCapability, SharedMemory]:
+        """Shared memory of a block."""
+        return contents.shared_memory(self._rows("shared_memory"), self._capabilities)
+
+    @functools.cached_property
+    def code_versions(self) -> tuple[CodeVersion, ...]:
+        """Which toolkits write which code version."""
+        return contents.code_versions(self._rows("cubin_abi"))
+
+    @functools.cached_property
+    def last_isolating_toolkit(self) -> CudaVersion:
+        """Up to which toolkit Tegra and desktop machine code were kept apart."""
+        return contents.last_isolating_toolkit(self._rows("tegra"))
+
+    @functools.cached_property
+    def runtimes(self) -> tuple[Runtime, ...]:
+        """Names of libraries that belong to a CUDA major version."""
+        return contents.runtimes(self._rows("runtimes"))
+
+    @functools.cached_property
+    def products(self) -> tuple[Product, ...]:
+        """GPUs as NVIDIA sells them."""
+        return contents.products(self._rows("products"), self._capabilities)
+
+    @functools.cached_property
+    def alternatives(self) -> tuple[Alternatives, ...]:
+        """Packages that hold several builds of a library."""
+        distributions = {name for package in self.packages for name in package.distributions}
+        return contents.alternatives(self._rows("alternatives"), self._capabilities, distributions)
+
+    @functools.cached_property
+    def packages(self) -> tuple[Package, ...]:
+        """What is particular to packages."""
+        return contents.packages(self._rows("packages"))
+
+    @functools.cached_property
     def messages(self) -> tuple[Message, ...]:
         """Error messages."""
-        return reading.messages(frozenset(self.sources))
+        return contents.messages(self._rows("messages"), self.causes)
 
-    @property
+    @functools.cached_property
     def causes(self) -> dict[str, Cause]:
         """What may be behind them, by code."""
-        return reading.causes(frozenset(self.sources))
+        return contents.causes(self._rows("causes"))
 
-    @property
+    @functools.cached_property
     def dialects(self) -> tuple[DialectVersion, ...]:
         """How tools read lists of architectures, by version."""
-        return reading.dialects(frozenset(self.sources))
+        names = {architecture.name for architecture in self.architectures.values()}
+        return contents.dialects(self._rows("dialects"), self._capabilities, names)
 
-    @property
+    @functools.cached_property
     def torch_builds(self) -> tuple[TorchBuild, ...]:
         """Builds of torch, in the order in which they are offered."""
-        return reading.torch_builds(frozenset(self.sources))
+        emitted = {target for toolkit in self.toolkits for target in toolkit.targets}
+        return contents.torch_builds(self._rows("torch_builds"), emitted)
+
+    # -- how far they reach
+
+    def capability_horizon(self, table: str) -> ComputeCapability:
+        """The newest compute capability that a table knows, under the name of its attribute."""
+        return ComputeCapability.parse(self._horizon(table))
+
+    def cuda_horizon(self, table: str) -> CudaVersion:
+        """The newest CUDA version that a table knows, under the name of its attribute."""
+        return CudaVersion.parse(self._horizon(table))
+
+    def _horizon(self, table: str) -> str:
+        getattr(self, table)  # which reads it
+        return self._horizons[table]
+
+    @property
+    def horizon(self) -> ComputeCapability:
+        """The newest compute capability known."""
+        return self.capability_horizon("architectures")
+
+    # -- questions
 
     def package(self, distribution: str) -> Package | None:
         """What is particular to a distribution; None where it is not one of those that are known."""
@@ -211,173 +315,3 @@ class Tables:
         texts = " or ".join(f"`{capability}`" for capability in capabilities)
         whose = f"`{name}`, which is several products" if len(capabilities) > 1 else found[0].name
         return f"{texts}, the compute capability of {whose}: a product is no condition"
-
-
-def read_tables() -> Tables:
-    """The shipped tables, read and checked.
-
-    Raises:
-        TableError: A table breaks its own rules; that is a defect of the installation.
-    """
-    sources = {
-        s.key: s for s in (Source(r.string("key"), r.string("title"), r.string("url")) for r in rows("sources", None))
-    }
-    keys = frozenset(sources)
-    architectures = {
-        a.capability: a
-        for a in (
-            Architecture(
-                r.capability("capability"),
-                r.string("name"),
-                r.boolean("isolated"),
-                r.optional("renamed", ComputeCapability.parse),
-                r.sources(),
-                r.grade(),
-            )
-            for r in rows("architectures", keys)
-        )
-    }
-    families = tuple(
-        Family(
-            r.string("family"),
-            r.string("kind") == "family",
-            tuple(ComputeCapability.parse(member) for member in r.string("members").split()),
-            r.sources(),
-            r.grade(),
-        )
-        for r in rows("families", keys)
-    )
-    ranges = {
-        d.capability: d
-        for d in (
-            DriverRange(
-                r.capability("capability"),
-                r.integer("first_branch"),
-                r.optional("first_grade", Grade) or Grade.INFERRED,
-                r.integer("last_branch"),
-                r.optional("last_grade", Grade) or Grade.INFERRED,
-                r.optional("newest_cuda", CudaVersion.parse),
-                r.sources(),
-                r.grade(),
-            )
-            for r in rows("driver_devices", keys)
-        )
-    }
-    return Tables(
-        sources=sources,
-        architectures=architectures,
-        families=families,
-        toolkits=tuple(
-            Toolkit(r.parsed("cuda", CudaVersion.parse), tuple(r.string("targets").split()), r.sources(), r.grade())
-            for r in rows("toolkits", keys)
-        ),
-        ptx=tuple(
-            (r.parsed("cuda", CudaVersion.parse), r.parsed("ptx", PtxVersion.parse))
-            for r in rows("ptx", keys)
-            if r.sources() and r.grade()
-        ),
-        branches=tuple(
-            Branch(
-                r.whole("branch"),
-                r.parsed("cuda", CudaVersion.parse),
-                r.optional("linux", DriverRelease.parse),
-                r.optional("windows", DriverRelease.parse),
-                r.sources(),
-                r.grade(),
-            )
-            for r in rows("drivers", keys)
-        ),
-        driver_ranges=ranges,
-        loading={
-            f.name: f
-            for f in (
-                Loading(r.string("feature"), r.whole("first_branch"), r.string("below"), r.sources(), r.grade())
-                for r in rows("loading", keys)
-            )
-        },
-        features={
-            f.name: f
-            for f in (
-                Feature(
-                    r.string("feature"),
-                    r.string("title"),
-                    r.parsed("requires", Requirement.parse),
-                    r.sources(),
-                    r.grade(),
-                )
-                for r in rows("features", keys)
-            )
-        },
-        shared_memory={
-            m.capability: m
-            for m in (
-                SharedMemory(r.capability("capability"), r.whole("block_kib") << 10, r.sources(), r.grade())
-                for r in rows("shared_memory", keys)
-            )
-        },
-        code_versions=tuple(
-            CodeVersion(
-                r.parsed("code_version", version_pair),
-                r.optional("first", CudaVersion.parse),
-                r.optional("last", CudaVersion.parse),
-                r.integer("below"),
-                r.sources(),
-                r.grade(),
-            )
-            for r in rows("cubin_abi", keys)
-        ),
-        last_isolating_toolkit=next(
-            r.parsed("last_isolating_toolkit", CudaVersion.parse)
-            for r in rows("tegra", keys)
-            if r.sources() and r.grade()
-        ),
-        runtimes=tuple(
-            Runtime(
-                r.parsed("pattern", re.compile), r.whole("cuda_major"), r.whole("first_branch"), r.sources(), r.grade()
-            )
-            for r in rows("runtimes", keys)
-        ),
-        products=tuple(
-            Product(
-                r.string("name"),
-                r.capability("capability"),
-                r.string("class"),
-                r.strings("aliases"),
-                r.strings("hosts"),
-                r.sources(),
-                r.grade(),
-            )
-            for r in rows("products", keys)
-        ),
-        alternatives=tuple(
-            Alternatives(
-                r.string("distribution"),
-                r.parsed("pattern", re.compile),
-                r.string("chosen_by"),
-                tuple(sorted(r.pairs("choices"))) if "choices" in r.left else (),
-                r.sources(),
-                r.grade(),
-            )
-            for r in rows("alternatives", keys)
-        ),
-        packages=tuple(
-            Package(
-                r.string("title"),
-                r.strings("distributions"),
-                r.string("kernels"),
-                r.optional("compiler", str),
-                r.boolean("dispatches"),
-                r.strings("conflicts"),
-                r.optional("part", re.compile),
-                tuple((name, Requirement.parse(text)) for name, text in r.pairs("assemblers"))
-                if "assemblers" in r.left
-                else (),
-                r.string("particular"),
-                r.optional("check", str),
-                r.sources(),
-                r.grade(),
-            )
-            for r in rows("packages", keys)
-        ),
-        horizon=max(family.members[-1] for family in families),
-    )
