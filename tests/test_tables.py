@@ -279,6 +279,8 @@ def cells(value: object, way: tuple[str | int, ...] = ()) -> Iterator[tuple[tupl
         case list():
             for index, inner in enumerate(value):
                 yield from cells(inner, (*way, index))
+        case _:
+            pass
 
 
 def put(row: dict[str, Any], way: tuple[str | int, ...], text: str) -> None:
@@ -450,7 +452,7 @@ def test_a_table_is_read_when_something_first_asks_for_it(copy: Copy) -> None:
     for table in set(TABLES) - {"sources", "architectures", "features"}:
         (copy.folder / f"{table}.json").unlink()
     known = Tables(copy.folder)
-    assert known.features["fp8"]
-    assert known.capability_horizon("features") >= known.features["fp8"].requires.alternatives[0][0].capability  # type: ignore[union-attr]
+    assert known.features["fp8"].grade in list(Grade)
+    assert known.capability_horizon("features") == KNOWN.horizon
     with pytest.raises(TableError):
         _ = known.products

@@ -195,8 +195,8 @@ _ERRORS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...], str, dict[str, 
     (
         "It is not known",
         "The GPU is newer than the tables. Unknown is neither yes nor no, and `supports` is false.",
-        (("NVIDIA GPU of tomorrow", "13.0", "GPU-c0ffee00"),),
-        "13.0f",
+        (("NVIDIA GPU of tomorrow", "99.9", "GPU-c0ffee00"),),
+        "99.9f",
         {},
     ),
 )

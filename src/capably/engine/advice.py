@@ -18,7 +18,7 @@ def serving_targets(device: ComputeCapability) -> str:
     'sm_103 (CUDA 12.9 or newer) or sm_100 (CUDA 12.8 or newer), or plain PTX of at most compute_103'
     """
     known = tables()
-    newest = known.toolkits[-1].cuda
+    newest = known.cuda_horizon("toolkits")
     driver_side = known.architectures.get(device)
     family = known.family(device)
     members = [device] if family is None else [member for member in family.members if member <= device]

@@ -161,7 +161,7 @@ class ImageRules:
             return self.reason("renamed-target-unproven", Outcome.UNKNOWN, renamed=number)
         family = self.known.family(number)
         if family is None or self.known.family(here) is None:
-            return self.reason("beyond-tables", Outcome.UNKNOWN, horizon=self.known.horizon)
+            return self.beyond()
         if here not in family.members:
             return self.reason("no-image-for-device", Outcome.FAILS, family.sources, family.grade)
         if target.suffix is Suffix.ARCH_SPECIFIC:
@@ -172,6 +172,10 @@ class ImageRules:
             return self.tegra(target)
         code = "family-covers" if family.specific else "same-major-lower-minor"
         return self.reason(code, Outcome.RUNS, family.sources, family.grade, members=_reach(family.members, number))
+
+    def beyond(self) -> Reason:
+        """The table of families does not know the device or the target."""
+        return self.reason("beyond-tables", Outcome.UNKNOWN, horizon=self.known.capability_horizon("families"))
 
     def today(self, capability: ComputeCapability) -> ComputeCapability:
         """The number that stands for that hardware since CUDA 13.0."""
@@ -204,7 +208,7 @@ class ImageRules:
             and (row.below is None or target.capability.number < row.below)
         ]
         emitting = self.known.emitting_toolkits(target)
-        if emitting is not None and emitting[1] < self.known.toolkits[-1].cuda:
+        if emitting is not None and emitting[1] < self.known.cuda_horizon("toolkits"):
             bounds.append(emitting[1])  # dropped by a newer toolkit
         return min(bounds, default=None)
 
@@ -221,7 +225,7 @@ class ImageRules:
         if target.suffix is Suffix.FAMILY_SPECIFIC:
             family = self.known.family(number)
             if family is None or self.known.family(now) is None:
-                return self.reason("beyond-tables", Outcome.UNKNOWN, horizon=self.known.horizon)
+                return self.beyond()
             fits = now in family.members and now >= number
             return self.reason(
                 "ptx-family" if fits else "ptx-family-mismatch",
@@ -298,9 +302,14 @@ class ImageRules:
         if self.driver is None:
             return
         if self.device.capability not in self.known.architectures:
-            yield self.reason("device-beyond-tables", Outcome.UNKNOWN, horizon=self.known.horizon)
+            yield self.reason(
+                "device-beyond-tables", Outcome.UNKNOWN, horizon=self.known.capability_horizon("architectures")
+            )
             return
         served = self.known.driver_ranges.get(self.device.capability)
+        if served is None and self.device.capability > (newest := max(self.known.driver_ranges)):
+            yield self.reason("device-beyond-tables", Outcome.UNKNOWN, horizon=newest)
+            return
         number = self._branch_number()
         if served is None or number is None:
             return

@@ -147,8 +147,11 @@ class _Needs:
         text = f"compute capability {self.here}" if found is None else found
         return self.reason("requirement-met", Outcome.RUNS, clause, text, sources)
 
-    def beyond(self, clause: str) -> Reason:
-        return self.reason("requirement-beyond-tables", Outcome.UNKNOWN, clause, horizon=self.known.horizon)
+    def beyond(self, clause: str, table: str) -> Reason:
+        """The table that would decide does not know this device, or the target."""
+        return self.reason(
+            "requirement-beyond-tables", Outcome.UNKNOWN, clause, horizon=self.known.capability_horizon(table)
+        )
 
     # -- the compute capability
 
@@ -201,12 +204,12 @@ class _Needs:
         if reach is None:
             if self.here < target.capability:
                 return self.reason("device-too-old", Outcome.FAILS, clause)
-            return self.beyond(clause)
+            return self.beyond(clause, "families")
         if self.here not in reach:
             if self.today(target.capability) == self.today(self.here):
                 return self.renamed(clause)
-            if self.here not in self.known.architectures:
-                return self.beyond(clause)
+            if self.known.family(self.today(self.here)) is None:
+                return self.beyond(clause, "families")
             return self.reason(self._beside(reach), Outcome.FAILS, clause)
         if isinstance(self.subject, Target) and not _covers(self.subject.suffix, target.suffix):
             return self.reason("target-without-feature-code", Outcome.FAILS, clause)
@@ -227,10 +230,12 @@ class _Needs:
         """A feature stands for the requirement in the tables; the reason is that of the alternative that comes closest."""
         feature = self.feature(clause.name)
         text = f"{feature.name} ({feature.title}): {feature.requires}"
+        if self.here > self.known.capability_horizon("features"):
+            return self.beyond(text, "features")  # whether a newer device can do it, is told with that device
         inner = [_Needs(self.subject, None, None, None).alternative(c) for c in feature.requires.alternatives]
         outcome, _ = min(inner, key=lambda one: SEVERITY[one[0]])
         if outcome is Outcome.RUNS and self.here not in self.known.architectures:
-            return self.beyond(text)  # which features a device has is known of those in the tables
+            return self.beyond(text, "architectures")  # which features a device has is known of those in the tables
         if outcome is Outcome.RUNS:
             return self.reason(
                 "requirement-met", outcome, text, f"compute capability {self.here}", feature.sources, feature.grade
@@ -239,7 +244,7 @@ class _Needs:
         if "requirement-renamed" in codes:
             return self.renamed(text)
         if "requirement-beyond-tables" in codes:
-            return self.beyond(text)
+            return self.beyond(text, "families")
         # Older than one alternative and newer than another: it is beside them all.
         lacking = "target-without-feature-code"
         code = codes.pop() if len(codes) == 1 else lacking if lacking in codes else "device-not-listed"
@@ -355,7 +360,7 @@ class _Needs:
             last = makers[-1].cuda
             wanted = (
                 f"CUDA {makers[0].cuda} or newer"
-                if last == self.known.toolkits[-1].cuda
+                if last == self.known.cuda_horizon("toolkits")
                 else f"CUDA {makers[0].cuda} to {last}"
             )
             needed = f"that takes {wanted}"
@@ -366,7 +371,7 @@ class _Needs:
         if toolkit.targets is not None:
             return tuple(Target(t.capability, t.suffix) for t in toolkit.targets)
         rows = [row for row in self.known.toolkits if toolkit.cuda is not None and row.cuda <= toolkit.cuda]
-        if not rows or toolkit.cuda is None or toolkit.cuda > self.known.toolkits[-1].cuda:
+        if not rows or toolkit.cuda is None or toolkit.cuda > self.known.cuda_horizon("toolkits"):
             return None
         return tuple(map(Target.parse, rows[-1].targets))
 
