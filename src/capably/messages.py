@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.archlist import applying, entries, read
-from capably.engine import Coverage, choose, judge, starts
+from capably.engine import Coverage, choose, emits, judge, starts
 from capably.errors import ParseError
 from capably.facts import Compression, Device, DriverState, Image, ImageKind, PtxJit, ToolkitKind
 from capably.reasons import Outcome
@@ -396,11 +396,7 @@ class _Facts:
     def emits(self, compiler: Toolkit) -> bool | None:
         """Whether *compiler* would do; None where that is not known."""
         if self.target is not None:
-            if compiler.targets is not None:
-                wanted = (self.target.capability, self.target.suffix)
-                return wanted in {(one.capability, one.suffix) for one in compiler.targets}
-            row = next((one for one in tables().toolkits if one.cuda == compiler.cuda), None)
-            return row.emits(self.target) if row else None
+            return emits(compiler, self.target)
         return None if compiler.cuda is None or self.floor is None else compiler.cuda >= self.floor
 
 

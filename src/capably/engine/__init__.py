@@ -12,6 +12,7 @@ from __future__ import annotations
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
     from capably.engine.bundled import choose
+    from capably.engine.compilers import emits, emits_own_target, targets_of_compiler
     from capably.engine.hosts import starts
     from capably.engine.image import reaches
     from capably.engine.judging import judge
@@ -24,10 +25,13 @@ __all__ = [
     "OutcomeCounts",
     "Verdict",
     "choose",
+    "emits",
+    "emits_own_target",
     "judge",
     "judge_kernels",
     "reaches",
     "starts",
+    "targets_of_compiler",
 ]
 
 _HOME = {
@@ -36,10 +40,13 @@ _HOME = {
     "OutcomeCounts": "verdict",
     "Verdict": "verdict",
     "choose": "bundled",
+    "emits": "compilers",
+    "emits_own_target": "compilers",
     "judge": "judging",
     "judge_kernels": "kernels",
     "reaches": "image",
     "starts": "hosts",
+    "targets_of_compiler": "compilers",
 }
 
 

@@ -156,8 +156,8 @@ class ImageRules:
         here = self.device.capability
         if target.capability == here:
             return self.reason("exact-image", Outcome.RUNS)
-        number = self.today(target.capability)
-        if number == self.today(here):
+        number = self.known.number_today(target.capability)
+        if number == self.known.number_today(here):
             return self.reason("renamed-target-unproven", Outcome.UNKNOWN, renamed=number)
         family = self.known.family(number)
         if family is None or self.known.family(here) is None:
@@ -176,11 +176,6 @@ class ImageRules:
     def beyond(self) -> Reason:
         """The table of families does not know the device or the target."""
         return self.reason("beyond-tables", Outcome.UNKNOWN, horizon=self.known.capability_horizon("families"))
-
-    def today(self, capability: ComputeCapability) -> ComputeCapability:
-        """The number that stands for that hardware since CUDA 13.0."""
-        architecture = self.known.architectures.get(capability)
-        return capability if architecture is None else architecture.renamed or capability
 
     def isolated(self, capability: ComputeCapability) -> bool:
         """Whether that is a Tegra part whose machine code was kept apart."""
@@ -216,8 +211,8 @@ class ImageRules:
         """For which devices PTX compiles, whatever the driver."""
         # One piece of hardware has had two numbers (10.1, since CUDA 13.0 11.0): targets and devices are
         # compared by the numbers of one time.
-        here, now = self.device.capability, self.today(self.device.capability)
-        number = self.today(target.capability)
+        here, now = self.device.capability, self.known.number_today(self.device.capability)
+        number = self.known.number_today(target.capability)
         if target.suffix is Suffix.ARCH_SPECIFIC:
             if now == number:
                 return self.reason("ptx-exact", Outcome.COMPILES)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from capably import facts
 from capably.arch import ComputeCapability, Suffix, Target
+from capably.engine.compilers import targets_of_compiler
 from capably.engine.verdict import SEVERITY, Verdict, deciding_first, worst
 from capably.errors import ParseError, UnknownNameError
 from capably.facts import Device, Driver, Standing
@@ -158,7 +159,7 @@ class _Needs:
     def renamed(self, clause: str) -> Reason:
         """One piece of hardware has had two numbers, and the condition holds for one of them."""
         others = (
-            one for one in self.known.architectures if one != self.here and self.today(one) == self.today(self.here)
+            one for one in self.known.architectures if one != self.here and self.known.same_hardware(one, self.here)
         )
         return self.reason("requirement-renamed", Outcome.UNKNOWN, clause, renamed=", ".join(map(str, others)))
 
@@ -166,7 +167,7 @@ class _Needs:
         compare, upward = _COMPARE[clause.operator], clause.operator.startswith(">")
         held = compare(self.here, clause.capability)
         # A new number is the higher one: what is high enough by the old one is so by both, and waits for no table.
-        if held is not upward and compare(self.today(self.here), clause.capability) is not held:
+        if held is not upward and compare(self.known.number_today(self.here), clause.capability) is not held:
             return self.renamed(str(clause))
         if held:
             return self.met(str(clause))
@@ -177,9 +178,9 @@ class _Needs:
             if clause.excluded:
                 return self.reason("device-excluded", Outcome.FAILS, str(clause))
             return self.met(str(clause))
-        today = self.today(self.here)
+        today = self.known.number_today(self.here)
         if any(
-            _is(today, member) or (isinstance(member, ComputeCapability) and self.today(member) == today)
+            _is(today, member) or (isinstance(member, ComputeCapability) and self.known.number_today(member) == today)
             for member in clause.members
         ):
             return self.renamed(str(clause))
@@ -194,10 +195,6 @@ class _Needs:
         here = (self.here.major, self.here.minor)
         return "device-too-old" if here < lowest else "device-too-new" if here > highest else "device-not-listed"
 
-    def today(self, capability: ComputeCapability) -> ComputeCapability:
-        architecture = self.known.architectures.get(capability)
-        return capability if architecture is None else architecture.renamed or capability
-
     def code_for(self, target: Target, clause: str) -> Reason:
         """Whether code for *target*, which has a suffix, is for this device; or such code is what a target makes."""
         reach = self._reach(target)
@@ -206,9 +203,9 @@ class _Needs:
                 return self.reason("device-too-old", Outcome.FAILS, clause)
             return self.beyond(clause, "families")
         if self.here not in reach:
-            if self.today(target.capability) == self.today(self.here):
+            if self.known.same_hardware(target.capability, self.here):
                 return self.renamed(clause)
-            if self.known.family(self.today(self.here)) is None:
+            if self.known.family(self.known.number_today(self.here)) is None:
                 return self.beyond(clause, "families")
             return self.reason(self._beside(reach), Outcome.FAILS, clause)
         if isinstance(self.subject, Target) and not _covers(self.subject.suffix, target.suffix):
@@ -342,7 +339,7 @@ class _Needs:
         """What stands against native code by *toolkit* that runs here and meets the conditions; None where nothing does."""
         text = ",".join(map(str, clauses))
         name = f"{toolkit.kind} {toolkit.cuda or toolkit.version or ''}".rstrip()
-        targets = self._emitted_by(toolkit)
+        targets = targets_of_compiler(toolkit)
         if targets is None:
             return self.reason("toolkit-undecided", Outcome.UNKNOWN, text, name)
         outcomes = {self._made(target, toolkit.cuda, clauses) for target in targets}
@@ -365,15 +362,6 @@ class _Needs:
             )
             needed = f"that takes {wanted}"
         return self.reason("toolkit-cannot-emit", Outcome.FAILS, text, name, needed=needed, wanted=wanted)
-
-    def _emitted_by(self, toolkit: facts.Toolkit) -> tuple[Target, ...] | None:
-        """What *toolkit* emits: by its own list, else by the tables; None beyond them."""
-        if toolkit.targets is not None:
-            return tuple(Target(t.capability, t.suffix) for t in toolkit.targets)
-        rows = [row for row in self.known.toolkits if toolkit.cuda is not None and row.cuda <= toolkit.cuda]
-        if not rows or toolkit.cuda is None or toolkit.cuda > self.known.cuda_horizon("toolkits"):
-            return None
-        return tuple(map(Target.parse, rows[-1].targets))
 
     def _serves(self, target: Target, clauses: tuple[Clause, ...]) -> bool:
         """Whether code for *target* can be what the conditions ask for."""

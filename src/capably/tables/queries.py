@@ -201,6 +201,15 @@ class Tables:
                 return family
         return None
 
+    def number_today(self, capability: ComputeCapability) -> ComputeCapability:
+        """The number that stands for that hardware since CUDA 13.0."""
+        architecture = self.architectures.get(capability)
+        return capability if architecture is None else architecture.renamed or capability
+
+    def same_hardware(self, one: ComputeCapability, other: ComputeCapability) -> bool:
+        """Whether two numbers are of the same hardware, which has had two."""
+        return self.number_today(one) == self.number_today(other)
+
     def branch(self, driver: Driver) -> tuple[Branch, Standing]:
         """The driver branch of *driver*, and where it stands beside the known ones.
 
