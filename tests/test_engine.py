@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from capably.arch import ComputeCapability, Target, TargetKind
 from capably.cli.conform import read_image
 from capably.diagnose import diagnose
-from capably.engine import Coverage, OutcomeCounts, Verdict, choose, emits_own_target, judge
+from capably.engine import Coverage, OutcomeCounts, Verdict, choose, emits_own_target, judge, worth
 from capably.facts import (
     Artifact,
     ArtifactKind,
@@ -586,3 +586,15 @@ def test_the_doctor_sends_nobody_to_a_compiler_of_which_the_engine_cannot_tell()
     )
     assert lacking.action is not None
     assert "cuda-13.0" in lacking.action
+
+
+def test_the_reasons_of_an_artifact_begin_with_the_library_that_is_worth_least() -> None:
+    undecided = library(("compute_80@8.0",), path="undecided.so")
+    partly = library(("sm_90",), ("sm_80",), path="partly.so")
+    nothing = library(("sm_80",), path="nothing.so")
+    whole = library(("sm_90",), path="whole.so")
+    artifact = Artifact("x", ArtifactKind.DIRECTORY, (whole, partly, undecided, nothing), ())
+    verdict = judge(artifact, device("9.0"), None)
+    places = [reason.subject.partition(":")[0] for reason in verdict.reasons]
+    assert list(dict.fromkeys(places)) == ["nothing.so", "undecided.so", "partly.so", "whole.so"]
+    assert [worth(part.coverage) for part in verdict.parts] == [4, 3, 2, 1]

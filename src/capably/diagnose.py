@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from capably.arch import ComputeCapability, Target, TargetKind
 from capably.archlist import VARIABLES, ListError, NoteKind, read
-from capably.engine import Coverage, Verdict, choose, emits_own_target, judge, starts, targets_of_compiler
+from capably.engine import Coverage, Verdict, choose, emits_own_target, judge, starts, targets_of_compiler, worth
 from capably.errors import ParseError
 from capably.facts import Artifact, Device, Fatbin, Image, ImageKind, ToolkitKind
 from capably.reasons import FINDINGS, Outcome
@@ -855,7 +855,7 @@ def _about_code(
             at_run_time.setdefault(name, []).append(gpu)
             continue
         # Of alternatives whose choice is not known, the best tells what the package can do there.
-        best = max(cells, key=lambda one: _usefulness(one.verdict))
+        best = max(cells, key=lambda one: worth(one.verdict.coverage))
         diagnosis = _about_cell(best, gpus[gpu][0])
         if diagnosis is None:
             continue
@@ -885,11 +885,6 @@ def _about_code(
             gpus=tuple(indexes),
             title=title,
         )
-
-
-def _usefulness(verdict: Verdict) -> int:
-    order = (None, Coverage.NONE, Coverage.UNKNOWN, Coverage.PARTIAL, Coverage.FULL)
-    return order.index(verdict.coverage)
 
 
 def _about_cell(one: Judged, device: Device) -> Diagnosis | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.archlist import applying, entries, read
-from capably.engine import Coverage, choose, emits, judge, starts
+from capably.engine import Coverage, choose, emits, judge, starts, worth
 from capably.errors import ParseError
 from capably.facts import Compression, Device, DriverState, Image, ImageKind, PtxJit, ToolkitKind
 from capably.reasons import Outcome
@@ -614,9 +614,6 @@ def _warning_is_wrong(facts: _Facts) -> _Answer:
 # -- GPU code
 
 
-_USEFULNESS = (None, Coverage.NONE, Coverage.UNKNOWN, Coverage.PARTIAL, Coverage.FULL)
-
-
 @dataclass(frozen=True, slots=True)
 class _Gap:
     """What one package lacks on one device.
@@ -644,7 +641,7 @@ def _gaps(facts: _Facts) -> list[_Gap]:
         for device in {one.capability: one for one in facts.devices}.values():
             # Of alternatives whose choice is not known, the best tells what the package can do there.
             verdicts = [judge(one, device, _driver(facts)) for _, one in choose(artifact, device)]
-            verdict = max(verdicts, key=lambda one: _USEFULNESS.index(one.coverage))
+            verdict = max(verdicts, key=lambda one: worth(one.coverage))
             if verdict.coverage not in (Coverage.NONE, Coverage.PARTIAL):
                 continue
             title = f"{name} {artifact.version}" if artifact.version else name

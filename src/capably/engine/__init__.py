@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from capably.engine.image import reaches
     from capably.engine.judging import judge
     from capably.engine.kernels import KernelVerdict, judge_kernels
-    from capably.engine.verdict import Coverage, OutcomeCounts, Verdict
+    from capably.engine.verdict import Coverage, OutcomeCounts, Verdict, worth
 
 __all__ = [
     "Coverage",
@@ -32,6 +32,7 @@ __all__ = [
     "reaches",
     "starts",
     "targets_of_compiler",
+    "worth",
 ]
 
 _HOME = {
@@ -47,6 +48,7 @@ _HOME = {
     "reaches": "image",
     "starts": "hosts",
     "targets_of_compiler": "compilers",
+    "worth": "verdict",
 }
 
 

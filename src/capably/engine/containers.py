@@ -9,7 +9,7 @@ from dataclasses import replace
 from capably import facts
 from capably.engine.hosts import library_findings, platform_finding
 from capably.engine.image import ImageRules, judge_image, loading_reasons
-from capably.engine.verdict import SEVERITY, Coverage, OutcomeCounts, Verdict, deciding_first, worst
+from capably.engine.verdict import SEVERITY, Coverage, OutcomeCounts, Verdict, deciding_first, worst, worth
 from capably.reasons import FINDINGS, Outcome, Reason
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
@@ -129,8 +129,7 @@ def judge_artifact(artifact: Artifact, device: Device, driver: Driver | None) ->
     """Its coverage by all that its libraries hold, those that lack most first."""
     parts = tuple(judge_library(library, device, driver) for library in artifact.libraries)
     counts = sum((part.counts for part in parts), OutcomeCounts())
-    order = {Coverage.NONE: 0, Coverage.PARTIAL: 1, Coverage.UNKNOWN: 2, Coverage.FULL: 3}
-    worst_first = sorted(parts, key=lambda part: 4 if part.coverage is None else order[part.coverage])
+    worst_first = sorted(parts, key=lambda part: worth(part.coverage))
     findings = list(artifact.findings)
     platform = platform_finding(artifact, device)
     if platform is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from capably.facts import Image  # noqa: TC004 - a gate needs nothing of what files hold, and is waited for
 
-__all__ = ["SEVERITY", "Coverage", "OutcomeCounts", "Verdict", "deciding_first", "worst"]
+__all__ = ["SEVERITY", "Coverage", "OutcomeCounts", "Verdict", "deciding_first", "worst", "worth"]
 
 SEVERITY = {Outcome.RUNS: 0, Outcome.COMPILES: 1, Outcome.UNKNOWN: 2, Outcome.FAILS: 3}
 
@@ -27,6 +27,21 @@ class Coverage(enum.StrEnum):
     PARTIAL = "partial"  # some have, some have not
     NONE = "none"  # no fatbin has
     UNKNOWN = "unknown"  # undecided facts could change the answer
+
+
+_WORTH = {None: 0, Coverage.NONE: 1, Coverage.UNKNOWN: 2, Coverage.PARTIAL: 3, Coverage.FULL: 4}
+
+
+def worth(coverage: Coverage | None) -> int:
+    """How much a coverage is worth, to compare two: what is not decided may be all or nothing, and is between.
+
+    No GPU code at all (None) is worth least. `--fail-on` of the command line orders by something else: how sure it is
+    that something is missing.
+
+    >>> sorted(Coverage, key=worth)
+    [<Coverage.NONE: 'none'>, <Coverage.UNKNOWN: 'unknown'>, <Coverage.PARTIAL: 'partial'>, <Coverage.FULL: 'full'>]
+    """
+    return _WORTH[coverage]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from capably.arch import Target, TargetKind
-from capably.engine import Coverage
+from capably.engine import Coverage, worth
 from capably.facts import ImageKind
 from capably.reasons import FINDINGS, Outcome
 from capably.report.answer import Result, Row
@@ -63,7 +63,7 @@ _TONES = {
     "no GPU code": "dim",
     "-": "dim",
 }
-_ORDER = {"none": 0, "unknown": 1, "partial": 2}
+_TOLD = {Coverage.NONE, Coverage.UNKNOWN, Coverage.PARTIAL}  # with their story
 _LABEL = 30
 _FEW = 3
 _SOME = 2
@@ -316,7 +316,7 @@ def _grouped(entry: _Entry) -> list[_Told]:
     stories: dict[tuple[str, object, int], list[tuple[Row, Result, Story]]] = {}
     for row, result in entry.results():
         word = _word(result)
-        if word in _ORDER:
+        if result.verdict.coverage in _TOLD:
             told = story(result)
             stories.setdefault((word, told.key, result.gpu), []).append((row, result, told))
     merged: dict[object, _Told] = {}
@@ -330,7 +330,7 @@ def _grouped(entry: _Entry) -> list[_Told]:
             if earlier is None
             else _Told(rows, (*earlier.gpus, gpu), (*earlier.stories, stories_here), earlier.result)
         )
-    return sorted(merged.values(), key=lambda told: _ORDER[_word(told.result)])
+    return sorted(merged.values(), key=lambda told: worth(told.result.verdict.coverage))
 
 
 def _stories(
