@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import re
@@ -15,15 +16,23 @@ from capably.arch import ComputeCapability, Target
 from capably.errors import TableError, UnknownNameError
 from capably.facts import Driver, Standing
 from capably.reasons import Grade
-from capably.tables import Tables, queries, tables
+from capably.tables import Tables, queries, tables, vocabulary
 from capably.version import CudaVersion, DriverRelease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+ROOT = Path(__file__).parents[1]
 DATA = Path(queries.__file__).parent / "data"
 TABLES = sorted(path.stem for path in DATA.glob("*.json"))
 KNOWN = tables()
+
+
+_spec = importlib.util.spec_from_file_location("format_tables", ROOT / "tools/format_tables.py")
+assert _spec is not None
+assert _spec.loader is not None
+format_tables = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(format_tables)
 
 
 def raw(table: str) -> dict[str, Any]:
@@ -44,6 +53,40 @@ def test_a_table_names_itself_its_horizon_and_a_source_for_each_row(table: str) 
         assert row["sources"], row
         assert row["grade"] in list(Grade), row
         assert set(row["sources"]) <= set(KNOWN.sources), row
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_is_written_in_its_one_form(table: str) -> None:
+    """So that a change of one field is one line, and no field is there twice."""
+    text = (DATA / f"{table}.json").read_text(encoding="utf-8")
+    assert format_tables.formatted(json.loads(text)) == text, "run tools/format_tables.py"
+
+
+def test_a_table_that_people_edit_has_a_field_on_each_line() -> None:
+    text = format_tables.formatted({"table": "x", "rows": [{"a": 1, "b": ["y" * 60, "z" * 60], "c": {"d": "e"}}]})
+    assert text.splitlines()[3:-2] == [
+        "    {",
+        '      "a": 1,',
+        '      "b": [',
+        f'        "{"y" * 60}",',
+        f'        "{"z" * 60}"',
+        "      ],",
+        '      "c": {"d": "e"}',
+        "    }",
+    ]
+    by_column = format_tables.formatted({"table": "ptx", "rows": [{"a": 1, "b": 2}, {"a": 3, "b": 4}]})
+    assert by_column.splitlines()[3:-2] == ['    {"a": 1, "b": 2},', '    {"a": 3, "b": 4}']
+
+
+def test_every_word_for_a_dialect_is_used_by_a_row_and_read_by_its_reader() -> None:
+    source = ROOT / "src/capably"
+    read = "".join(path.read_text(encoding="utf-8") for path in (*source.glob("archlist/*.py"), source / "spelling.py"))
+    for dialect, rules in vocabulary.DIALECT_RULES.items():
+        rows = [row for row in KNOWN.dialects if row.dialect == dialect]
+        assert {rule for row in rows for rule in row.rules} == set(rules)
+        assert {name for row in rows for name, _ in row.lists} == set(vocabulary.DIALECT_LISTS[dialect])
+        for word in (*rules, *vocabulary.DIALECT_LISTS[dialect]):
+            assert f'"{word}"' in read or word.startswith("instead:"), word
 
 
 def test_toolkits_rise_and_drop_nothing_that_they_bring_back() -> None:

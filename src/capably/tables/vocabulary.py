@@ -80,7 +80,6 @@ DIALECT_RULES: dict[str, dict[str, str]] = {
     "flashinfer": {
         "unread": "the variable is not read at all",
         "instead:torch-python": "TORCH_CUDA_ARCH_LIST decides, as torch reads it",
-        "as-written": "entries are handed on as they are written",
         "adds-suffix": "a number in `suffixed` gets the suffix `a`",
         "normalised": "a number without suffix gets the one that nvcc and `takes` decide",
         "sorted": "targets are in rising order",
