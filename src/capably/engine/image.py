@@ -103,12 +103,12 @@ class ImageRules:
         page = REASONS[code]
         used = f"{page.message} {page.way_out}"
         return Reason(
-            code,
-            outcome,
-            describe(self.image),
-            tuple(sorted((name, str(value)) for name, value in texts.items() if f"{{{name}}}" in used)),
-            tuple(dict.fromkeys((*page.sources, *sources))),
-            grade,
+            code=code,
+            outcome=outcome,
+            subject=describe(self.image),
+            params=tuple(sorted((name, str(value)) for name, value in texts.items() if f"{{{name}}}" in used)),
+            sources=tuple(dict.fromkeys((*page.sources, *sources))),
+            grade=grade,
         )
 
     @property

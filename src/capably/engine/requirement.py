@@ -53,21 +53,21 @@ def judge_requirement(
     installed: tuple[tuple[str, str], ...] | None,
 ) -> Verdict:
     """The best of its alternatives; each is as good as the worst of its conditions."""
-    needs = _Needs(subject, driver, toolkit, installed)
+    conditions = _Conditions(subject, driver, toolkit, installed)
     for clauses in requirement.alternatives:  # also of those that are not needed for the answer
         for clause in clauses:
             if isinstance(clause, NamedFeature):
-                needs.feature(clause.name)
-    judged = [needs.alternative(clauses) for clauses in requirement.alternatives]
+                conditions.feature(clause.name)
+    judged = [conditions.alternative(clauses) for clauses in requirement.alternatives]
     outcome = min((outcome for outcome, _ in judged), key=SEVERITY.__getitem__)
     # The alternative that comes closest first: fewest conditions that stand against it.
     judged.sort(key=lambda one: (SEVERITY[one[0]], sum(reason.outcome is not Outcome.RUNS for reason in one[1])))
     reasons = tuple(dict.fromkeys(reason for _, found in judged for reason in found))
-    return Verdict(str(requirement), needs.device, driver, outcome, reasons=deciding_first(reasons, outcome))
+    return Verdict(str(requirement), conditions.device, driver, outcome, reasons=deciding_first(reasons, outcome))
 
 
 @dataclass(frozen=True, slots=True)
-class _Needs:
+class _Conditions:
     """Conditions on one device, or on code for one target."""
 
     subject: Device | Target
@@ -112,12 +112,12 @@ class _Needs:
         page = REASONS[code]
         used = f"{page.message} {page.way_out}"
         return Reason(
-            code,
-            outcome,
-            clause,
-            tuple(sorted((name, str(value)) for name, value in texts.items() if f"{{{name}}}" in used)),
-            tuple(dict.fromkeys((*page.sources, *sources))),
-            grade,
+            code=code,
+            outcome=outcome,
+            subject=clause,
+            params=tuple(sorted((name, str(value)) for name, value in texts.items() if f"{{{name}}}" in used)),
+            sources=tuple(dict.fromkeys((*page.sources, *sources))),
+            grade=grade,
         )
 
     def alternative(self, clauses: tuple[Clause, ...]) -> tuple[Outcome, list[Reason]]:
@@ -229,7 +229,7 @@ class _Needs:
         text = f"{feature.name} ({feature.title}): {feature.requires}"
         if self.here > self.known.capability_horizon("features"):
             return self.beyond(text, "features")  # whether a newer device can do it, is told with that device
-        inner = [_Needs(self.subject, None, None, None).alternative(c) for c in feature.requires.alternatives]
+        inner = [_Conditions(self.subject, None, None, None).alternative(c) for c in feature.requires.alternatives]
         outcome, _ = min(inner, key=lambda one: SEVERITY[one[0]])
         if outcome is Outcome.RUNS and self.here not in self.known.architectures:
             return self.beyond(text, "architectures")  # which features a device has is known of those in the tables
@@ -365,7 +365,7 @@ class _Needs:
 
     def _serves(self, target: Target, clauses: tuple[Clause, ...]) -> bool:
         """Whether code for *target* can be what the conditions ask for."""
-        entry = _Needs(target, None, None, None)
+        entry = _Conditions(target, None, None, None)
         for clause in clauses:
             if isinstance(clause, Limit | Version):
                 continue

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """Where a fact comes from. An empty *url* is an experiment, described by its title."""
 
@@ -41,7 +41,7 @@ class Source:
     url: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
     """One compute capability.
 
@@ -58,7 +58,7 @@ class Architecture:
     grade: Grade
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """Devices among which machine code carries over from a lower number to a higher one.
 
@@ -74,7 +74,7 @@ class Family:
     grade: Grade
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Toolkit:
     """A CUDA toolkit and the targets that it emits, as ``90a`` for both ``sm_90a`` and ``compute_90a``."""
 
@@ -88,7 +88,7 @@ class Toolkit:
         return f"{target.capability.number}{target.suffix}" in self.targets
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Branch:
     """A driver branch, the CUDA version that it supports, and the Linux release that came with that toolkit."""
 
@@ -100,7 +100,7 @@ class Branch:
     grade: Grade
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
     """What is particular to a package that many people run on GPUs.
 
@@ -131,7 +131,7 @@ class Package:
     grade: Grade
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TorchBuild:
     """A build of torch that PyTorch publishes.
 
@@ -150,7 +150,7 @@ class TorchBuild:
     grade: Grade
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DriverRange:
     """The driver branches that serve a compute capability; None where that end is not known.
 
@@ -168,7 +168,7 @@ class DriverRange:
     grade: Grade
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
     """Something that hardware can do, under the name by which requirements ask for it.
 
@@ -184,7 +184,7 @@ class Feature:
     grade: Grade
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SharedMemory:
     """The shared memory that one block can have at most, after asking for more than the default of 48 KiB."""
 
@@ -194,7 +194,7 @@ class SharedMemory:
     grade: Grade
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Loading:
     """Something that a driver must be new enough to load; *below* is the outcome on an older one."""
 
@@ -205,7 +205,7 @@ class Loading:
     grade: Grade
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CodeVersion:
     """Which toolkits write this code version into fatbin entries of machine code.
 
@@ -223,7 +223,7 @@ class CodeVersion:
     grade: Grade
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
     """Names of shared libraries that belong to one CUDA major version, and the first driver branch for it."""
 
@@ -234,7 +234,7 @@ class Runtime:
     grade: Grade
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
     """A GPU as NVIDIA sells it.
 
@@ -254,7 +254,7 @@ class Product:
     grade: Grade
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alternatives:
     """A package that loads one of several libraries, and how it chooses.
 
@@ -273,7 +273,7 @@ class Alternatives:
     grade: Grade
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """A message that programs print.
 
@@ -304,7 +304,7 @@ class Message:
     grade: Grade
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
     """What may be behind a message.
 
@@ -322,7 +322,7 @@ class Cause:
     grade: Grade
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DialectVersion:
     """How a tool reads a list of architectures, from one of its versions on.
 
