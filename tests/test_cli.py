@@ -28,10 +28,10 @@ from capably.cli.environment import EnvironmentProblem, distributions, find_envi
 from capably.cli.targets import models, read_driver, read_gpus
 from capably.errors import AmbiguousNameError, CapablyError, FetchError, ParseError, ScanError, UnknownNameError
 from capably.facts import Device, Driver
-from capably.knowledge import tables
 from capably.report.answer import Gpu, judge_all
 from capably.report.machine import schema
 from capably.scanner import scan
+from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease
 
 SCHEMA = schema()
@@ -833,7 +833,7 @@ def test_errors_keep_their_hints(monkeypatch: pytest.MonkeyPatch, capsys: Captur
     def fail(_: str) -> None:
         raise FetchError("x==1", "no network", "try later")
 
-    monkeypatch.setattr("capably.knowledge.Tables.find_products", lambda *_: fail(""))
+    monkeypatch.setattr("capably.tables.Tables.find_products", lambda *_: fail(""))
     assert main(["gpus", "x"]) == 2
     assert capsys.readouterr().err == "error: could not fetch `x==1`: no network\nhint: try later\n"
 

@@ -21,20 +21,20 @@ import wheels
 from capably.arch import Target, TargetKind
 from capably.engine import judge
 from capably.facts import Device
-from capably.knowledge import tables
 from capably.plan import Policy, plan, toolkit_named
 from capably.probe.compilers import find_compilers
 from capably.probe.machine import Machine
 from capably.reasons import Outcome
 from capably.requirement import Requirement
 from capably.spelling import environment, spell
+from capably.tables import tables
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from capably.knowledge import Toolkit
+    from capably.tables import Toolkit
 
 pytestmark = [pytest.mark.network, pytest.mark.toolkit]
 

@@ -48,10 +48,10 @@ from capably.facts import (  # noqa: E402
     from_object,
     to_object,
 )
-from capably.knowledge import tables  # noqa: E402
 from capably.probe.compilers import Located, find_compilers  # noqa: E402
 from capably.probe.visible import by_pci, parse_visible  # noqa: E402
 from capably.reasons import Outcome  # noqa: E402
+from capably.tables import tables  # noqa: E402
 from capably.version import CudaVersion, PtxVersion  # noqa: E402
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from capably.arch import ComputeCapability
 from capably.errors import IncompatibleError
 from capably.facts import Device, Driver, DriverState, Finding, Toolkit, ToolkitKind, Visibility
 from capably.gate import Policy, decide
-from capably.knowledge import tables
 from capably.probe.fleet import Look
 from capably.reasons import FINDINGS, REASONS, Page
 from capably.report.explain import example
 from capably.requirement import Requirement
+from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease
 
 if TYPE_CHECKING:
@@ -195,8 +195,8 @@ _ERRORS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...], str, dict[str, 
     (
         "It is not known",
         "The GPU is newer than the tables. Unknown is neither yes nor no, and `supports` is false.",
-        (("NVIDIA GPU of tomorrow", "13.0", "GPU-c0ffee00"),),
-        "13.0f",
+        (("NVIDIA GPU of tomorrow", "99.9", "GPU-c0ffee00"),),
+        "99.9f",
         {},
     ),
 )

@@ -717,7 +717,7 @@ def _compilers(answer: Answer) -> str:
     """The compilers that serve every GPU of the answer, in words; empty where none is known that does."""
     from capably.engine import judge  # noqa: PLC0415 - see `_load`
     from capably.facts import Toolkit, ToolkitKind  # noqa: PLC0415 - rarely needed
-    from capably.knowledge import tables  # noqa: PLC0415 - rarely needed
+    from capably.tables import tables  # noqa: PLC0415 - rarely needed
 
     needed = answer.requirement.without("installed")  # which is not the compiler's, and was met
     if needed is None:

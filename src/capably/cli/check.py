@@ -43,7 +43,7 @@ class GpuType(_ParamType):
         del ctx, param
         from click.shell_completion import CompletionItem  # noqa: PLC0415 - for completion only
 
-        from capably.knowledge import tables  # noqa: PLC0415 - as above
+        from capably.tables import tables  # noqa: PLC0415 - as above
 
         begun = incomplete.casefold()
         names: dict[str, str] = {"all": "each capability from 7.0 on"}
@@ -163,8 +163,8 @@ def _columns(gpus: tuple[str, ...], driver: str | None, record: str | None) -> t
     """The devices that are meant, each with the driver that is taken to serve it, and what to note about the choice."""
     from capably import probe  # noqa: PLC0415 - see capably.cli.app
     from capably.cli.targets import beyond_tables, models, read_driver, read_gpus  # noqa: PLC0415 - as above
-    from capably.knowledge import tables  # noqa: PLC0415 - as above
     from capably.report.answer import Gpu  # noqa: PLC0415 - as above
+    from capably.tables import tables  # noqa: PLC0415 - as above
 
     notes: list[str] = []
     taken: Driver | None = read_driver(driver) if driver is not None else None

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from capably.facts import Artifact, System
-    from capably.knowledge import Cause
     from capably.messages import Found
     from capably.reasons import Page
+    from capably.tables import Cause
 
 __all__ = ["explain"]
 
@@ -119,10 +119,10 @@ def _piped() -> bool:
 
 def _page(code: str, *, json_wanted: bool, color: str) -> int:
     from capably.errors import UnknownNameError  # noqa: PLC0415 - see capably.cli.app
-    from capably.knowledge import tables  # noqa: PLC0415 - as above
     from capably.reasons import FINDINGS, REASONS  # noqa: PLC0415 - as above
     from capably.report.explain import page_document, page_text  # noqa: PLC0415 - as above
     from capably.report.machine import dumps  # noqa: PLC0415 - as above
+    from capably.tables import tables  # noqa: PLC0415 - as above
 
     pages: dict[str, Page | Cause] = {**tables().causes, **FINDINGS, **REASONS}
     wanted = code.strip().lower().replace("_", "-")

@@ -42,7 +42,7 @@ def looking(record: str | None, python: str | None) -> Iterator[tuple[Environmen
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(find_environment, python) if record is None or python is not None else None
         from capably import probe  # noqa: PLC0415 - while the interpreter there starts
-        from capably.knowledge import tables  # noqa: PLC0415 - as above
+        from capably.tables import tables  # noqa: PLC0415 - as above
 
         tables()
         environment = asked.result() if asked else None
@@ -65,8 +65,8 @@ def read_installed(environment: Environment, *, no_cache: bool, quiet: bool, col
     from capably.diagnose import Installed  # noqa: PLC0415 - as above
     from capably.errors import CapablyError  # noqa: PLC0415 - as above
     from capably.facts import DAMAGE  # noqa: PLC0415 - as above
-    from capably.knowledge import tables  # noqa: PLC0415 - as above
     from capably.scanner import scan_distribution  # noqa: PLC0415 - as above
+    from capably.tables import tables  # noqa: PLC0415 - as above
 
     store = None if no_cache else open_store()
     conflicts = {name for row in tables().packages for name in row.conflicts}
