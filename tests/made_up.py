@@ -29,7 +29,7 @@ MADE_UP: dict[str, tuple[str | None, dict[str, object]]] = {
         },
     ),
     "shared_memory": ("13.0", {"capability": "13.0", "block_kib": 227}),
-    "toolkits": ("13.6", {"cuda": "13.6", "targets": "75 80 86 87 88 89 90 90a 100 100a 100f 130 130a 130f"}),
+    "toolkits": ("13.6", {"cuda": "13.6", "targets": "those of the one before, and 130 130a 130f"}),
     "ptx": ("13.6", {"cuda": "13.6", "ptx": "9.6"}),
     "drivers": ("625", {"branch": 625, "cuda": "13.6", "linux": "625.10.01", "windows": None}),
     "packages": (
@@ -78,11 +78,14 @@ def copy_of_the_source(folder: Path, *, without: frozenset[str] = frozenset()) -
     """The source, tools and docs in *folder*, with the made-up rows in all tables but *without*."""
     for part in ("src", "tools", "docs"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for table, (horizon, row) in MADE_UP.items():
+    for table, (horizon, fields) in MADE_UP.items():
         if table in without:
             continue
         path = folder / f"src/capably/tables/data/{table}.json"
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        row = dict(fields)
+        if table == "toolkits":
+            row["targets"] = f"{document['rows'][-1]['targets']} 130 130a 130f"
         document["rows"].append({**row, "sources": ["cuda-guide-compute-capabilities"], "grade": "documented"})
         document["horizon"] = horizon or document["horizon"]
         path.write_text(json.dumps(document), encoding="utf-8")

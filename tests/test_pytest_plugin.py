@@ -89,11 +89,11 @@ def test_without_a_gpu_the_cause_is_the_reason(run: Run, tmp_path: Path) -> None
 
 @needs_compiler
 def test_what_is_not_known_is_skipped_as_unknown(run: Run, tmp_path: Path) -> None:
-    host = Host(tmp_path / "host", (RTX4090.replace("cc=8.9", "cc=13.0"),))
-    tests = 'import pytest\n@pytest.mark.cuda("13.0f")\ndef test_it(): pass\n'
+    host = Host(tmp_path / "host", (RTX4090.replace("cc=8.9", "cc=99.9"),))
+    tests = 'import pytest\n@pytest.mark.cuda("99.9f")\ndef test_it(): pass\n'
     done = run(tests, host)
     done.assert_outcomes(skipped=1)
-    done.stdout.fnmatch_lines(["*unknown whether the GPU meets `13.0f`: *not known*"])
+    done.stdout.fnmatch_lines(["*unknown whether the GPU meets `99.9f`: *not known*"])
 
 
 @pytest.mark.parametrize(
