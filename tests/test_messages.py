@@ -743,6 +743,29 @@ def test_who_refuses_newer_ptx_is_told_from_what_it_read() -> None:
     assert only(refused).answer is None
 
 
+def test_a_message_that_is_cut_off_is_explained_by_what_is_left_of_it() -> None:
+    cut = "ptxas /scratch/kernel.ptx, line 5; fatal   : Unsupported .version 8.7; curr"
+    for system in (None, GOOD):
+        found = only(cut, system)
+        assert found.answer == "ptxas-older-than-the-ptx"
+        assert found.causes[1].evidence[0] == "ptxas read a file: /scratch/kernel.ptx"
+    assert only(cut.replace("/scratch/kernel.ptx", "application ptx input")).answer is None
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "GPU with CUDA capability sm_120 is not compatible with the current PyTorch installation. The current PyTorch install supports CUDA capabilities sm_00 sm_0099 compute_000.",
+        "which is of cuda capability 7.0.\nMinimum and Maximum cuda capability supported by this version is (0.0) - (00.0)",
+        "Bfloat16 is only supported on GPUs with compute capability of at least 0.0. Your GPU has compute capability 7.0.",
+        "ptxas x.ptx, line 7; error   : Feature '.bf16' requires .target sm_00 or higher",
+    ],
+)
+def test_a_number_that_no_gpu_has_decides_nothing(log: str) -> None:
+    for system in (None, GOOD):
+        assert only(log, system).answer is None
+
+
 @pytest.mark.parametrize(
     ("log", "here", "said"),
     [

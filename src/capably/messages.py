@@ -11,8 +11,8 @@ import itertools
 import posixpath
 import re
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, TypeVar
 
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.archlist import applying, entries, read
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from capably.facts import Artifact, Driver, System, Toolkit
 
 __all__ = ["Explanation", "Found", "Judged", "State", "explain", "reads_packages", "recognise"]
+
+_T = TypeVar("_T")
 
 MOST_BYTES = 4 << 20
 """How much of a log is read: its end, where the errors are."""
@@ -335,10 +337,7 @@ class _Facts:
     @cached_property
     def target(self) -> Target | None:
         text = self.params.get("target", "")
-        try:
-            return Target.parse(text.replace("lto_", "compute_")) if "_" in text else None
-        except ParseError:
-            return None
+        return _read_as(Target.parse, text.replace("lto_", "compute_")) if "_" in text else None
 
     @cached_property
     def floor(self) -> CudaVersion | None:
@@ -349,7 +348,7 @@ class _Facts:
             return taken[-1] if 0 < len(taken) < len(newest_first) else None
         said = self.others if self.code in _WITH_FLOOR else self.params
         if "cuda" in said:
-            return _cuda(said["cuda"])
+            return _read_as(CudaVersion.parse, said["cuda"])
         known = tables().emitting_toolkits(self.target) if self.target else None
         return known[0] if known else None
 
@@ -370,11 +369,7 @@ class _Facts:
     def refused(self, cuda: CudaVersion) -> bool:
         """Whether FlashInfer leaves out a GPU because nvcc is of that version: one that is here, or else any."""
         capabilities = {device.capability for device in self.devices} or tables().architectures
-        return any(
-            read(None, "flashinfer", version, devices=[capability], toolkit=cuda).error is not None
-            for version in self.flashinfer
-            for capability in capabilities
-        )
+        return any(_left_out(version, capability, cuda) for version in self.flashinfer for capability in capabilities)
 
     @property
     def unseen(self) -> bool:
@@ -400,6 +395,11 @@ class _Facts:
         return None if compiler.cuda is None or self.floor is None else compiler.cuda >= self.floor
 
 
+@lru_cache(maxsize=1 << 14)  # each message of a log asks again, for each toolkit
+def _left_out(version: str, capability: ComputeCapability, toolkit: CudaVersion) -> bool:
+    return read(None, "flashinfer", version, devices=[capability], toolkit=toolkit).error is not None
+
+
 # Which compiler a message is of; nvcc where it is none of these.
 _KINDS = {
     "ptxas-target": ToolkitKind.PTXAS,
@@ -408,9 +408,10 @@ _KINDS = {
 }
 
 
-def _cuda(text: str) -> CudaVersion | None:
+def _read_as(parse: Callable[[str], _T], text: str) -> _T | None:
+    """What a message says, where it is what it looks like to a pattern: `sm_00` is no target."""
     try:
-        return CudaVersion.parse(text)
+        return parse(text)
     except ParseError:
         return None
 
@@ -561,19 +562,20 @@ def _torch_outcome(facts: _Facts) -> tuple[Outcome | None, str]:
     if device is None:
         return None, ""
     params = facts.torch
-    listed = [Target.parse(name) for name in params.get("listed", "").split()]
-    if not listed and "highest" in params:
-        lowest = ComputeCapability.parse(params["lowest"])
+    told = [_read_as(Target.parse, name) for name in params.get("listed", "").split()]
+    listed = [target for target in told if target is not None]
+    lowest, highest = (_read_as(ComputeCapability.parse, params.get(name, "")) for name in ("lowest", "highest"))
+    if not listed and lowest is not None and highest is not None:
         # PTX reaches furthest: where that of the lowest target fails, so does all that is in the range.
         if judge(_image(Target(lowest, kind=TargetKind.VIRTUAL)), device).outcome is Outcome.FAILS:
             return Outcome.FAILS, f"{device.capability} is below the lowest target, {lowest}"
-        listed = [Target.parse("sm_" + params["highest"].replace(".", ""))]
+        listed = [Target(highest)]
     outcomes = [judge(_image(one), device, _driver(facts)).outcome for one in listed]
     said = f"torch lists {' '.join(map(str, listed))}; the GPU is of {device.capability}"
     if Outcome.RUNS in outcomes or Outcome.COMPILES in outcomes:
         return Outcome.RUNS, said
     # The two ends of a range do not say what else is in the list.
-    decided = bool(params.get("listed")) and all(one is Outcome.FAILS for one in outcomes)
+    decided = bool(told) and len(listed) == len(told) and all(one is Outcome.FAILS for one in outcomes)
     return (Outcome.FAILS if decided else None), said
 
 
@@ -585,10 +587,8 @@ def _torch_device(facts: _Facts) -> Device | None:
     text = facts.torch.get("capability") or facts.torch.get("target")
     if text is None:
         return facts.devices[0] if len({one.capability for one in facts.devices}) == 1 else None
-    try:
-        return Device(ComputeCapability.parse(text if "." in text else f"sm_{text}"))
-    except ParseError:
-        return None
+    capability = _read_as(ComputeCapability.parse, text if "." in text else f"sm_{text}")
+    return Device(capability) if capability is not None else None
 
 
 def _torch_said(facts: _Facts) -> tuple[str, ...]:
@@ -770,13 +770,15 @@ _IN_MEMORY = "application ptx input"
 
 def _ptxas_older(facts: _Facts) -> _Answer:
     read = facts.params.get("input")
-    accepted, wanted = (PtxVersion.parse(facts.params[name]) for name in ("accepted", "ptx"))
-    needed = tables().cuda_of_ptx(wanted)
-    said = f"PTX {wanted} needs CUDA {needed} or newer" if needed else f"PTX {wanted} is newer than the tables"
     here = [f"here: {_shown(one)}" for one in facts.compilers[:_MOST_SHOWN]]
+    accepted, said = facts.params.get("accepted"), ""
+    if accepted is not None:  # else the log ends, or is cut, within the message
+        wanted = PtxVersion.parse(facts.params["ptx"])
+        needed = tables().cuda_of_ptx(wanted)
+        said = f"PTX {wanted} needs CUDA {needed} or newer" if needed else f"PTX {wanted} is newer than the tables"
     if read in (None, _IN_MEMORY):
-        return State.OPEN, (said, *here)
-    return _holds(f"ptxas read a file: {read}", f"it takes PTX up to {accepted}; {said}", *here)
+        return State.OPEN, (*([said] if said else ()), *here)
+    return _holds(f"ptxas read a file: {read}", *([f"it takes PTX up to {accepted}; {said}"] if said else ()), *here)
 
 
 def _compression_newer(facts: _Facts) -> _Answer:
@@ -814,7 +816,8 @@ def _needed(facts: _Facts) -> Requirement | None:
     if facts.found.message.requires is not None:
         return facts.found.message.requires
     text = facts.params.get("floor") or facts.params.get("needed")
-    return Requirement.parse(f">={Target.parse(text).capability}") if text else None
+    target = _read_as(Target.parse, text) if text else None
+    return Requirement.parse(f">={target.capability}") if target is not None else None
 
 
 def _gpu_lacks_feature(facts: _Facts) -> _Answer:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import build
@@ -26,6 +28,16 @@ def test_mutated_inputs(name: str) -> None:
     assert report.slowest_s <= harness.SLOWEST_S, f"no. {report.slowest} of seed 2 takes {report.slowest_s:.1f} s"
     # Mutations that no parser lets in would prove nothing.
     assert 0.2 < report.deep / report.inputs < 0.95
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_an_input_that_waits_for_ever_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    waits = replace(harness.TARGETS["names_of_kernels"], parse=lambda _: bool((tmp_path / "pipe").read_bytes()))
+    monkeypatch.setitem(harness.TARGETS, "names_of_kernels", waits)
+    monkeypatch.setattr(harness, "_PATIENCE_S", 0.1)
+    (broken,) = harness.run("names_of_kernels", 1, seed=2).broken or []
+    assert "WaitsForeverError" in broken[1]
 
 
 def test_inputs_can_be_made_again() -> None:
