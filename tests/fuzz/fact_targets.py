@@ -27,7 +27,6 @@ from capably.diagnose import diagnose
 from capably.errors import CapablyError, PolicyError, RecordError
 from capably.facts import Artifact, ArtifactKind, System
 from capably.gate import Policy, decide
-from capably.knowledge import tables
 from capably.messages import explain
 from capably.probe import Machine, system
 from capably.probe.ask import Asking
@@ -40,6 +39,7 @@ from capably.report.layout import Style
 from capably.report.machine import dumps as document_text
 from capably.requirement import Requirement
 from capably.scanner import scan
+from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
