@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.facts import Compression, Device, Driver, Fatbin, FatbinGroup, Image, ImageKind, Library, PtxJit
-from capably.knowledge import tables
 from capably.requirement import (
     Clause,
     CodeFor,
@@ -18,6 +17,7 @@ from capably.requirement import (
     Requirement,
     Version,
 )
+from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease, PtxVersion
 
 KNOWN = sorted(tables().architectures)

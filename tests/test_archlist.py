@@ -21,10 +21,10 @@ from capably.cli.app import run
 from capably.engine import judge
 from capably.errors import DialectError
 from capably.facts import Device
-from capably.knowledge import tables
 from capably.reasons import Outcome
 from capably.report.machine import schema
 from capably.requirement import Requirement
+from capably.tables import tables
 from capably.version import CudaVersion
 
 Captured = pytest.CaptureFixture[str]

@@ -20,13 +20,13 @@ from capably.cli import main
 from capably.cli.audit import FORMATS
 from capably.cli.policy import policy_of
 from capably.facts import Driver
-from capably.knowledge import tables
 from capably.naming import named_devices
 from capably.reasons import FINDINGS
 from capably.report.audit import audit_text
 from capably.report.layout import Style
 from capably.report.machine import schema
 from capably.scanner import scan
+from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease
 
 SYSTEMS = Path(__file__).parent / "data/systems"

@@ -23,9 +23,9 @@ from capably.facts import (
     Toolkit,
     ToolkitKind,
 )
-from capably.knowledge import tables
 from capably.probe import load
 from capably.reasons import FINDINGS
+from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease, PtxVersion
 
 SYSTEMS = Path(__file__).parent / "data" / "systems"

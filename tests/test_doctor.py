@@ -16,11 +16,11 @@ import pytest
 
 from capably.cli.app import run
 from capably.cli.doctor import system_libraries, without_uuids
-from capably.cli.environment import headers
 from capably.cli.installed import shared_libraries
 from capably.facts import Driver
 from capably.probe import load, loads, save
 from capably.report.machine import schema
+from capably.scanner.metadata import Distribution
 from capably.version import DriverRelease
 
 SYSTEMS = Path(__file__).parent / "data" / "systems"
@@ -217,7 +217,7 @@ def test_fields_of_metadata_are_those_that_the_library_reads(text: str, tmp_path
     distribution = importlib.metadata.PathDistribution(folder)
     for name in ("Name", "Requires-Dist"):
         read = (" ".join(value.split()) for value in distribution.metadata.get_all(name) or ())
-        assert headers(distribution, name) == tuple(read)
+        assert Distribution(str(folder)).fields(name) == tuple(read)
 
 
 def test_the_libraries_of_a_distribution_are_those_of_its_record(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_the_libraries_of_a_distribution_are_those_of_its_record(tmp_path: Path)
         "x/a.py,sha256=.so,3\nx/libx.so.1,,\n../../lib/liby.so,sha256=a,1\nx/a.source/b.txt,,\nx/_C.cpython-312.so,,"
     )
     (folder / "RECORD").write_text(record)
-    assert shared_libraries(importlib.metadata.PathDistribution(folder)) == {
+    assert shared_libraries(Distribution(str(folder))) == {
         "libx.so.1",
         "liby.so",
         "_C.cpython-312.so",
@@ -255,7 +255,7 @@ def test_a_distribution_that_cannot_be_read_is_told_and_the_others_are_read(
     real = capably.scanner.scan_distribution
 
     def scan(distribution: Any, **options: Any) -> Any:
-        if distribution.metadata["Name"] == "torch":
+        if distribution.name == "torch":
             raise RecordError("torch", "is broken")
         return real(distribution, **options)
 

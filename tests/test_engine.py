@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from capably.arch import ComputeCapability, Target, TargetKind
 from capably.cli.conform import read_image
-from capably.engine import Coverage, OutcomeCounts, Verdict, choose, judge
+from capably.diagnose import diagnose
+from capably.engine import Coverage, OutcomeCounts, Verdict, choose, emits_own_target, judge, worth
 from capably.facts import (
     Artifact,
     ArtifactKind,
@@ -30,9 +31,13 @@ from capably.facts import (
     ImageKind,
     Library,
     PtxJit,
+    System,
+    Toolkit,
+    ToolkitKind,
 )
-from capably.knowledge import tables
 from capably.reasons import FINDINGS, REASONS, Grade, Outcome
+from capably.requirement import Requirement
+from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease, PtxVersion
 
 DATA = Path(__file__).parent / "data"
@@ -102,7 +107,7 @@ def test_the_seventeen_rules(row: dict[str, str]) -> None:
         ("compute_60@6.0", "6.0", "390.157", "unknown", "ptx-beyond-tables"),  # older than the tables
         ("compute_87@8.5", "8.7", "540.4.0", "unknown", "tegra-driver-unknown"),  # JetPack, numbered apart
         ("sm_87", "8.7", "540.4.0", "runs", "exact-image"),
-        ("sm_130", "13.0", "550.54.14", "unknown", "device-beyond-tables"),
+        ("sm_999", "99.9", "550.54.14", "unknown", "device-beyond-tables"),
         ("compute_90@6.3", "9.0", "390.10", "fails", "driver-too-old-for-device"),
     ],
 )
@@ -179,12 +184,12 @@ def test_the_environment_can_switch_off_either_kind() -> None:
         ("compute_101@8.7", "10.0", {}, "fails"),
         ("compute_101@8.7", "10.3", {}, "unknown"),  # 10.1 is below 10.3, the 11.0 that it stands for is not
         ("compute_101@8.7", "12.0", {}, "compiles"),
-        ("sm_120", "13.0", {}, "unknown"),
-        ("sm_130", "13.0", {}, "unknown"),  # which drivers serve it is not known
-        ("sm_130", "12.0", {}, "unknown"),
-        ("compute_130f@8.8", "13.0", {}, "unknown"),
-        ("compute_90@8.0", "13.0", {}, "unknown"),
-        ("compute_130@8.0", "12.0", {}, "fails"),
+        ("sm_120", "99.9", {}, "unknown"),
+        ("sm_999", "99.9", {}, "unknown"),  # which drivers serve it is not known
+        ("sm_999", "12.0", {}, "unknown"),
+        ("compute_999f@8.8", "99.9", {}, "unknown"),
+        ("compute_90@8.0", "99.9", {}, "unknown"),
+        ("compute_999@8.0", "12.0", {}, "fails"),
         ("compute_101@8.7", "10.1", {}, "compiles"),
         ("compute_101f@8.8", "10.1", {}, "compiles"),
         ("compute_110@9.0", "10.1", {}, "unknown"),
@@ -486,7 +491,7 @@ def test_no_code_is_without_a_use_and_every_page_is_whole() -> None:
     used = "".join(
         path.read_text(encoding="utf-8")
         for path in (
-            source / "engine.py",
+            *source.glob("engine/*.py"),
             source / "diagnose.py",
             source / "plan.py",
             *source.glob("audit/*.py"),
@@ -519,3 +524,77 @@ def test_what_was_not_read_makes_a_full_or_empty_answer_unknown() -> None:
         artifact = Artifact("w.whl", ArtifactKind.WHEEL, libraries, (note,))
         assert judge(artifact, device("9.0")).coverage is plain
         assert judge(replace(artifact, findings=(note, damage)), device("9.0")).coverage is doubtful
+
+
+# -- whether a compiler emits a target has one answer
+
+
+def nvcc(cuda: str, **facts: Any) -> Toolkit:
+    return Toolkit(ToolkitKind.NVCC, f"/usr/local/cuda-{cuda}/bin/nvcc", cuda=CudaVersion.parse(cuda), **facts)
+
+
+@pytest.mark.parametrize(
+    ("compiler", "capability", "expected"),
+    [
+        (nvcc("12.8"), "10.0", True),
+        (nvcc("12.6"), "10.0", False),
+        (nvcc("12.8"), "10.3", False),  # sm_100 runs there, and is not its own
+        (nvcc("13.0"), "7.0", False),
+        (nvcc("12.7"), "9.0", True),  # no toolkit of that version was public: it is as the one before
+        (nvcc("99.9"), "9.0", None),
+        (nvcc("9.2"), "9.0", None),
+        (nvcc("12.9"), "11.0", None),  # it calls Jetson Thor 10.1: whether that is the same code is not proved
+        (nvcc("13.0"), "10.1", None),
+        (nvcc("13.0"), "11.0", True),
+        (nvcc("99.9", targets=(Target.parse("compute_90"),)), "9.0", True),  # by its own list
+        (nvcc("13.0", targets=(Target.parse("compute_90"),)), "7.5", False),
+        (nvcc("13.0", targets=(Target.parse("sm_101a"),)), "11.0", None),
+        (Toolkit(ToolkitKind.NVCC, "/x/nvcc"), "9.0", None),
+    ],
+)
+def test_whether_a_compiler_has_a_target_for_a_device(
+    compiler: Toolkit, capability: str, expected: bool | None
+) -> None:
+    assert emits_own_target(compiler, ComputeCapability.parse(capability)) is expected
+
+
+def test_what_a_compiler_emits_and_what_requirements_say_of_it_agree() -> None:
+    for row in tables().toolkits:
+        compiler = Toolkit(ToolkitKind.NVCC, "", cuda=row.cuda)
+        for capability in tables().architectures:
+            judged = judge(Requirement.parse(str(capability)), Device(capability), toolkit=compiler).outcome
+            emitted = emits_own_target(compiler, capability)
+            assert emitted is not True or judged is Outcome.RUNS
+            assert emitted is not None or judged is Outcome.UNKNOWN
+            # A lower member of its family may do where there is no target of its own.
+            family = tables().family(tables().number_today(capability))
+            lower = family is not None and family.members[0] < capability
+            assert emitted is not False or judged is Outcome.FAILS or lower, (row.cuda, capability)
+
+
+def test_the_doctor_sends_nobody_to_a_compiler_of_which_the_engine_cannot_tell() -> None:
+    """CUDA 12.9 calls Jetson Thor 10.1: the doctor said that it knows the GPU, the engine that this is unknown."""
+    here = System(machine="aarch64", os="linux", toolkits=(nvcc("12.6", used_by=("torch",)), nvcc("12.9")))
+    found = diagnose(here, (), [(device("11.0"), CUDA_13)]).diagnoses
+    (lacking,) = (one for one in found if one.code == "compiler-cannot-emit")
+    assert lacking.action is not None
+    assert "cuda-12.9" not in lacking.action
+    assert lacking.action.startswith("Install one of CUDA 13.0 to ")
+    able = replace(here, toolkits=(*here.toolkits, nvcc("13.0")))
+    (lacking,) = (
+        one for one in diagnose(able, (), [(device("11.0"), CUDA_13)]).diagnoses if one.code == "compiler-cannot-emit"
+    )
+    assert lacking.action is not None
+    assert "cuda-13.0" in lacking.action
+
+
+def test_the_reasons_of_an_artifact_begin_with_the_library_that_is_worth_least() -> None:
+    undecided = library(("compute_80@8.0",), path="undecided.so")
+    partly = library(("sm_90",), ("sm_80",), path="partly.so")
+    nothing = library(("sm_80",), path="nothing.so")
+    whole = library(("sm_90",), path="whole.so")
+    artifact = Artifact("x", ArtifactKind.DIRECTORY, (whole, partly, undecided, nothing), ())
+    verdict = judge(artifact, device("9.0"), None)
+    places = [reason.subject.partition(":")[0] for reason in verdict.reasons]
+    assert list(dict.fromkeys(places)) == ["nothing.so", "undecided.so", "partly.so", "whole.so"]
+    assert [worth(part.coverage) for part in verdict.parts] == [4, 3, 2, 1]

@@ -17,10 +17,10 @@ from plain import make_plain
 from capably.cli import explain as command
 from capably.cli import main
 from capably.facts import System
-from capably.knowledge import tables
 from capably.reasons import FINDINGS, REASONS
 from capably.report.explain import _CASES, _COMMON, example
 from capably.report.machine import schema
+from capably.tables import tables
 
 SYSTEMS = Path(__file__).parent / "data/systems"
 Captured = pytest.CaptureFixture[str]

@@ -344,7 +344,7 @@ def test_every_error_is_shown_by_the_one_rule() -> None:
     """A class that makes its own `str` would escape nothing, and the command line would not see its lines."""
     import capably.cli.artifacts
     import capably.cli.conform
-    import capably.cli.environment
+    import capably.cli.interpreters
     import capably.cli.kernels  # noqa: F401 - their errors are among those below
 
     found = list(_all(errors.CapablyError))

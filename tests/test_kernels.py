@@ -25,11 +25,11 @@ from capably.cli.console import WrongUseError
 from capably.cli.kernels import NoKernelError, find_kernels
 from capably.engine import Coverage, OutcomeCounts, judge, judge_kernels
 from capably.facts import Device, Driver, FatbinGroup, FatbinKernels, ImageKernels, ImageKind, Library
-from capably.knowledge import tables
 from capably.report.machine import schema
 from capably.report.names import demangled, families, without_parameters
 from capably.report.safe import columns
 from capably.scanner import scan
+from capably.tables import tables
 
 Captured = pytest.CaptureFixture[str]
 SYSTEMS = Path(__file__).parent / "data/systems"

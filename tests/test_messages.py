@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from capably.arch import ComputeCapability, Target
-from capably.errors import TableError
 from capably.facts import (
     Artifact,
     ArtifactKind,
@@ -30,9 +29,9 @@ from capably.facts import (
     Toolkit,
     ToolkitKind,
 )
-from capably.knowledge import _message, _Row, tables
 from capably.messages import _TESTS, MOST_BYTES, Explanation, State, explain, recognise
 from capably.probe import load
+from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease, PtxVersion
 
 DATA = Path(__file__).parent / "data"
@@ -861,47 +860,6 @@ def test_every_test_belongs_to_a_cause_and_every_cause_to_a_message() -> None:
     for cause in known.causes.values():
         assert cause.next
         assert cause.way_out
-
-
-ROW = {
-    "code": "x",
-    "title": "x",
-    "rank": 1,
-    "subject": "program",
-    "device": False,
-    "complete": False,
-    "needles": ["x"],
-    "patterns": ["x"],
-    "means": "x",
-    "causes": ["c"],
-    "sources": ["s"],
-    "grade": "inferred",
-}
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "rule"),
-    [
-        ("subject", "weather", "unknown subject"),
-        ("needles", [], "needles"),
-        ("needles", ["X"], "needles"),
-        ("causes", ["d"], "causes"),
-        ("causes", [], "causes"),
-        ("patterns", ["x.*y"], "without a bound"),
-        ("patterns", ["(a|b)+"], "without a bound"),
-        ("patterns", ["[ab]*"], "without a bound"),
-        ("patterns", ["a{2,}"], "without a bound"),
-        ("patterns", [r"\w+"], "without a bound"),
-        ("patterns", ["("], "patterns"),
-        ("numbers", ["209"], "numbers"),
-        ("numbers", [0], "numbers"),
-        ("rank", None, "rank"),
-    ],
-)
-def test_a_row_that_breaks_a_rule_is_refused(field: str, value: object, rule: str) -> None:
-    assert _message(_Row("messages", ROW, frozenset({"s"})), frozenset({"c"})).code == "x"
-    with pytest.raises(TableError, match=rule):
-        _message(_Row("messages", {**ROW, field: value}, frozenset({"s"})), frozenset({"c"}))
 
 
 def test_what_the_facts_leave_open_or_exclude() -> None:

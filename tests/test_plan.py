@@ -23,19 +23,19 @@ from capably.archlist import read
 from capably.cli.app import run
 from capably.engine import judge
 from capably.facts import Device, Driver, Fatbin, Image, ImageKind
-from capably.knowledge import tables
 from capably.plan import Plan, Policy, plan, toolkit_named, undecided
 from capably.reasons import Outcome
 from capably.report.machine import schema
 from capably.requirement import Requirement
 from capably.spelling import offers, spell
 from capably.steering import steer
+from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from capably.knowledge import Toolkit
+    from capably.tables import Toolkit
 
 SYSTEMS = Path(__file__).parent / "data/systems"
 CAPABILITIES = sorted({product.capability for product in tables().products})

@@ -19,17 +19,22 @@ import pytest
 import wheels
 
 from capably.arch import Target, TargetKind
+from capably.engine import judge
 from capably.facts import Device
-from capably.knowledge import tables
 from capably.plan import Policy, plan, toolkit_named
+from capably.probe.compilers import find_compilers
+from capably.probe.machine import Machine
+from capably.reasons import Outcome
+from capably.requirement import Requirement
 from capably.spelling import environment, spell
+from capably.tables import tables
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from capably.knowledge import Toolkit
+    from capably.tables import Toolkit
 
 pytestmark = [pytest.mark.network, pytest.mark.toolkit]
 
@@ -210,3 +215,26 @@ def test_ptxas_assembles_what_is_planned(
     # Of all targets there are, it takes those that the tables say and no others.
     every = {name for row in tables().toolkits for name in row.targets}
     assert {name for name in every if takes(name)} == set(emitter(version).targets)
+
+
+@pytest.mark.parametrize("version", some({**PTXAS, **NVCC}, "11.8", "12.9", "13.0", "13.5"))
+def test_a_compiler_that_is_not_run_says_the_same(
+    tmp_path: Path, version: str, tool: Callable[[tuple[str, str], str], Path]
+) -> None:
+    """What its file holds is what it prints, and what the table has for that is what it lists."""
+    for name in ("nvcc", "ptxas") if version in NVCC else ("ptxas",):
+        program = tool({**PTXAS, **NVCC}[version], name)
+        here = Machine(root=tmp_path, environ={}, paths=(str(program.parents[3]),), home=str(tmp_path))
+        named = Machine(root=tmp_path, environ={"PATH": str(program.parent)}, paths=(), home=str(tmp_path))
+        (read,), (asked,) = find_compilers(here), find_compilers(named)
+        assert read.toolkit.version is not None
+        assert read.toolkit.targets is None
+        assert (read.toolkit.version, read.toolkit.cuda) == (asked.toolkit.version, asked.toolkit.cuda)
+        listed = {f"{one.capability.number}{one.suffix}" for one in asked.toolkit.targets or ()}
+        assert listed == set(emitter(version).targets)
+        for row in tables().toolkits[-1].targets:
+            code = Target.parse(f"sm_{row}")
+            needed = Requirement.parse(f"{code.capability}{code.suffix}")
+            verdicts = [judge(needed, Device(code.capability), toolkit=one.toolkit) for one in (read, asked)]
+            assert verdicts[0].outcome is verdicts[1].outcome, row
+            assert (verdicts[0].outcome is Outcome.RUNS) >= (row in emitter(version).targets), row

@@ -33,7 +33,6 @@ from capably.facts import (
     Library,
     PtxJit,
 )
-from capably.knowledge import tables
 from capably.reasons import REASONS, Outcome
 from capably.report.answer import Answer, Gpu, judge_all
 from capably.report.layout import Cell, Style, fits, grid
@@ -43,6 +42,7 @@ from capably.report.safe import clip, columns, wrap
 from capably.report.text import check_text, gpus_text, scan_text
 from capably.report.why import story
 from capably.scanner import scan
+from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease, PtxVersion
 
 if TYPE_CHECKING:

@@ -67,7 +67,7 @@ def test_no_record(tmp_path: Path) -> None:
 
 def test_a_record_that_cannot_be_read(tmp_path: Path) -> None:
     artifact = scan_distribution(install(tmp_path, '"' + "x" * 200_000 + '"\n'))
-    assert codes(artifact) == ["unreadable-file", "no-gpu-code"]
+    assert codes(artifact) == ["damaged-record", "no-gpu-code"]
 
 
 @pytest.mark.parametrize("platform", ["manylinux_2_28_x86_64"])

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_scanner import both
 
-from capably import knowledge
+from capably import tables as knowledge
 from capably.arch import ComputeCapability
 from capably.engine import Coverage, judge_kernels
 from capably.facts import Artifact, Compression, Device, ImageKernels, ImageKind, Library, from_object, to_object

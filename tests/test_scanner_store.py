@@ -427,10 +427,11 @@ def test_a_removed_file_is_missed(tmp_path: Path, store: Store) -> None:
     assert "my_pkg/s2.py" in [f.path for f in scan_distribution(dist, store=store).findings]
 
 
-def test_distributions_that_lie_nowhere_are_read_each_time(tmp_path: Path, store: Store) -> None:
+def test_distributions_that_lie_in_no_folder_are_not_read(tmp_path: Path, store: Store) -> None:
     path = build.zip_file(tmp_path / "site.zip", {"my_pkg-1.0.dist-info/METADATA": b"Name: My_Pkg\nVersion: 1.0\n"})
     dist = importlib.metadata.PathDistribution(zipfile.Path(path, "my_pkg-1.0.dist-info/"))
-    assert scan_distribution(dist, store=store) == scan_distribution(dist)
+    with pytest.raises(ScanError, match="no distribution that lies in a folder"):
+        scan_distribution(dist, store=store)
     assert store.info().entries == 0
 
 
@@ -445,6 +446,7 @@ WORKER = """
 import json, sys
 from pathlib import Path
 from capably.facts import to_object
+from capably.errors import ScanError
 from capably.scanner import scan
 from capably.store import Store
 

@@ -7,8 +7,8 @@ import pytest
 from capably.arch import Target, TargetKind
 from capably.archlist import DIALECTS, read
 from capably.errors import DialectError, ParseError, UnknownNameError
-from capably.knowledge import tables
 from capably.spelling import deciding, environment, offers, spell
+from capably.tables import tables
 from capably.version import CudaVersion
 
 NEWEST = tables().toolkits[-1]

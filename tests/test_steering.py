@@ -12,10 +12,10 @@ from capably.cli import main
 from capably.engine import judge
 from capably.errors import UnknownNameError
 from capably.facts import Device, Driver, Fatbin, Toolkit, ToolkitKind
-from capably.knowledge import tables
 from capably.plan import compiled
 from capably.reasons import Outcome
 from capably.steering import steer
+from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease
 
 EVERY = tuple(Device(capability) for capability in sorted({p.capability for p in tables().products}))

@@ -48,10 +48,10 @@ from capably.facts import (  # noqa: E402
     from_object,
     to_object,
 )
-from capably.knowledge import tables  # noqa: E402
 from capably.probe.compilers import Located, find_compilers  # noqa: E402
 from capably.probe.visible import by_pci, parse_visible  # noqa: E402
 from capably.reasons import Outcome  # noqa: E402
+from capably.tables import tables  # noqa: E402
 from capably.version import CudaVersion, PtxVersion  # noqa: E402
 
 if TYPE_CHECKING:
@@ -806,7 +806,7 @@ def make_record(options: argparse.Namespace, folder: Path) -> Object:
     if not system.devices or system.driver is None:
         raise ValueError(f"no device to ask: {system.absence or 'the driver does not say which it is'}")
     say(f"{', '.join(one.name or '?' for one in system.devices)}; driver {system.driver.release}")
-    compilers = () if "toolkits" in options.skip else find_compilers(probe.Machine())
+    compilers = () if "toolkits" in options.skip else find_compilers(probe.Machine(), run_all=True)
     asked: Callable[[str], bool] = lambda part: part not in options.skip  # noqa: E731 - a word for it
     samples: Samples | None = None
     rows: list[Object] = []
@@ -928,7 +928,7 @@ def _pack(options: argparse.Namespace) -> int:
     if any(options.pack.iterdir()):
         say("hardware check: the folder to pack into is not empty")
         return 2
-    compilers = () if "toolkits" in options.skip else find_compilers(probe.Machine())
+    compilers = () if "toolkits" in options.skip else find_compilers(probe.Machine(), run_all=True)
     samples = collect(options, options.pack, compilers, time.monotonic() + options.budget)
     for name, sample in list(samples.all.items()):
         if sample.file.parent != options.pack:  # carried from elsewhere

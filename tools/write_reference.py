@@ -15,11 +15,11 @@ from capably.arch import ComputeCapability
 from capably.errors import IncompatibleError
 from capably.facts import Device, Driver, DriverState, Finding, Toolkit, ToolkitKind, Visibility
 from capably.gate import Policy, decide
-from capably.knowledge import tables
 from capably.probe.fleet import Look
 from capably.reasons import FINDINGS, REASONS, Page
 from capably.report.explain import example
 from capably.requirement import Requirement
+from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def commands() -> str:
         "| 0 | answered, and nothing that was asked for is breached |",
         "| 1 | a definite breach of `--fail-on`; for `conform`, a wrong answer |",
         "| 2 | wrong use, an input that cannot be read, or a failure of capably itself |",
-        "| 3 | cannot tell: only unknowns stand between the answer and a pass |",
+        "| 3 | cannot tell: only unknowns stand between the answer and a pass, or the files of what was named are not known |",
         "| 130 | interrupted: Ctrl-C |",
         "",
         "Answers go to standard output and nothing else does; progress, notes and errors go to standard error.",
@@ -195,8 +195,8 @@ _ERRORS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...], str, dict[str, 
     (
         "It is not known",
         "The GPU is newer than the tables. Unknown is neither yes nor no, and `supports` is false.",
-        (("NVIDIA GPU of tomorrow", "13.0", "GPU-c0ffee00"),),
-        "13.0f",
+        (("NVIDIA GPU of tomorrow", "99.9", "GPU-c0ffee00"),),
+        "99.9f",
         {},
     ),
 )

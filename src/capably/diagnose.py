@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from capably.arch import ComputeCapability, Target, TargetKind
 from capably.archlist import VARIABLES, ListError, NoteKind, read
-from capably.engine import Coverage, Verdict, choose, judge, starts
+from capably.engine import Coverage, Verdict, choose, emits_own_target, judge, starts, targets_of_compiler, worth
 from capably.errors import ParseError
-from capably.facts import Artifact, Device, Fatbin, Image, ImageKind, ToolkitKind
-from capably.knowledge import tables
+from capably.facts import DAMAGE, Artifact, Device, Fatbin, Image, ImageKind, ToolkitKind
 from capably.reasons import FINDINGS, Outcome
+from capably.tables import tables
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ _IN_CONTAINER = dict.fromkeys(
     "ldconfig -p | grep libcuda; cat /proc/driver/nvidia/version",
 )
 _BY_PARTS = frozenset({"driver-library-mismatch", "forward-compat-unsupported"})
-_COMPILER_FINDINGS = frozenset({"toolkits-disagree", "compiler-silent"})
+_COMPILER_FINDINGS = frozenset({"toolkits-disagree", "compiler-silent", "compiler-not-run"})
 _NOTES = frozenset({"forward-compat-in-use", "mig-first-only"})
 
 
@@ -315,6 +315,22 @@ def torch_cuda(torch: Installed) -> tuple[CudaVersion | None, str]:
     return None, ""
 
 
+def _about_metadata(known: dict[str, Installed]) -> Iterator[Diagnosis]:
+    for one in known.values():
+        for finding in one.artifact.findings:
+            if finding.code in DAMAGE:
+                yield Diagnosis(
+                    finding.code,
+                    Severity.WARNING,
+                    Area.INSTALLATION,
+                    one.name,
+                    f"{finding.path}: {finding.message[:1].lower()}{finding.message[1:].rstrip('.')}",
+                    (Evidence(finding.message, finding.path),),
+                    FINDINGS[finding.code].way_out,
+                    f"pip install --force-reinstall --no-deps {one.name}",
+                )
+
+
 def _about_installation(  # noqa: PLR0917 - what it looks at
     system: System,
     known: dict[str, Installed],
@@ -323,6 +339,7 @@ def _about_installation(  # noqa: PLR0917 - what it looks at
     present: frozenset[str] | None,
     stopped: dict[str, str],
 ) -> Iterator[Diagnosis]:
+    yield from _about_metadata(known)
     torch = known.get("torch")
     if torch is not None:
         cuda, told = torch_cuda(torch)
@@ -550,7 +567,9 @@ def _about_compilers(
     for together in _by_installation(used):
         served = {one: [c for c in here if _serves(one, c, system.toolkits)] for one in together}
         for capability in here:
-            lacking = [one for one in together if capability in served[one] and _emits(one, capability) is False]
+            lacking = [
+                one for one in together if capability in served[one] and emits_own_target(one, capability) is False
+            ]
             if not lacking:
                 continue
             indexes = tuple(index for index, (device, _) in enumerate(gpus) if device.capability == capability)
@@ -591,7 +610,8 @@ def _about_compiler(toolkit: Toolkit) -> Iterator[Evidence]:
     route = f"found by {', '.join(toolkit.via)}" if toolkit.via else toolkit.path
     yield Evidence(f"{toolkit.kind} {toolkit.version or toolkit.cuda}", route)
     basis = "its own list" if toolkit.targets else "table of toolkits"
-    yield Evidence(f"knows {', '.join(map(str, _machine_code(toolkit)))}", basis)
+    known = dict.fromkeys(Target(target.capability) for target in targets_of_compiler(toolkit) or ())
+    yield Evidence(f"knows {', '.join(map(str, known))}", basis)
 
 
 def _other_compiler(
@@ -617,7 +637,7 @@ def _other_compiler(
         if (
             other.kind is toolkit.kind
             and other.path != toolkit.path
-            and all(_emits(other, one) for one in capabilities)
+            and all(emits_own_target(other, one) for one in capabilities)
         ):
             knows = "it" if len(set(capabilities)) == 1 else "all GPUs here"
             action = f"Let {variable} lead to {other.path} (CUDA {other.cuda}), which knows {knows}."
@@ -661,33 +681,6 @@ def _serves(toolkit: Toolkit, capability: ComputeCapability, all_of_them: Iterab
             needed = meant.get(toolkit.path.rpartition("/")[2], meant["*"])
             return judge(needed, Device(capability)).outcome is Outcome.RUNS
     return True
-
-
-def _emits(toolkit: Toolkit, capability: ComputeCapability) -> bool | None:
-    """Whether it compiles for that device itself; None where that is not known."""
-    renamed = {
-        row.renamed: row.capability for row in tables().architectures.values() if row.renamed is not None
-    }  # 10.1 is 11.0 since CUDA 13
-    row = tables().architectures.get(capability)
-    numbers = {capability, renamed.get(capability), row.renamed if row else None}
-    if toolkit.targets is not None:
-        return any(target.capability in numbers for target in toolkit.targets)
-    fitting = next((one for one in tables().toolkits if one.cuda == toolkit.cuda), None)
-    return None if fitting is None else any(fitting.emits(Target(number)) for number in numbers if number is not None)
-
-
-def _machine_code(toolkit: Toolkit) -> tuple[Target, ...]:
-    if toolkit.targets is not None:
-        return tuple(dict.fromkeys(Target(target.capability) for target in toolkit.targets))
-    row = next(one for one in tables().toolkits if one.cuda == toolkit.cuda)
-    return tuple(target for text in row.targets if text.isdecimal() and (target := _target(text)) is not None)
-
-
-def _target(text: str) -> Target | None:
-    try:
-        return Target.parse(f"sm_{text}")
-    except ParseError:
-        return None
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -879,7 +872,7 @@ def _about_code(
             at_run_time.setdefault(name, []).append(gpu)
             continue
         # Of alternatives whose choice is not known, the best tells what the package can do there.
-        best = max(cells, key=lambda one: _usefulness(one.verdict))
+        best = max(cells, key=lambda one: worth(one.verdict.coverage))
         diagnosis = _about_cell(best, gpus[gpu][0])
         if diagnosis is None:
             continue
@@ -909,11 +902,6 @@ def _about_code(
             gpus=tuple(indexes),
             title=title,
         )
-
-
-def _usefulness(verdict: Verdict) -> int:
-    order = (None, Coverage.NONE, Coverage.UNKNOWN, Coverage.PARTIAL, Coverage.FULL)
-    return order.index(verdict.coverage)
 
 
 def _about_cell(one: Judged, device: Device) -> Diagnosis | None:

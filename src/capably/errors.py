@@ -204,7 +204,7 @@ class TableError(CapablyError, ValueError):
         self.rule = rule
 
     def _said(self) -> str:
-        return f"table `{self.table}`{f', row {self.row}' if self.row else ''}: {self.rule}"
+        return f"{self.table}.json{f', row {self.row}' if self.row else ''}: {self.rule}"
 
 
 class RecordError(CapablyError, ValueError):

@@ -566,7 +566,7 @@ def _compiler(needed: Requirement, toolkit: str | None) -> Toolkit | None:
         if not isinstance(toolkit, str):
             raise TypeError(f"toolkit is {toolkit!r}: it takes a text, such as '12.8'")
         return Toolkit(ToolkitKind.NVCC, "", cuda=CudaVersion.parse(toolkit))
-    found = [one for one in probe.toolkits() if one.kind is ToolkitKind.NVCC]
+    found = probe.toolkits(only=ToolkitKind.NVCC)
     return next((one for one in found if "torch" in one.used_by), found[0] if found else None)
 
 
@@ -719,7 +719,7 @@ def _compilers(answer: Answer) -> str:
     """The compilers that serve every GPU of the answer, in words; empty where none is known that does."""
     from capably.engine import judge  # noqa: PLC0415 - see `_load`
     from capably.facts import Toolkit, ToolkitKind  # noqa: PLC0415 - rarely needed
-    from capably.knowledge import tables  # noqa: PLC0415 - rarely needed
+    from capably.tables import tables  # noqa: PLC0415 - rarely needed
 
     needed = answer.requirement.without("installed")  # which is not the compiler's, and was met
     if needed is None:

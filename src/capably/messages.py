@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.archlist import applying, entries, read
-from capably.engine import Coverage, choose, judge, starts
+from capably.engine import Coverage, choose, emits, judge, starts, worth
 from capably.errors import ParseError
 from capably.facts import Compression, Device, DriverState, Image, ImageKind, PtxJit, ToolkitKind
-from capably.knowledge import Cause, Message, tables
 from capably.reasons import Outcome
 from capably.requirement import Requirement
+from capably.tables import Cause, Message, tables
 from capably.version import CudaVersion, PtxVersion
 
 if TYPE_CHECKING:
@@ -396,11 +396,7 @@ class _Facts:
     def emits(self, compiler: Toolkit) -> bool | None:
         """Whether *compiler* would do; None where that is not known."""
         if self.target is not None:
-            if compiler.targets is not None:
-                wanted = (self.target.capability, self.target.suffix)
-                return wanted in {(one.capability, one.suffix) for one in compiler.targets}
-            row = next((one for one in tables().toolkits if one.cuda == compiler.cuda), None)
-            return row.emits(self.target) if row else None
+            return emits(compiler, self.target)
         return None if compiler.cuda is None or self.floor is None else compiler.cuda >= self.floor
 
 
@@ -618,9 +614,6 @@ def _warning_is_wrong(facts: _Facts) -> _Answer:
 # -- GPU code
 
 
-_USEFULNESS = (None, Coverage.NONE, Coverage.UNKNOWN, Coverage.PARTIAL, Coverage.FULL)
-
-
 @dataclass(frozen=True, slots=True)
 class _Gap:
     """What one package lacks on one device.
@@ -648,7 +641,7 @@ def _gaps(facts: _Facts) -> list[_Gap]:
         for device in {one.capability: one for one in facts.devices}.values():
             # Of alternatives whose choice is not known, the best tells what the package can do there.
             verdicts = [judge(one, device, _driver(facts)) for _, one in choose(artifact, device)]
-            verdict = max(verdicts, key=lambda one: _USEFULNESS.index(one.coverage))
+            verdict = max(verdicts, key=lambda one: worth(one.coverage))
             if verdict.coverage not in (Coverage.NONE, Coverage.PARTIAL):
                 continue
             title = f"{name} {artifact.version}" if artifact.version else name

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from capably.arch import ComputeCapability
 from capably.errors import AmbiguousNameError, CapablyError, ParseError, UnknownNameError
 from capably.facts import Device
-from capably.knowledge import tables
 from capably.requirement import Requirement
+from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from capably.knowledge import Product
+    from capably.tables import Product
 
 __all__ = ["find_gpus", "full_name", "hosts_of", "named_devices", "read_requirement", "short_name"]
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from capably import facts
 from capably.arch import Suffix, Target, TargetKind, by_kind
-from capably.engine import Verdict, judge, reaches
+from capably.engine import Verdict, emits, judge, reaches
 from capably.facts import Device, Driver, Fatbin, Finding, Image, ImageKind, Library, ToolkitKind
-from capably.knowledge import Toolkit, tables
 from capably.reasons import FINDINGS, Outcome
 from capably.requirement import CodeFor, Comparison, Limit, NamedFeature, OneOf, Requirement, Version
+from capably.tables import Toolkit, tables
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:
@@ -562,7 +562,7 @@ def _not_emitted(gpus: Sequence[tuple[Device, Driver]], toolkit: Toolkit) -> Ite
     for capability in sorted({device.capability for device, _ in gpus}):
         target = Target(capability)
         span = tables().emitting_toolkits(target)
-        if span is not None and not toolkit.emits(target):
+        if span is not None and emits(toolkit.cuda, target) is False:
             message = FINDINGS["target-not-emitted"].message
             yield Finding(
                 "target-not-emitted",

@@ -46,7 +46,12 @@ class Ended:
 
 
 def start(
-    command: Sequence[str], environ: Mapping[str, str], *, talk: bool = False, errors: bool = False
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    talk: bool = False,
+    errors: bool = False,
+    folder: str | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start *command*, in a session of its own. Whoever calls this calls `end`, whatever happens.
 
@@ -55,6 +60,7 @@ def start(
         environ: All its variables.
         talk: Let the caller write to its standard input; else it reads nothing.
         errors: Its standard error goes where ours goes; else nowhere.
+        folder: Where it starts; None for the current folder.
 
     Raises:
         OSError: It cannot be started.
@@ -65,6 +71,7 @@ def start(
         stdout=subprocess.PIPE,
         stderr=None if errors else subprocess.DEVNULL,
         env=dict(environ),
+        cwd=folder,
         start_new_session=True,
     )
 

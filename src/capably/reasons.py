@@ -956,6 +956,15 @@ FINDINGS: dict[str, Page] = {
             "It does not start, or is no compiler of NVIDIA's.",
             "Run it with --version.",
         ),
+        Page(
+            "compiler-not-run",
+            "A compiler that was not run",
+            "the version of {path} is not known: it was not run, and neither its file nor its package tells it",
+            "Only compilers that the user names are run: by PATH, CUDA_HOME, CUDA_PATH, CUDACXX, TRITON_PTXAS_PATH or "
+            "TRITON_PTXAS_BLACKWELL_PATH, as an absolute path. Of the others, those in Python environments above all, "
+            "the version is read. This file may be a script, or no compiler of NVIDIA's.",
+            "If you trust it, put its folder on PATH, or let CUDA_HOME name its toolkit.",
+        ),
         # Of the diagnosis: what is wrong with an installation, apart from architectures
         Page(
             "cpu-only-torch",
@@ -1228,6 +1237,23 @@ FINDINGS: dict[str, Page] = {
             "Its permissions or the disk are the cause, or a form of archive without the bytes (thin) or with holes "
             "(sparse), or a compression method that is not supported.",
             "Read it as a user who may; unpack an archive first and name the folder.",
+            hides=True,
+        ),
+        Page(
+            "damaged-metadata",
+            "Damaged metadata of a package",
+            "a file that tells of an installed distribution, which cannot be read or is not what it should be",
+            "The installation broke off, was changed by hand, or the package is made to mislead. Its name or version comes "
+            "from the name of the folder then, and its platforms or requirements may not be known. Its files were read.",
+            "Install the distribution again.",
+        ),
+        Page(
+            "damaged-record",
+            "A damaged list of the files of a package",
+            "a list of the files of an installed distribution, which cannot be read or is not what it should be",
+            "The installation broke off, was changed by hand, or the package is made to mislead. Files that are not in the "
+            "list were not read, so it is not known what GPU code they hold.",
+            "Install the distribution again.",
             hides=True,
         ),
     )

@@ -15,11 +15,11 @@ from capably.archlist import NoteKind, applying, read
 from capably.engine import judge
 from capably.errors import DialectError, UnknownNameError
 from capably.facts import Device, Driver, Toolkit
-from capably.knowledge import tables
 from capably.plan import Policy, plan, toolkit_named
 from capably.reasons import Outcome
 from capably.requirement import Requirement
 from capably.spelling import deciding, environment, offers
+from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -30,7 +30,7 @@ from capably.archlist.reading import (
 )
 from capably.archlist.torch import entries
 from capably.errors import DialectError, ParseError, UnknownNameError
-from capably.knowledge import DialectVersion, tables
+from capably.tables import DialectVersion, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -25,7 +25,7 @@ from capably.requirement import Comparison, Requirement
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from capably.knowledge import DialectVersion
+    from capably.tables import DialectVersion
     from capably.version import CudaVersion
 
 

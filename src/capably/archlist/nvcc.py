@@ -18,7 +18,7 @@ from capably.archlist.reading import (
     unique,
     version_numbers,
 )
-from capably.knowledge import tables
+from capably.tables import tables
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.errors import ParseError
 from capably.escaping import printable
-from capably.knowledge import DialectVersion, Toolkit, tables
+from capably.tables import DialectVersion, Toolkit, tables
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from capably.archlist.reading import (
     target_of,
 )
 from capably.errors import ParseError
-from capably.knowledge import tables
+from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

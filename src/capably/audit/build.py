@@ -10,7 +10,7 @@ from capably.audit.questions import images, known_devices, promised_driver, star
 from capably.audit.report import Severity, joined, remark_of
 from capably.engine import choose, judge
 from capably.facts import Device
-from capably.knowledge import tables
+from capably.tables import tables
 from capably.units import size_text
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from capably.arch import by_kind
 from capably.audit.questions import as_loaded, known_devices, other_host, promised_driver, targets_of
 from capably.audit.report import Change, Comparison, Gap, Severity, joined, remark_of
-from capably.engine import Coverage, OutcomeCounts
+from capably.engine import Coverage, OutcomeCounts, worth
 from capably.naming import full_name
 
 if TYPE_CHECKING:
@@ -82,10 +82,10 @@ def lost(candidate: Candidate, comparison: Comparison) -> Iterator[Remark]:
 
 def _worth(coverage: Coverage | None, counts: OutcomeCounts) -> tuple[int, float]:
     """For comparing: how much is usable, then which share of it, as machine code where all is."""
-    worth = {Coverage.FULL: 3, Coverage.PARTIAL: 2, Coverage.UNKNOWN: 1, Coverage.NONE: 0, None: 0}[coverage]
+    rank = worth(coverage or Coverage.NONE)  # where nothing loads, it does not matter whether there is anything
     if coverage is Coverage.FULL:
-        return worth, float(not counts.compiles)
-    return worth, counts.usable / counts.total if coverage is Coverage.PARTIAL else 0.0
+        return rank, float(not counts.compiles)
+    return rank, counts.usable / counts.total if coverage is Coverage.PARTIAL else 0.0
 
 
 def _share(coverage: Coverage | None, counts: OutcomeCounts) -> str:

@@ -11,9 +11,9 @@ from capably.audit.questions import counted, judged
 from capably.audit.report import Gap, Remark, Severity, gap_of, joined, remark_of
 from capably.engine import OutcomeCounts, Verdict, judge
 from capably.facts import Driver, Library
-from capably.knowledge import tables
 from capably.naming import full_name, short_name
 from capably.reasons import FINDINGS, Outcome
+from capably.tables import tables
 from capably.version import DriverRelease
 
 if TYPE_CHECKING:

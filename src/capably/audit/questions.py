@@ -10,9 +10,9 @@ from capably.arch import ComputeCapability, Target
 from capably.audit.policy import BLOCKERS
 from capably.engine import Verdict, choose, judge, reaches
 from capably.facts import Artifact, Device, Driver, Image, ImageKind, Library
-from capably.knowledge import tables
 from capably.naming import named_devices
 from capably.reasons import Outcome
+from capably.tables import tables
 from capably.version import DriverRelease
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from capably.audit.report import Severity
 from capably.audit.targets import claimed
 from capably.engine import judge, reaches
 from capably.facts import Driver, Library
-from capably.knowledge import tables
+from capably.tables import tables
 from capably.version import DriverRelease
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from capably.audit.questions import (
 from capably.audit.report import Severity, gap_of, joined, remark_of
 from capably.engine import Coverage, choose, judge, reaches
 from capably.facts import Device, Image, ImageKind, Library
-from capably.knowledge import tables
 from capably.naming import full_name
 from capably.reasons import Outcome
+from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,11 +12,11 @@ from capably.errors import CapablyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from importlib.metadata import Distribution
     from pathlib import Path
 
     from capably.cli.environment import Environment
     from capably.facts import Artifact
+    from capably.scanner.metadata import Distribution
     from capably.store import Store
 
     Progress = Callable[[str, int, int], None]
@@ -89,7 +89,7 @@ def read_artifacts(
         raise WrongUseError(f"a release is written in one word, without spaces: `{joined}`")
     from capably.scanner import scan, scan_distribution  # noqa: PLC0415 - only commands that read need it
 
-    @functools.cache  # asking an interpreter takes 20 ms
+    @functools.cache  # thousands of files
     def installed() -> tuple[Environment, Mapping[str, Distribution]]:
         from capably.cli.environment import distributions, find_environment  # noqa: PLC0415 - 30 ms
 
@@ -193,7 +193,7 @@ def read_environment(
     store: Store | None = None,
     with_kernels: bool = False,
 ) -> list[tuple[str, Artifact]]:
-    """Every installed distribution that holds GPU code.
+    """Every installed distribution that holds GPU code, and those whose metadata are damaged.
 
     Args:
         python: See `capably.cli.environment.find_environment`.
@@ -204,6 +204,7 @@ def read_environment(
         with_kernels: Whether to read the kernels of each image.
     """
     from capably.cli.environment import distributions, find_environment  # noqa: PLC0415 - 30 ms
+    from capably.facts import DAMAGE  # noqa: PLC0415 - as above
     from capably.scanner import scan_distribution  # noqa: PLC0415 - as above
 
     environment = find_environment(python)
@@ -217,6 +218,6 @@ def read_environment(
         except CapablyError as error:
             report(name, error)
             continue
-        if artifact.libraries:
+        if artifact.libraries or any(finding.code in DAMAGE for finding in artifact.findings):
             found.append((name, artifact))
     return found

@@ -43,7 +43,7 @@ class GpuType(_ParamType):
         del ctx, param
         from click.shell_completion import CompletionItem  # noqa: PLC0415 - for completion only
 
-        from capably.knowledge import tables  # noqa: PLC0415 - as above
+        from capably.tables import tables  # noqa: PLC0415 - as above
 
         begun = incomplete.casefold()
         names: dict[str, str] = {"all": "each capability from 7.0 on"}
@@ -150,7 +150,9 @@ def check(  # noqa: PLR0917 - click passes options by name
     if reader.errors:
         return 2
     if fail_on is None:
-        return 0
+        # Of what was named, nothing can be told where its files are not known.
+        lost = artifacts and any(one.code == "damaged-record" for _, artifact in found for one in artifact.findings)
+        return 3 if lost else 0
     judged = {row.asked for row, result in answer.results if level(result) is not None}
     for name in [name for name, _ in found if name not in judged] if found else ["what is installed"]:
         note(f"--fail-on had nothing to judge in {name}: no GPU code found", quiet=quiet)
@@ -161,8 +163,8 @@ def _columns(gpus: tuple[str, ...], driver: str | None, record: str | None) -> t
     """The devices that are meant, each with the driver that is taken to serve it, and what to note about the choice."""
     from capably import probe  # noqa: PLC0415 - see capably.cli.app
     from capably.cli.targets import beyond_tables, models, read_driver, read_gpus  # noqa: PLC0415 - as above
-    from capably.knowledge import tables  # noqa: PLC0415 - as above
     from capably.report.answer import Gpu  # noqa: PLC0415 - as above
+    from capably.tables import tables  # noqa: PLC0415 - as above
 
     notes: list[str] = []
     taken: Driver | None = read_driver(driver) if driver is not None else None

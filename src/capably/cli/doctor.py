@@ -139,7 +139,7 @@ def _columns(
 ) -> tuple[tuple[Device, Driver], ...]:
     """The devices that are meant, each with its driver: every one that was found, since each can fail alone."""
     from capably.cli.targets import models, read_driver, read_gpus  # noqa: PLC0415 - see capably.cli.app
-    from capably.knowledge import tables  # noqa: PLC0415 - as above
+    from capably.tables import tables  # noqa: PLC0415 - as above
 
     taken = read_driver(driver) if driver is not None else system.driver
     if gpus:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from capably.facts import Artifact, System
-    from capably.knowledge import Cause
     from capably.messages import Found
     from capably.reasons import Page
+    from capably.tables import Cause
 
 __all__ = ["explain"]
 
@@ -119,10 +119,10 @@ def _piped() -> bool:
 
 def _page(code: str, *, json_wanted: bool, color: str) -> int:
     from capably.errors import UnknownNameError  # noqa: PLC0415 - see capably.cli.app
-    from capably.knowledge import tables  # noqa: PLC0415 - as above
     from capably.reasons import FINDINGS, REASONS  # noqa: PLC0415 - as above
     from capably.report.explain import page_document, page_text  # noqa: PLC0415 - as above
     from capably.report.machine import dumps  # noqa: PLC0415 - as above
+    from capably.tables import tables  # noqa: PLC0415 - as above
 
     pages: dict[str, Page | Cause] = {**tables().causes, **FINDINGS, **REASONS}
     wanted = code.strip().lower().replace("_", "-")
@@ -164,7 +164,7 @@ def _facts(
     recognised: Sequence[Found], record: str | None, python: str | None, *, color: str, quiet: bool
 ) -> tuple[System, list[Artifact]]:
     """The machine, and what is installed on it where that could tell something."""
-    from capably.cli.environment import distributions, headers  # noqa: PLC0415 - see capably.cli.app
+    from capably.cli.environment import distributions  # noqa: PLC0415 - see capably.cli.app
     from capably.cli.installed import looking, read_installed  # noqa: PLC0415 - as above
     from capably.messages import reads_packages  # noqa: PLC0415 - as above
 
@@ -175,8 +175,8 @@ def _facts(
         note(f"by the facts of this machine{place}; --system FILE names the one that the log comes from", quiet=quiet)
     if record is not None and environment is not None:
         # Named, so it is what was running there.
-        versions = {name: headers(one, "Version")[:1] for name, one in distributions(environment).items()}
-        system = replace(system, distributions=tuple((name, "".join(found)) for name, found in versions.items()))
+        versions = ((name, one.version or "") for name, one in distributions(environment).items())
+        system = replace(system, distributions=tuple(versions))
     if environment is None or not system.devices or not reads_packages(recognised):
         return system, []
     installed = read_installed(environment, no_cache=False, quiet=quiet, color=color)

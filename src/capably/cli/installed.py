@@ -12,13 +12,15 @@ from capably.cli.console import ProgressBar, explain
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
-    from importlib.metadata import Distribution
 
     from capably.cli.environment import Environment
     from capably.diagnose import Installed
     from capably.facts import System
+    from capably.scanner.metadata import Distribution
 
 __all__ = ["looking", "read_installed", "shared_libraries"]
+
+_LONGEST_NAME = 255  # of a file, wherever Python runs
 
 
 @contextmanager
@@ -40,7 +42,7 @@ def looking(record: str | None, python: str | None) -> Iterator[tuple[Environmen
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(find_environment, python) if record is None or python is not None else None
         from capably import probe  # noqa: PLC0415 - while the interpreter there starts
-        from capably.knowledge import tables  # noqa: PLC0415 - as above
+        from capably.tables import tables  # noqa: PLC0415 - as above
 
         tables()
         environment = asked.result() if asked else None
@@ -58,12 +60,13 @@ def _prefix(paths: tuple[str, ...]) -> str:
 
 
 def read_installed(environment: Environment, *, no_cache: bool, quiet: bool, color: str) -> list[Installed]:
-    """Every distribution with GPU code, and those that something particular is known about."""
-    from capably.cli.environment import distributions, headers  # noqa: PLC0415 - see capably.cli.app
+    """Every distribution with GPU code, those that something particular is known about, and those that are damaged."""
+    from capably.cli.environment import distributions  # noqa: PLC0415 - see capably.cli.app
     from capably.diagnose import Installed  # noqa: PLC0415 - as above
     from capably.errors import CapablyError  # noqa: PLC0415 - as above
-    from capably.knowledge import tables  # noqa: PLC0415 - as above
+    from capably.facts import DAMAGE  # noqa: PLC0415 - as above
     from capably.scanner import scan_distribution  # noqa: PLC0415 - as above
+    from capably.tables import tables  # noqa: PLC0415 - as above
 
     store = None if no_cache else open_store()
     conflicts = {name for row in tables().packages for name in row.conflicts}
@@ -78,21 +81,22 @@ def read_installed(environment: Environment, *, no_cache: bool, quiet: bool, col
                 continue
             libraries = shared_libraries(distribution)
             known = tables().package(name) is not None or name in conflicts or any(p.fullmatch(name) for p in parts)
-            if artifact.libraries or libraries or known:
-                installed.append(Installed(artifact, headers(distribution, "Requires-Dist"), libraries))
+            damaged = any(finding.code in DAMAGE for finding in artifact.findings)
+            if artifact.libraries or libraries or known or damaged:
+                installed.append(Installed(artifact, distribution.fields("Requires-Dist"), libraries))
     return installed
 
 
 def shared_libraries(distribution: Distribution) -> frozenset[str]:
     """Names of the shared libraries that a distribution lists."""
-    record = distribution.read_text("RECORD") or ""
+    record = distribution.record()
     names = set()
-    found = record.find(".so")
+    found = record.find(b".so")
     while found >= 0:  # few of tens of thousands of lines
-        start, end = record.rfind("\n", 0, found) + 1, record.find("\n", found)
-        path = record[start : end if end >= 0 else None].partition(",")[0]
-        name = path.rpartition("/")[2]
-        if ".so" in name:
-            names.add(name)
-        found = record.find(".so", end) if end >= 0 else -1
+        start, end = record.rfind(b"\n", 0, found) + 1, record.find(b"\n", found)
+        path = record[start : end if end >= 0 else None].partition(b",")[0]
+        name = path.rpartition(b"/")[2]
+        if b".so" in name and len(name) <= _LONGEST_NAME:
+            names.add(name.decode("utf-8", "replace"))
+        found = record.find(b".so", end) if end >= 0 else -1
     return frozenset(names)

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from capably import facts
     from capably.facts import Device, Driver, System
-    from capably.knowledge import Toolkit
     from capably.plan import Plan
     from capably.report.plan import Origin, Tool
     from capably.requirement import Requirement
     from capably.sizes import Estimate
     from capably.spelling import Spelling
     from capably.steering import Unusable
+    from capably.tables import Toolkit
     from capably.version import CudaVersion
 
 __all__ = ["plan"]
@@ -275,7 +275,7 @@ def _columns(
     """The GPUs, each with the driver that loads the code, and the machine where it had to be looked at."""
     from capably import probe  # noqa: PLC0415 - see capably.cli.app
     from capably.cli.targets import models, read_driver, read_gpus  # noqa: PLC0415 - as above
-    from capably.knowledge import tables  # noqa: PLC0415 - as above
+    from capably.tables import tables  # noqa: PLC0415 - as above
 
     taken = read_driver(driver) if driver is not None else None
     system: System | None = None
@@ -312,8 +312,8 @@ _VERSION = re.compile(
 
 def _toolkit(text: str | None, system: System | None, record: str | None) -> tuple[CudaVersion, Origin]:
     """The version of the compiler, and where it comes from."""
-    from capably.knowledge import tables  # noqa: PLC0415 - see capably.cli.app
     from capably.report.plan import Origin  # noqa: PLC0415 - as above
+    from capably.tables import tables  # noqa: PLC0415 - see capably.cli.app
 
     if text is not None:
         return read_toolkit(text), Origin("asked", "as asked")
@@ -347,7 +347,7 @@ def read_toolkit(text: str) -> CudaVersion:
     Raises:
         WrongUseError: There is no such toolkit, or the version is not given in full.
     """
-    from capably.knowledge import tables  # noqa: PLC0415 - see capably.cli.app
+    from capably.tables import tables  # noqa: PLC0415 - see capably.cli.app
     from capably.version import CudaVersion  # noqa: PLC0415 - as above
 
     match = _VERSION.fullmatch(text.strip())

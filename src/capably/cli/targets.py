@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from capably.cli.console import WrongUseError
 from capably.errors import ParseError, UnknownNameError
 from capably.facts import Device, Driver, Standing
-from capably.knowledge import tables
 from capably.naming import hosts_of, named_devices
+from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease
 
 if TYPE_CHECKING:

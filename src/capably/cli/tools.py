@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib.metadata
 import re
 from typing import TYPE_CHECKING
 
@@ -42,7 +41,7 @@ class Versions:
 
     def __init__(self, system: System | None) -> None:
         self._recorded = None if system is None else dict(system.distributions)
-        self._paths: list[str] | None = None
+        self._installed: dict[str, str | None] | None = None
 
     def installed(self, dialect: str) -> str | None:
         """The installed version; None where there is none, or where what it calls itself is no version."""
@@ -55,14 +54,12 @@ class Versions:
     def _named(self, names: Sequence[str]) -> str | None:
         if self._recorded is not None:
             return next((self._recorded[name] for name in names if name in self._recorded), None)
-        if self._paths is None:
-            from capably.cli.environment import find_environment  # noqa: PLC0415 - see capably.cli.app
+        if self._installed is None:
+            from capably.cli.environment import distributions, find_environment  # noqa: PLC0415 - see capably.cli.app
 
-            self._paths = list(find_environment(None).paths)
-        for name in names:
-            for found in importlib.metadata.distributions(name=name, path=self._paths):
-                return found.version
-        return None
+            there = distributions(find_environment(None))
+            self._installed = {name: distribution.version for name, distribution in there.items()}
+        return next((self._installed[name] for name in names if name in self._installed), None)
 
     def __call__(self, cuda: CudaVersion) -> list[tuple[str, str | None]]:
         """Every dialect with the version to speak."""

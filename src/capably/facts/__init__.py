@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         ImageKind,
         Library,
     )
-    from capably.facts.finding import Finding
+    from capably.facts.finding import DAMAGE, Finding
     from capably.facts.machine import (
         Confidence,
         Device,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from capably.facts.objects import from_object, to_object
 
 __all__ = [
+    "DAMAGE",
     "Artifact",
     "ArtifactKind",
     "BareImages",
@@ -69,6 +70,7 @@ __all__ = [
 
 # Where a record is, unless it is among those of files.
 _PARTS = {
+    "DAMAGE": "finding",
     "Finding": "finding",
     "Confidence": "machine",
     "Device": "machine",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Finding"]
+__all__ = ["DAMAGE", "Finding"]
+
+DAMAGE = frozenset(("damaged-metadata", "damaged-record"))
+"""Codes of findings about the files that tell of an installed distribution."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,9 +197,10 @@ class Toolkit:
         path: Where, without names of people.
         via: By which routes it was found, first the one that comes first: ``PATH``, ``CUDA_HOME``, ``wheel``.
         cuda: The CUDA version that it belongs to.
-        version: In full, as it says itself or as its package does: ``13.0.88``.
+        version: In full, as it says itself, or as its file or its package does: ``13.0.88``.
         used_by: Who would use it as things are: ``shell``, ``torch``, ``triton``, ``jax``.
-        targets: What it can emit, by its own list; None where it was not asked or did not answer.
+        targets: What it can emit, by its own list; None where it was not run or did not answer. The tables tell it then,
+            by `cuda`.
         host_gcc: The newest GCC that it accepts, where its headers say so.
     """
 

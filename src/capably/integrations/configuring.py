@@ -157,7 +157,7 @@ def _nvcc() -> Toolkit | None:
     """The nvcc that torch would run, and FlashInfer, which looks for it in the same places."""
     from capably import probe  # noqa: PLC0415 - as above
 
-    found = (one for one in probe.toolkits() if one.kind is ToolkitKind.NVCC)
+    found = probe.toolkits(only=ToolkitKind.NVCC)
     return next((one for one in found if "torch" in one.used_by), None)
 
 

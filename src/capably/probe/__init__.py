@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import ctypes
     from collections.abc import Callable
 
-    from capably.facts import Device, Driver, System, Toolkit
+    from capably.facts import Device, Driver, System, Toolkit, ToolkitKind
     from capably.probe.fleet import Look
     from capably.probe.record import dumps, load, loads, save
 
@@ -83,24 +83,27 @@ def system(machine: Machine | None = None, *, thorough: bool = True, toolkits: b
     return assemble.look_at(here, thorough=thorough, toolkits=toolkits)
 
 
-def toolkits(machine: Machine | None = None) -> tuple[Toolkit, ...]:
+def toolkits(machine: Machine | None = None, *, only: ToolkitKind | None = None) -> tuple[Toolkit, ...]:
     """The compilers of `system` alone: no driver is asked for them.
+
+    Those that a variable of the user names are run; the others are read, in the environment of this process too.
 
     Args:
         machine: Where to look; by default here.
+        only: Those of one kind.
 
     Raises:
         RecordError: The record that ``CAPABLY_SYSTEM`` names cannot be read.
     """
-    here = machine or Machine()
+    here = _here(machine, strict=False)
     replayed = here.environ.get(_REPLAY)
     if replayed:
         from capably.probe.record import load  # noqa: PLC0415 - see `__getattr__`
 
-        return load(replayed).toolkits
+        return tuple(one for one in load(replayed).toolkits if only in (None, one.kind))
     from capably.probe.compilers import find_compilers  # noqa: PLC0415 - see `system`
 
-    return tuple(one.toolkit for one in find_compilers(here))
+    return tuple(one.toolkit for one in find_compilers(here, only=only))
 
 
 def devices(*, refresh: bool = False) -> tuple[Device, ...]:

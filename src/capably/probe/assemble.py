@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import platform
 import re
 from dataclasses import replace
@@ -28,6 +30,7 @@ _DISTRIBUTIONS = re.compile(
     r"jax|jaxlib|jax-cuda.*|cupy.*|onnxruntime.*|tensorrt.*|llama-cpp-python|deepspeed|transformer-engine.*|apex|"
     r"tensorflow.*|numba.*|cuda-.*|nvidia-.*|apache-tvm-ffi|tilelang|kernels|capably"
 )
+_VERSION = re.compile(r"[\w.!+]+", re.ASCII)
 
 
 def look_at(machine: Machine, *, thorough: bool = True, toolkits: bool = True) -> System:
@@ -110,9 +113,12 @@ def _distributions(machine: Machine) -> tuple[tuple[str, str], ...]:
     """Names and versions from the names of the metadata folders; the first on the path wins, as for imports."""
     found: dict[str, str] = {}
     for site in machine.paths:
-        for folder in sorted(Path(site).glob("*.dist-info")) if Path(site).is_dir() else ():
+        folders = []
+        with contextlib.suppress(OSError, ValueError), os.scandir(site) as entries:
+            folders = [entry for entry in entries if entry.name.endswith(".dist-info")]
+        for folder in sorted(folders, key=lambda entry: entry.name):
             stem, _, version = folder.name.removesuffix(".dist-info").rpartition("-")
             name = re.sub(r"[-_.]+", "-", stem).lower()
-            if _DISTRIBUTIONS.fullmatch(name):
+            if _DISTRIBUTIONS.fullmatch(name) and _VERSION.fullmatch(version) and Path(folder.path).is_dir():
                 found.setdefault(name, version)
     return tuple(sorted(found.items()))

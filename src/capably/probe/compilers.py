@@ -1,35 +1,63 @@
-"""The compilers that are installed: which ones, by which route, what each can emit, and who would use it."""
+"""The compilers that are installed: which ones, by which route, what each can emit, and who would use it.
+
+A compiler is run where a variable of the user names it (`PATH`, `CUDA_HOME` and their like), and nowhere else. What
+lies in a Python environment, or is merely there, is read: its release stands in the file itself, and in the metadata
+beside it. What a release emits is then a matter of the tables; the names of targets in a file say nothing about that,
+since a ptxas names those that it refuses too.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
-import subprocess
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from capably import processes
 from capably.arch import Target
+from capably.bounded import bounded_pieces, read_bounded
 from capably.errors import ParseError
 from capably.facts import Finding, Toolkit, ToolkitKind
 from capably.reasons import FINDINGS
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator, Mapping, Sequence
 
     from capably.probe.machine import Machine
 
 __all__ = ["Located", "compiler_findings", "find_compilers"]
 
-_PATIENCE = 10.0
+_MOST_PATIENCE = 10.0
+_GRACE = 0.1  # seconds to read what has long been printed, where another has used up the time
+_MOST_PRINTED = 1 << 20
+_MOST_TEXT = 1 << 20
+_MOST_PROGRAM = 256 << 20  # the ptxas of CUDA 13.5 has 51 MB
+# What the user has set to name a compiler. What was merely installed, or lies beside a script, is not meant by that.
+_NAMED = frozenset(
+    ("PATH", "CUDACXX", "CUDA_HOME", "CUDA_PATH", "TRITON_PTXAS_PATH", "TRITON_PTXAS_BLACKWELL_PATH"),
+)
+_ENDINGS = ("", ".exe") if os.name == "nt" else ("",)
 _NVCC_NAMES = ("nvcc",)
 _PTXAS_NAMES = ("ptxas", "ptxas-blackwell")
 _LIBRARY = re.compile(r"libnvrtc\.so\.([0-9]+(?:\.[0-9]+)*)")
-_RELEASE = re.compile(r"release ([0-9]+\.[0-9]+), V([0-9.]+)")
-_TARGET = re.compile(r"\b(?:sm|compute)_[0-9]{2,3}[af]?\b")
-_HOST_GCC = re.compile(r"#\s*if\s+(?:defined\s*\(?__GNUC__\)?\s*&&\s*)?__GNUC__ > ([0-9]+)")
+_VERSION = r"[0-9]{1,3}(?:\.[0-9]{1,6}){1,3}"
+_RELEASE = re.compile(rf"release [0-9]{{1,3}}\.[0-9]{{1,3}}, V({_VERSION})")
+_RELEASE_INSIDE = re.compile(
+    rf"Cuda compilation tools, release [0-9]{{1,3}}\.[0-9]{{1,3}}, V({_VERSION})[\n\0]".encode()
+)
+_LONGEST_RELEASE = 128
+_VERSION_FILES = (
+    ("version.json", re.compile(rf'"cuda_nvcc"\s*:\s*\{{[^{{}}]*"version"\s*:\s*"({_VERSION})"')),
+    ("version.txt", re.compile(rf"CUDA Version ({_VERSION})")),
+)
+_TARGET = re.compile(r"\b(?:sm|compute)_[1-9][0-9]{1,2}[af]?\b")
+_HOST_GCC = re.compile(r"#\s*if\s+(?:defined\s*\(?__GNUC__\)?\s*&&\s*)?__GNUC__ > ([0-9]{1,4})\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +81,31 @@ class _Found:
     used_by: list[str] = field(default_factory=list)
 
 
-def find_compilers(machine: Machine, *, ask: bool = True) -> tuple[Located, ...]:
+def find_compilers(machine: Machine, *, only: ToolkitKind | None = None, run_all: bool = False) -> tuple[Located, ...]:
     """The compilers of *machine*, each file once.
 
     Args:
         machine: Where to look.
-        ask: Run nvcc and ptxas for their versions and for what they emit; a library is never loaded.
+        only: Look for one kind, and leave the others alone.
+        run_all: Run also the nvcc and ptxas that no variable names, for who trusts every environment in
+            *machine*. A library is never loaded.
     """
     found: dict[Path, _Found] = {}
     for kind, file, via in (*_programs(machine), *_libraries(machine)):
-        one = found.setdefault(_real(file), _Found(kind, file))
-        if via not in one.via:
-            one.via.append(via)
+        if only in (None, kind):
+            one = found.setdefault(_real(file), _Found(kind, file))
+            if via not in one.via:
+                one.via.append(via)
     _mark_users(machine, list(found.values()))
-    told = _ask_all(machine, [one for one in found.values() if one.kind is not ToolkitKind.NVRTC]) if ask else {}
-    return tuple(Located(one.file, _toolkit(machine, one, told)) for one in found.values())
+    programs = [one for one in found.values() if one.kind is not ToolkitKind.NVRTC]
+    # The first route to a file is one of the user's where there is one, so that what is run is what that names.
+    told = _ask_all(machine, [one for one in programs if run_all or not _NAMED.isdisjoint(one.via)])
+    deadline = time.monotonic() + _patience(machine)
+    return tuple(Located(one.file, _toolkit(machine, one, told, deadline)) for one in found.values())
+
+
+def _patience(machine: Machine) -> float:
+    return min(machine.patience, _MOST_PATIENCE)
 
 
 def _real(file: Path) -> Path:
@@ -80,14 +118,15 @@ def _real(file: Path) -> Path:
 def _roots(machine: Machine) -> Iterator[tuple[str, Path]]:
     """Folders that are laid out as a toolkit, with the route that leads there."""
     for variable in ("CUDA_HOME", "CUDA_PATH"):
-        if machine.environ.get(variable):
-            yield variable, Path(machine.environ[variable])
+        root = Path(machine.environ.get(variable, ""))
+        if root.is_absolute():
+            yield variable, root
     yield "/usr/local/cuda", machine.at("/usr/local/cuda")
     if machine.environ.get("CONDA_PREFIX"):
         yield "conda", Path(machine.environ["CONDA_PREFIX"])
     for site in machine.paths:
         for folder in sorted(Path(site).glob("nvidia/*")):
-            if (folder / "bin").is_dir() or (folder / "lib").is_dir():
+            if _is_folder(folder / "bin") or _is_folder(folder / "lib"):
                 yield "wheel", folder
 
 
@@ -95,27 +134,46 @@ def _programs(machine: Machine) -> Iterator[tuple[ToolkitKind, Path, str]]:
     path = machine.environ.get("PATH", "")
     for kind, names in ((ToolkitKind.NVCC, _NVCC_NAMES), (ToolkitKind.PTXAS, _PTXAS_NAMES)):
         for name in names:
-            on_path = shutil.which(name, path=path) if path else None
+            on_path = _program(name, path)
             if on_path:
-                yield kind, Path(on_path), "PATH"
-    if machine.environ.get("CUDACXX"):
-        compiler = shutil.which(machine.environ["CUDACXX"], path=path)
-        if compiler:
-            yield ToolkitKind.NVCC, Path(compiler), "CUDACXX"
+                yield kind, on_path, "PATH"
+    compiler = _program(machine.environ.get("CUDACXX", ""), path)
+    if compiler:
+        yield ToolkitKind.NVCC, compiler, "CUDACXX"
     for variable in ("TRITON_PTXAS_PATH", "TRITON_PTXAS_BLACKWELL_PATH"):
-        file = Path(machine.environ.get(variable) or "/nonexistent")
-        if file.is_file():
+        file = Path(machine.environ.get(variable, ""))
+        if file.is_absolute() and _is_file(file):
             yield ToolkitKind.PTXAS, file, variable
     for via, root in _roots(machine):
         for kind, names in ((ToolkitKind.NVCC, _NVCC_NAMES), (ToolkitKind.PTXAS, _PTXAS_NAMES)):
             for name in names:
-                if (root / "bin" / name).is_file():
+                if _is_file(root / "bin" / name):
                     yield kind, root / "bin" / name, via
     for site in machine.paths:
         for name in _PTXAS_NAMES:
             for via, folder in (("triton", "triton/backends/nvidia/bin"), ("jax", "jaxlib/cuda/bin")):
-                if (Path(site) / folder / name).is_file():
+                if _is_file(Path(site) / folder / name):
                     yield ToolkitKind.PTXAS, Path(site) / folder / name, via
+
+
+def _program(name: str, path: str) -> Path | None:
+    """The program that *name* means to a shell, except that the current folder has no part in it.
+
+    An empty or relative part of *path* means another program in each folder, as does a relative *name* with a folder.
+    """
+    if name != Path(name).name:
+        return Path(name) if Path(name).is_absolute() and shutil.which(name) else None
+    folders = (Path(part) for part in path.split(os.pathsep))
+    places = (folder / (name + ending) for folder in folders if folder.is_absolute() for ending in _ENDINGS)
+    return next((place for place in places if shutil.which(place)), None)
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 - what cannot be looked at is none; the other one raises
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - as above
 
 
 def _libraries(machine: Machine) -> Iterator[tuple[ToolkitKind, Path, str]]:
@@ -147,7 +205,7 @@ def _mark_users(machine: Machine, found: Sequence[_Found]) -> None:
                     fitting[0].used_by.append(user)
                     break
 
-    installed = {name for site in machine.paths for name in ("torch", "triton", "jax") if (Path(site) / name).is_dir()}
+    installed = {name for site in machine.paths for name in ("torch", "triton", "jax") if _is_folder(Path(site) / name)}
     mark("shell", ToolkitKind.NVCC, "PATH")
     mark("shell", ToolkitKind.PTXAS, "PATH")
     home = next((name for name in ("CUDA_HOME", "CUDA_PATH") if machine.environ.get(name)), None)
@@ -168,33 +226,34 @@ def _mark_users(machine: Machine, found: Sequence[_Found]) -> None:
 
 
 def _ask_all(machine: Machine, found: Sequence[_Found]) -> Mapping[Path, tuple[str, str]]:
-    """What each program prints about its version and about its targets; all run at the same time."""
-    questions = {ToolkitKind.NVCC: ("--list-gpu-code", "--list-gpu-arch"), ToolkitKind.PTXAS: ("--help",)}
+    """What each program prints about its version and about its options; all run at the same time, for one limit."""
     running: list[tuple[Path, bool, subprocess.Popen[bytes]]] = []
-    answers: dict[Path, tuple[str, str]] = {}
-    environ = {**machine.environ, **_scratch(machine)}
-    for one in found:
-        for option in ("--version", *questions[one.kind]):
-            try:
-                process = subprocess.Popen(  # noqa: S603 - a list, no shell; a compiler that the user would run
-                    [str(one.file), option],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    env=environ,
-                )
-            except OSError:
-                continue
-            running.append((one.file, option == "--version", process))
-    for file, about_version, process in running:
-        text = _output(process)
-        version, targets = answers.get(file, ("", ""))
-        answers[file] = (version + text, targets) if about_version else (version, targets + text)
+    answers = {one.file: ("", "") for one in found}
+    environ = {**machine.environ, **_scratch(machine)} if found else {}
+    try:
+        for one in found:
+            for option in ("--version", "--help"):
+                with contextlib.suppress(OSError):
+                    # In a folder of the system, so that no relative part of a variable means the current one.
+                    process = processes.start([str(one.file), option], environ, folder=os.sep)
+                    running.append((one.file, option == "--version", process))
+        deadline = time.monotonic() + _patience(machine)
+        for file, about_version, process in running:
+            seconds = max(_GRACE, deadline - time.monotonic())
+            ended = processes.collect(process, seconds=seconds, most_bytes=_MOST_PRINTED)
+            # Where nobody knows how it ended, what it printed has to do.
+            good = ended.problem is None and not ended.code
+            text = ended.output.decode("utf-8", "replace") if good else ""
+            version, targets = answers[file]
+            answers[file] = (version + text, targets) if about_version else (version, targets + text)
+    finally:
+        for _, _, process in running:
+            processes.end(process)
     return answers
 
 
 def _scratch(machine: Machine) -> dict[str, str]:
-    """Where nvcc puts the empty file that it makes and removes for every question: not outside the user's cache."""
+    """Where nvcc puts the files that it makes and removes: not outside the user's cache."""
     if not machine.os_name.startswith("linux"):
         return {}
     named = machine.environ.get("CAPABLY_CACHE_DIR")  # as for all else that is kept there
@@ -207,30 +266,54 @@ def _scratch(machine: Machine) -> dict[str, str]:
     return {"TMPDIR": folder} if os.access(folder, os.W_OK) else {}
 
 
-def _output(process: subprocess.Popen[bytes]) -> str:
-    try:
-        data, _ = process.communicate(timeout=_PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return ""
-    return data[: 1 << 20].decode("utf-8", "replace") if process.returncode == 0 else ""
-
-
-def _toolkit(machine: Machine, one: _Found, told: Mapping[Path, tuple[str, str]]) -> Toolkit:
+def _toolkit(machine: Machine, one: _Found, told: Mapping[Path, tuple[str, str]], deadline: float) -> Toolkit:
     base = Toolkit(one.kind, machine.shown(str(one.file)), tuple(one.via), used_by=tuple(dict.fromkeys(one.used_by)))
     if one.kind is ToolkitKind.NVRTC:
         version = _library_version(one.file)
         return replace(base, version=version, cuda=_cuda(version))
-    version_text, targets_text = told.get(one.file, ("", ""))
-    release = _RELEASE.search(version_text)
+    if one.file in told:
+        version_text, targets_text = told[one.file]
+        release = _RELEASE.search(version_text)
+        version, targets = release[1] if release else None, _targets(one.kind, targets_text)
+    else:
+        version, targets = _version_read(one.file, deadline), None
     return replace(
         base,
-        version=release[2] if release else None,
-        cuda=_cuda(release[1] if release else None),
-        targets=_targets(one.kind, targets_text),
+        version=version,
+        cuda=_cuda(version),
+        targets=targets,
         host_gcc=_host_gcc(machine, one.file) if one.kind is ToolkitKind.NVCC else None,
     )
+
+
+def _version_read(program: Path, deadline: float) -> str | None:
+    """The version of a program that is not run: by its own file, which nothing beside it can belie, else by that."""
+    return _version_inside(program, deadline) or _version_beside(_real(program))
+
+
+def _version_inside(program: Path, deadline: float) -> str | None:
+    window = b""
+    with contextlib.suppress(OSError):
+        for piece in bounded_pieces(program, _MOST_PROGRAM):
+            window = window[-_LONGEST_RELEASE:] + piece
+            found = _RELEASE_INSIDE.search(window)
+            if found:
+                return found[1].decode()
+            if time.monotonic() > deadline:
+                break
+    return None
+
+
+def _version_beside(program: Path) -> str | None:
+    root = program.parent.parent
+    for name, pattern in _VERSION_FILES:
+        with contextlib.suppress(OSError):
+            found = pattern.search(read_bounded(root / name, _MOST_TEXT).decode("utf-8", "replace"))
+            if found:
+                return found[1]
+    # Wheels of one major version share `nvidia/cu13`; the older ones, each with a suffix, `nvidia/cuda_nvcc`.
+    major = re.fullmatch(r"cu([0-9]+)", root.name)
+    return _version_of_wheel(root.parent.parent, "nvcc", major[1] if major else None)
 
 
 def _cuda(version: str | None) -> CudaVersion | None:
@@ -241,10 +324,10 @@ def _cuda(version: str | None) -> CudaVersion | None:
 
 
 def _targets(kind: ToolkitKind, text: str) -> tuple[Target, ...] | None:
-    if kind is ToolkitKind.PTXAS:  # the allowed values of one option, in the help of all
-        about = re.search(r"(?s)^--gpu-name\b.*?(?=^--)", text, re.MULTILINE)
-        text = about[0] if about else ""
-    found = {Target.parse(name) for name in _TARGET.findall(text)}
+    # The allowed values of one option, in the help of all. What nvcc prints for --list-gpu-code has none with a suffix.
+    option = "--gpu-code" if kind is ToolkitKind.NVCC else "--gpu-name"
+    about = re.search(rf"(?s)^{option}\b.*?(?=^--)", text, re.MULTILINE)
+    found = {Target.parse(name) for name in _TARGET.findall(about[0] if about else "")}
     return tuple(sorted(found)) or None
 
 
@@ -252,7 +335,7 @@ def _host_gcc(machine: Machine, nvcc: Path) -> int | None:
     root = _real(nvcc).parent.parent
     for folder in ("include", f"targets/{machine.processor}-linux/include"):
         try:
-            text = (root / folder / "crt/host_config.h").read_text(encoding="utf-8", errors="replace")
+            text = read_bounded(root / folder / "crt/host_config.h", _MOST_TEXT).decode("utf-8", "replace")
         except OSError:
             continue
         found = _HOST_GCC.search(text)
@@ -264,23 +347,30 @@ def _host_gcc(machine: Machine, nvcc: Path) -> int | None:
 def _library_version(file: Path) -> str | None:
     """From the name of the file, where it has it in full, else from the metadata of the wheel that brought it."""
     named = _LIBRARY.fullmatch(_real(file).name)
-    if named and named[1].count(".") >= 1:
+    if named and "." in named[1]:
         return named[1]
-    site = file.parent.parent.parent.parent
-    for pattern in ("nvidia_cuda_nvrtc*-*.dist-info", "nvidia-cuda-nvrtc*-*.dist-info"):
-        for folder in sorted(site.glob(pattern)):
-            version = folder.name.removesuffix(".dist-info").rsplit("-", 1)[-1]
-            if named and version.split(".")[0] == named[1]:
-                return version
-    return None
+    return _version_of_wheel(file.parent.parent.parent.parent, "nvrtc", named[1]) if named else None
+
+
+def _version_of_wheel(site: Path, name: str, major: str | None) -> str | None:
+    """By the name of its metadata folder; None where several wheels could have brought the file."""
+    pattern = re.compile(rf"nvidia[-_]cuda[-_]{name}(?:[-_]cu[0-9]+)?-({_VERSION})\.dist-info")
+    try:
+        names = [folder.name for folder in site.iterdir()]
+    except OSError:
+        return None
+    versions = {found[1] for found in map(pattern.fullmatch, names) if found}
+    fitting = [version for version in versions if major in (None, version.partition(".")[0])]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def compiler_findings(toolkits: Sequence[Toolkit]) -> tuple[Finding, ...]:
-    """What is odd about them: programs that do not answer, and versions that differ."""
+    """What is odd about them: programs whose version is not known, and versions that differ."""
+    unknown = [one for one in toolkits if one.kind is not ToolkitKind.NVRTC and one.version is None]
+    codes = ["compiler-not-run" if _NAMED.isdisjoint(one.via) else "compiler-silent" for one in unknown]
     findings = [
-        Finding("compiler-silent", one.path, FINDINGS["compiler-silent"].message.format(path=one.path))
-        for one in toolkits
-        if one.kind is not ToolkitKind.NVRTC and one.version is None
+        Finding(code, one.path, FINDINGS[code].message.format(path=one.path))
+        for code, one in zip(codes, unknown, strict=True)
     ]
     # Triton brings its own assemblers, whatever else there is; only what several tools share can disagree.
     shared = [one for one in toolkits if one.cuda is not None and one.used_by not in ((), ("triton",))]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from capably.archlist import Reading
 from capably.engine import judge
 from capably.facts import Device, Driver, Fatbin
-from capably.knowledge import tables
 from capably.plan import compiled
 from capably.reasons import Outcome
 from capably.report.plan import list_object, paste
 from capably.report.safe import columns
 from capably.spelling import Spelling
+from capably.tables import tables
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:

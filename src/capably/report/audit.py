@@ -19,13 +19,13 @@ from capably.arch import by_kind
 from capably.audit import BLOCKERS, CHECKS, GAPS, Severity
 from capably.engine import Coverage
 from capably.escaping import escaped, inert, printable
-from capably.knowledge import tables
 from capably.naming import full_name, short_name
 from capably.reasons import FINDINGS, REASONS, Outcome
 from capably.report.machine import driver_object
 from capably.report.names import families
 from capably.report.safe import clip, columns
 from capably.report.why import join
+from capably.tables import tables
 from capably.units import size_text
 
 if TYPE_CHECKING:

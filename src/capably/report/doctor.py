@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from capably.diagnose import Severity
 from capably.engine import Coverage
 from capably.facts import to_object
-from capably.knowledge import tables
 from capably.naming import full_name
 from capably.report.answer import Result
 from capably.report.layout import Cell, grid
 from capably.report.safe import columns as width_of
+from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

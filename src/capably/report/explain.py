@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from capably.knowledge import tables
 from capably.messages import State
 from capably.reasons import FINDINGS, REASONS, Page
+from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from capably.knowledge import Cause
     from capably.messages import Explanation
     from capably.report.layout import Style
+    from capably.tables import Cause
 
 __all__ = ["codes_document", "codes_text", "example", "log_document", "log_text", "page_document", "page_text"]
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from capably.engine import OutcomeCounts
     from capably.facts import Artifact, Driver, Finding, Image, Library
-    from capably.knowledge import Product, Tables
     from capably.reasons import Reason
     from capably.report.answer import Answer
+    from capably.tables import Product, Tables
 
 __all__ = [
     "check_document",
@@ -36,7 +36,7 @@ def dumps(document: dict[str, Any]) -> str:
 
 
 def _tables() -> Tables:
-    from capably.knowledge import tables  # noqa: PLC0415 - what files hold is told without the tables
+    from capably.tables import tables  # noqa: PLC0415 - what files hold is told without the tables
 
     return tables()
 

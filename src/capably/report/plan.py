@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from capably.arch import Suffix, Target, TargetKind
-from capably.knowledge import tables
 from capably.naming import full_name
 from capably.plan import Policy, compiled
 from capably.reasons import Outcome
 from capably.report.machine import driver_object, finding_object, reason_object
 from capably.report.safe import columns
 from capably.spelling import spell
+from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

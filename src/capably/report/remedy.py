@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from capably.arch import Target
 from capably.engine import judge
 from capably.facts import Driver, Image, ImageKind, PtxJit
-from capably.knowledge import tables
 from capably.reasons import REASONS, Outcome
+from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from capably.arch import Target, TargetKind
-from capably.engine import Coverage
+from capably.engine import Coverage, worth
 from capably.facts import ImageKind
-from capably.knowledge import tables
 from capably.reasons import FINDINGS, Outcome
 from capably.report.answer import Result, Row
 from capably.report.answer import word as word_of
@@ -21,6 +20,7 @@ from capably.report.layout import HARD_SPACE, Cell, fits, grid
 from capably.report.machine import scan_document
 from capably.report.safe import columns, wrap
 from capably.report.why import Story, by_number, join, story
+from capably.tables import tables
 from capably.units import size_text
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from capably.arch import ComputeCapability
     from capably.facts import Artifact, Driver, Finding
-    from capably.knowledge import Product
     from capably.report.answer import Answer, Gpu
     from capably.report.layout import Style
+    from capably.tables import Product
 
 __all__ = ["cell_of", "check_text", "gpus_text", "scan_text"]
 
@@ -63,7 +63,7 @@ _TONES = {
     "no GPU code": "dim",
     "-": "dim",
 }
-_ORDER = {"none": 0, "unknown": 1, "partial": 2}
+_TOLD = {Coverage.NONE, Coverage.UNKNOWN, Coverage.PARTIAL}  # with their story
 _LABEL = 30
 _FEW = 3
 _SOME = 2
@@ -316,7 +316,7 @@ def _grouped(entry: _Entry) -> list[_Told]:
     stories: dict[tuple[str, object, int], list[tuple[Row, Result, Story]]] = {}
     for row, result in entry.results():
         word = _word(result)
-        if word in _ORDER:
+        if result.verdict.coverage in _TOLD:
             told = story(result)
             stories.setdefault((word, told.key, result.gpu), []).append((row, result, told))
     merged: dict[object, _Told] = {}
@@ -330,7 +330,7 @@ def _grouped(entry: _Entry) -> list[_Told]:
             if earlier is None
             else _Told(rows, (*earlier.gpus, gpu), (*earlier.stories, stories_here), earlier.result)
         )
-    return sorted(merged.values(), key=lambda told: _ORDER[_word(told.result)])
+    return sorted(merged.values(), key=lambda told: worth(told.result.verdict.coverage))
 
 
 def _stories(

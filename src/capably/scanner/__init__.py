@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from capably.facts import Artifact
+    from capably.scanner.metadata import Distribution
     from capably.scanner.tally import Job
     from capably.store import Store
 
@@ -68,7 +69,7 @@ def scan(
 
 
 def scan_distribution(
-    dist: importlib.metadata.Distribution,
+    dist: Distribution | importlib.metadata.Distribution,
     *,
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[str, int, int], None] | None = None,
@@ -79,16 +80,19 @@ def scan_distribution(
     """Read the GPU code of an installed distribution.
 
     Its files are those of its RECORD. One that is missing, or that lies outside the environment, is a
-    finding. Sources and bytecode, by their names (``.py``, ``.h``, ``.cu`` …), have to be there and are not
+    finding; so is damage of the files that tell of it, and the rest is read. Sources and bytecode, by their names (``.py``, ``.h``, ``.cu`` …), have to be there and are not
     opened: nothing loads them as GPU code. Any other file is.
 
     Args:
-        dist: As `importlib.metadata.distribution` gives it.
+        dist: As `capably.scanner.metadata.find_distributions` or `importlib.metadata.distribution` gives it.
         limits: How much to read at most.
         progress: See `scan`.
         with_sha256: Whether to hash the libraries in it.
         with_kernels: See `scan`.
         store: See `scan`.
+
+    Raises:
+        ScanError: It does not lie in a folder.
     """
     from capably.scanner.distribution import scan_installed  # noqa: PLC0415 - as above
 

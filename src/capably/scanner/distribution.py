@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from capably.errors import ScanError
 from capably.facts import Artifact, ArtifactKind
 from capably.scanner.limits import is_source
+from capably.scanner.metadata import FILES, Distribution
 
 if TYPE_CHECKING:
     import importlib.metadata
@@ -26,58 +27,67 @@ __all__ = ["scan_installed"]
 _LEVELS_TO_PREFIX = 4
 # From so many files of a directory on, one look at all of it is cheaper than one at each.
 _WORTH_LISTING = 3
-# What may be read of the metadata.
-_METADATA = ("METADATA", "PKG-INFO", "RECORD", "SOURCES.txt", "WHEEL", "installed-files.txt", "top_level.txt")
 
 
-def scan_installed(dist: importlib.metadata.Distribution, job: Job) -> Artifact:
+def scan_installed(dist: Distribution | importlib.metadata.Distribution, job: Job) -> Artifact:
     """See `capably.scanner.scan_distribution`."""
+    if not isinstance(dist, Distribution):
+        dist = _ours(dist)
     memory = job.memory
     watch = None
-    root = str(dist.locate_file(""))
-    # There is no public way to the directory of the metadata; without it nothing is remembered.
-    place = getattr(dist, "_path", None)
-    if memory is not None and isinstance(place, Path) and place.exists():
+    if memory is not None and not dist.damage:
         from capably.scanner.remember import Watch  # noqa: PLC0415 - only with a store
 
-        if (known := memory.tree("distribution", root, str(place))) is not None:
+        if (known := memory.tree("distribution", dist.root, dist.place)) is not None:
             return known
-        watch = Watch(root, whole=False)
-        below = os.path.relpath(place, root).replace(os.sep, "/")
-        for name in (below, *(f"{below}/{name}" for name in _METADATA)):
+        watch = Watch(dist.root, whole=False)
+        for name in (dist.folder, *(f"{dist.folder}/{name}" for name in FILES)):
             watch.entry(name)
-    from packaging.utils import canonicalize_name  # noqa: PLC0415 - 8 ms
-
     from capably.scanner.files import scan_tree  # noqa: PLC0415 - nothing that is remembered needs the readers
 
-    name = dist.metadata["Name"] or "unknown"
-    tally = scan_tree(name, _files(dist, name, root, job.findings, watch), job, watch)
+    platforms = dist.platforms()
+    recorded = dist.files(job.limits.members)
+    for finding in dist.damage.values():
+        job.findings.add(finding.code, finding.path, finding.message)
+    if recorded is None and not any(finding.code == "damaged-record" for finding in dist.damage.values()):
+        job.findings.add("unreadable-file", dist.name, "It has no RECORD, so its files are not known.")
+    # What is damaged has been told of.
+    paths = [path for path in recorded or () if path not in dist.damage]
+    tally = scan_tree(dist.name, _files(paths, dist.root, job.findings, watch), job, watch)
     artifact = Artifact(
-        path=name,
+        path=dist.name,
         kind=ArtifactKind.DISTRIBUTION,
-        libraries=tally.libraries(name),
+        libraries=tally.libraries(dist.name),
         findings=job.findings.take(),
-        name=canonicalize_name(name),
-        version=dist.metadata["Version"],
-        platforms=_platforms(dist.read_text("WHEEL") or ""),
+        name=dist.canonical_name,
+        version=dist.version,
+        platforms=platforms,
         files=tally.files,
     )
     if memory is not None and watch is not None:
-        memory.keep_tree("distribution", str(place), artifact, watch, job)
+        memory.keep_tree("distribution", dist.place, artifact, watch, job)
     return artifact
+
+
+def _ours(dist: importlib.metadata.Distribution) -> Distribution:
+    """The distribution that the standard library found."""
+    place = getattr(dist, "_path", None)  # there is no public way to the folder of the metadata
+    if not isinstance(place, os.PathLike):
+        raise ScanError(str(place or dist), "it is no distribution that lies in a folder")
+    return Distribution(os.fspath(place))
 
 
 _LIBRARIES = (".so", ".pyd", ".dll", ".cubin", ".fatbin", ".ptx", ".a", ".lib")
 
 
 def _files(
-    dist: importlib.metadata.Distribution, name: str, root: str, findings: Findings, watch: Watch | None
+    recorded: list[str], root: str, findings: Findings, watch: Watch | None
 ) -> Iterator[tuple[str, str, bool] | int]:
     """The path as recorded, the path on disk, and whether that is no link; or a number of sources.
 
     A source, by its name, has to be there and is not opened.
     """
-    for directory, names in _by_directory(_recorded(dist, name, findings), findings).items():
+    for directory, names in _by_directory(recorded, findings).items():
         # Others put files into the first two as well, which changes their stamps.
         one_by_one = not directory or directory.startswith("..") or len(names) < _WORTH_LISTING
         sources = set(filter(is_source, names))
@@ -97,31 +107,14 @@ def _files(
                 if watch is not None:
                     watch.file(path, None, plain=True)
                 code = "missing-library" if path.endswith(_LIBRARIES) else "missing-file"
-                findings.add(code, path, "It is in RECORD but not on disk.")
+                what = "no regular file" if os.path.lexists(place) else "not on disk"
+                findings.add(code, path, f"It is in RECORD but {what}.")
             elif plain and base in sources:
                 if watch is not None and one_by_one:
                     watch.entry(path)
                 yield 1
             else:
                 yield path, place, plain
-
-
-def _recorded(dist: importlib.metadata.Distribution, name: str, findings: Findings) -> list[str]:
-    """The paths of the files, as they were recorded when it was installed."""
-    import csv  # noqa: PLC0415 - nothing that is remembered needs it
-
-    record = dist.read_text("RECORD")
-    if record is None:
-        # Old formats have lists of their own, which importlib.metadata reads.
-        paths = [str(path) for path in dist.files or ()]
-        if not paths:
-            findings.add("unreadable-file", name, "It has no RECORD, so its files are not known.")
-        return paths
-    try:
-        return [row[0] for row in csv.reader(record.splitlines()) if row and row[0]]
-    except csv.Error:
-        findings.add("unreadable-file", name, "Its RECORD cannot be read.")
-        return []
 
 
 def _by_directory(paths: list[str], findings: Findings) -> dict[str, list[str]]:
@@ -170,10 +163,3 @@ def _is_plain(place: str) -> bool | None:
         return False if stat.S_ISREG(os.stat(place).st_mode) else None  # noqa: PTH116 - thousands of them
     except (OSError, ValueError):
         return None
-
-
-def _platforms(wheel: str) -> tuple[str, ...]:
-    """Platform tags of the ``Tag`` lines of a WHEEL file."""
-    tags = [line.split(":", 1)[1].strip() for line in wheel.splitlines() if line.startswith("Tag:")]
-    platforms = [tag.split("-")[2] for tag in tags if tag.count("-") == 2]
-    return tuple(dict.fromkeys(part for platform in platforms for part in platform.split(".")))

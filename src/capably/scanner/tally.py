@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from capably.errors import LimitError
-from capably.facts import Finding
+from capably.facts import DAMAGE, Finding
 from capably.scanner.limits import Budget, Limits
 from capably.scanner.parallel import Load
 
@@ -29,6 +29,8 @@ __all__ = ["Findings", "Job", "Tally", "is_unsafe"]
 
 # Of one code about one file: a library of a thousand damaged fatbins must not drown the others.
 _MOST_ALIKE = 20
+# What another time, another user or another disk may read.
+_PASSING = DAMAGE | {"unreadable-file"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -124,7 +126,7 @@ class Job:
 
     def is_lasting(self, findings: Iterable[Finding]) -> bool:
         """Whether the result would be the same the next time: nothing failed that may work then."""
-        return not self.budget.exhausted and all(finding.code != "unreadable-file" for finding in findings)
+        return not self.budget.exhausted and not any(finding.code in _PASSING for finding in findings)
 
     def advance(self, name: str, done: int, total: int) -> None:
         """Tell the progress on a file."""

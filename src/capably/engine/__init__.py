@@ -1,0 +1,67 @@
+"""The one place that decides whether GPU code runs on a device.
+
+Facts and tables come in, verdicts with all their reasons come out. Nothing here looks at a file, a machine
+or a clock. The outcome of an image is the worst of its reasons; that of a fatbin is the best of its images;
+the coverage of a library follows from the counts of its fatbins.
+
+Each name is loaded when it is first used: a gate is waited for, and asks about requirements only.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # to import typing costs 8 ms
+if TYPE_CHECKING:
+    from capably.engine.bundled import choose
+    from capably.engine.compilers import emits, emits_own_target, targets_of_compiler
+    from capably.engine.hosts import starts
+    from capably.engine.image import reaches
+    from capably.engine.judging import judge
+    from capably.engine.kernels import KernelVerdict, judge_kernels
+    from capably.engine.verdict import Coverage, OutcomeCounts, Verdict, worth
+
+__all__ = [
+    "Coverage",
+    "KernelVerdict",
+    "OutcomeCounts",
+    "Verdict",
+    "choose",
+    "emits",
+    "emits_own_target",
+    "judge",
+    "judge_kernels",
+    "reaches",
+    "starts",
+    "targets_of_compiler",
+    "worth",
+]
+
+_HOME = {
+    "Coverage": "verdict",
+    "KernelVerdict": "kernels",
+    "OutcomeCounts": "verdict",
+    "Verdict": "verdict",
+    "choose": "bundled",
+    "emits": "compilers",
+    "emits_own_target": "compilers",
+    "judge": "judging",
+    "judge_kernels": "kernels",
+    "reaches": "image",
+    "starts": "hosts",
+    "targets_of_compiler": "compilers",
+    "worth": "verdict",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib  # noqa: PLC0415 - only paid for when a name is first used
+
+    value: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,148 @@
+"""What becomes of a fatbin, a library and an artifact: each follows from its parts."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from dataclasses import replace
+
+from capably import facts
+from capably.engine.hosts import library_findings, platform_finding
+from capably.engine.image import ImageRules, judge_image, loading_reasons
+from capably.engine.verdict import SEVERITY, Coverage, OutcomeCounts, Verdict, deciding_first, worst, worth
+from capably.reasons import FINDINGS, Outcome, Reason
+
+TYPE_CHECKING = False  # to import typing costs 8 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from capably.facts import Artifact, Device, Driver, Fatbin, FatbinGroup, Finding, Image, Library
+
+__all__ = ["chosen_image", "judge_artifact", "judge_fatbin", "judge_library"]
+
+
+def judge_fatbin(fatbin: Fatbin, device: Device, driver: Driver | None, linked_from: tuple[Image, ...] = ()) -> Verdict:
+    """The best of its images, and of the relocatable ones that it was linked from."""
+    if fatbin.stub:
+        return Verdict(f"a fatbin of {len(fatbin.images)} images without kernels", device, driver)
+    images = dict.fromkeys((*fatbin.images, *linked_from))
+    parts = tuple(judge_image(image, device, driver) for image in images)
+    outcomes = {part.image: part.outcome for part in parts if part.image is not None and part.outcome is not None}
+    outcome = min(outcomes.values(), key=SEVERITY.__getitem__)
+    reasons = list(dict.fromkeys(reason for part in parts for reason in part.reasons))
+    if outcome is Outcome.FAILS:
+        loadable = (Outcome.RUNS, Outcome.COMPILES)
+        empty = (image for image in images if image.stub and worst(loading_reasons(image, device, driver)) in loadable)
+        if (image := next(empty, None)) is not None:
+            rules = ImageRules(image, device, driver)
+            reasons.insert(0, rules.reason("kernels-for-other-architectures-only", Outcome.FAILS))
+    return Verdict(
+        f"a fatbin of {len(fatbin.images)} images",
+        device,
+        driver,
+        outcome,
+        counts=OutcomeCounts(**{outcome.value: 1}),
+        reasons=deciding_first(reasons, outcome),
+        chosen=chosen_image(outcomes, device),
+        parts=parts,
+    )
+
+
+def chosen_image(outcomes: dict[Image, Outcome], device: Device) -> Image | None:
+    """The image that the driver takes, where that is certain.
+
+    NVIDIA documents that an exact match of machine code is taken, and does not document the order among the
+    rest; so it is certain for the only image that can be used, and for the only exact one.
+    """
+    usable = [image for image, outcome in outcomes.items() if outcome in (Outcome.RUNS, Outcome.COMPILES)]
+    if any(outcome is Outcome.UNKNOWN for outcome in outcomes.values()):
+        return None
+    exact = [
+        image
+        for image in usable
+        if image.kind is facts.ImageKind.SASS
+        and image.target is not None
+        and image.target.capability == device.capability
+    ]
+    return exact[0] if len(exact) == 1 else usable[0] if len(usable) == 1 else None
+
+
+@functools.lru_cache(maxsize=256)
+def _judge_code(
+    fatbins: tuple[FatbinGroup, ...], device: Device, driver: Driver | None
+) -> tuple[OutcomeCounts, tuple[tuple[Reason, int], ...], tuple[Verdict, ...]]:
+    """Of a library: its counts, each argument with the number of fatbins that it is about, and its parts.
+
+    A wheel may hold thousands of files with the same code, which is judged once.
+    """
+    relocatable = [group for group in fatbins if group.fatbin.relocatable]
+    linked = [group for group in fatbins if not group.fatbin.relocatable]
+    # What linked fatbins were linked from adds its images to them. It counts nothing alone: a file with
+    # nothing else is input for the linker, which the scanner reports.
+    origins = tuple(
+        dict.fromkeys(image for group in relocatable for image in group.fatbin.images if image.stub is not True)
+    )
+    parts = [replace(judge_fatbin(group.fatbin, device, driver, origins), count=group.count) for group in linked]
+    shares: Counter[Reason] = Counter()
+    outcomes: Counter[Outcome] = Counter()
+    for part in parts:
+        if part.outcome is None:
+            continue
+        outcomes[part.outcome] += part.count
+        for reason in part.reasons:
+            shares[reason] += part.count
+    counts = OutcomeCounts(**{outcome.value: count for outcome, count in outcomes.items()})
+    overall = max(outcomes, key=SEVERITY.__getitem__, default=None)
+    reasons = deciding_first(shares, overall)
+    return (
+        counts,
+        tuple((reason, shares[reason]) for reason in reasons),
+        tuple(part for part in parts if part.outcome is not None),
+    )
+
+
+def judge_library(library: Library, device: Device, driver: Driver | None) -> Verdict:
+    """Its coverage by the counts of its fatbins, each argument with how many of them it is about."""
+    counts, shares, parts = _judge_code(library.fatbins, device, driver)
+    return Verdict(
+        library.path,
+        device,
+        driver,
+        coverage=counts.coverage,
+        counts=counts,
+        reasons=tuple(
+            reason.about(f"{library.path}: {reason.subject} in {share} of {counts.total} fatbins")
+            for reason, share in shares
+        ),
+        findings=tuple(library_findings(library, device, driver)),
+        parts=parts,
+    )
+
+
+def _coverage(counts: OutcomeCounts, findings: Iterable[Finding]) -> Coverage | None:
+    """What the counts amount to, where something was perhaps not read: more could only make it partial."""
+    hidden = any(FINDINGS[finding.code].hides for finding in findings if finding.code in FINDINGS)
+    return Coverage.UNKNOWN if hidden and counts.coverage is not Coverage.PARTIAL else counts.coverage
+
+
+def judge_artifact(artifact: Artifact, device: Device, driver: Driver | None) -> Verdict:
+    """Its coverage by all that its libraries hold, those that lack most first."""
+    parts = tuple(judge_library(library, device, driver) for library in artifact.libraries)
+    counts = sum((part.counts for part in parts), OutcomeCounts())
+    worst_first = sorted(parts, key=lambda part: worth(part.coverage))
+    findings = list(artifact.findings)
+    platform = platform_finding(artifact, device)
+    if platform is not None:
+        findings.append(platform)
+    for part in parts:
+        findings += [found for found in part.findings if not (platform and found.code == platform.code)]
+    return Verdict(
+        artifact.name or artifact.path,
+        device,
+        driver,
+        coverage=_coverage(counts, artifact.findings),
+        counts=counts,
+        reasons=tuple(reason for part in worst_first for reason in part.reasons),
+        findings=tuple(dict.fromkeys(findings)),
+        parts=parts,
+    )

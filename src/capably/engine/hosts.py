@@ -1,0 +1,73 @@
+"""What else decides, beside the GPU code: the processor of the host, and the CUDA runtime that a library needs."""
+
+from __future__ import annotations
+
+from capably.facts import Driver, Finding
+from capably.reasons import FINDINGS
+from capably.tables import tables
+
+TYPE_CHECKING = False  # to import typing costs 8 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from capably.facts import Artifact, Device, Library
+
+__all__ = ["host_finding", "library_findings", "platform_finding", "starts"]
+
+_SPELLINGS = {"aarch64": ("arm64",), "x86_64": ("amd64",)}  # in platform tags of macOS and Windows
+
+
+def starts(cuda_major: int, driver: Driver) -> bool:
+    """Whether *driver* starts programs of that CUDA major version, whatever their GPU code.
+
+    >>> starts(12, Driver(cuda=tables().toolkits[-1].cuda))
+    True
+    """
+    # By the CUDA version, which drivers of Tegra parts have too; the first branch of a major version is that of its
+    # first minor version, or for 11 the one that minor version compatibility reaches back to.
+    return tables().driver_cuda(driver).major >= cuda_major
+
+
+def host_finding(code: str, path: str, **params: object) -> Finding:
+    """A finding with its text filled in."""
+    return Finding(code, path, FINDINGS[code].message.format_map({"subject": path, **params}))
+
+
+def platform_finding(artifact: Artifact, device: Device) -> Finding | None:
+    """A wheel whose platform tags name no host that this device comes in."""
+    tags = [tag for tag in artifact.platforms if tag != "any"]
+    spelled = (name for host in device.hosts for name in (host, *_SPELLINGS.get(host, ())))
+    if not device.hosts or not tags or any(tag.endswith(name) for name in spelled for tag in tags):
+        return None
+    return host_finding(
+        "host-platform",
+        artifact.path,
+        built=", ".join(tags),
+        device=device.name or device.capability,
+        hosts=" or ".join(device.hosts),
+    )
+
+
+def library_findings(library: Library, device: Device, driver: Driver | None) -> Iterator[Finding]:
+    """A library for another processor than that of the hosts, or for a newer CUDA than the driver."""
+    if device.hosts and library.machine is not None and library.machine not in device.hosts:
+        yield host_finding(
+            "host-platform",
+            library.path,
+            built=library.machine,
+            device=device.name or device.capability,
+            hosts=" or ".join(device.hosts),
+        )
+    if driver is None or not library.needed:
+        return
+    known = tables()
+    for runtime in known.runtimes:
+        named = any(runtime.pattern.fullmatch(name) for name in library.needed)
+        if named and not starts(runtime.cuda_major, driver):
+            yield host_finding(
+                "cuda-major-newer-than-driver",
+                library.path,
+                needed=runtime.cuda_major,
+                first=runtime.first,
+                driver=f"{driver.release or 'a driver'} (CUDA {known.driver_cuda(driver)})",
+            )

@@ -1,0 +1,367 @@
+"""Whether one image loads on a device by a driver: the rules, each as an argument."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+from capably import facts
+from capably.arch import ComputeCapability, Suffix, Target
+from capably.engine.advice import serving_targets
+from capably.engine.verdict import Verdict, deciding_first, worst
+from capably.facts import Device, Driver, Image, PtxJit, Standing
+from capably.reasons import REASONS, Grade, Outcome, Reason
+from capably.tables import tables
+
+TYPE_CHECKING = False  # to import typing costs 8 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from capably.tables import Tables
+    from capably.version import CudaVersion
+
+__all__ = ["ImageRules", "describe", "judge_image", "loading_reasons", "reaches"]
+
+
+@functools.lru_cache(maxsize=65536)
+def judge_image(image: Image, device: Device, driver: Driver | None) -> Verdict:
+    """Every argument about one image, stub or not."""
+    reasons = loading_reasons(image, device, driver)
+    if image.stub is not False and worst(reasons) is not Outcome.FAILS:
+        rules = ImageRules(image, device, driver)
+        code, outcome = ("stub", Outcome.FAILS) if image.stub else ("kernels-undetermined", Outcome.UNKNOWN)
+        reasons = (*reasons, rules.reason(code, outcome))
+    outcome = worst(reasons)
+    return Verdict(describe(image), device, driver, outcome, reasons=deciding_first(reasons, outcome), image=image)
+
+
+@functools.lru_cache(maxsize=65536)
+def loading_reasons(image: Image, device: Device, driver: Driver | None) -> tuple[Reason, ...]:
+    """Every argument about whether one image loads, whatever it holds."""
+    rules = ImageRules(image, device, driver)
+    return (*rules.target_reasons(), *rules.driver_reasons())
+
+
+@functools.lru_cache(maxsize=4096)
+def reaches(image: Image, device: Device) -> bool:
+    """Whether PTX is for *device* by its target; which driver compiles it is another question.
+
+    Of GPUs to come the driver is not known yet, but each will have one.
+
+    >>> from capably.facts import Image, ImageKind
+    >>> to_come = Device(ComputeCapability(99, 9))
+    >>> [reaches(Image(ImageKind.PTX, Target.parse(name)), to_come) for name in ("compute_90", "compute_90a")]
+    [True, False]
+    """
+    return any(reason.outcome is Outcome.COMPILES for reason in judge_image(image, device, None).reasons)
+
+
+def describe(image: Image) -> str:
+    """What an image is, in words."""
+    kind = {
+        facts.ImageKind.SASS: "machine code",
+        facts.ImageKind.PTX: f"PTX {image.ptx}" if image.ptx else "PTX",
+        facts.ImageKind.LTOIR: "LTO-IR",
+        facts.ImageKind.TILEIR: "Tile IR",
+        facts.ImageKind.RELPTX: "relocatable PTX",
+        facts.ImageKind.UNKNOWN: "an unknown kind",
+    }[image.kind]
+    relocatable = "relocatable " if image.relocatable and image.kind is not facts.ImageKind.RELPTX else ""
+    return f"{image.target} ({relocatable}{kind})" if image.target else f"an image of {relocatable}{kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRules:
+    """One image on one device by one driver: the rules, each as a method that yields its arguments."""
+
+    image: Image
+    device: Device
+    driver: Driver | None
+
+    @property
+    def known(self) -> Tables:
+        """The tables."""
+        return tables()
+
+    def reason(
+        self,
+        code: str,
+        outcome: Outcome,
+        sources: tuple[str, ...] = (),
+        grade: Grade = Grade.DOCUMENTED,
+        **params: object,
+    ) -> Reason:
+        """An argument about this image, with what its text takes filled in."""
+        texts = {
+            "capability": self.device.capability,
+            "target": self.image.target or "the image",
+            "target_capability": self.image.target.capability if self.image.target else "?",
+            "wanted": serving_targets(self.device.capability),
+            **({"driver": self.driver_name} if self.driver else {}),
+            **params,
+        }
+        page = REASONS[code]
+        used = f"{page.message} {page.way_out}"
+        return Reason(
+            code=code,
+            outcome=outcome,
+            subject=describe(self.image),
+            params=tuple(sorted((name, str(value)) for name, value in texts.items() if f"{{{name}}}" in used)),
+            sources=tuple(dict.fromkeys((*page.sources, *sources))),
+            grade=grade,
+        )
+
+    @property
+    def driver_name(self) -> str:
+        """The driver, in words."""
+        if self.driver is None:
+            return "the driver"
+        release = f"driver {self.driver.release}" if self.driver.release else "a driver"
+        return f"{release} (CUDA {self.known.driver_cuda(self.driver)})"
+
+    # -- what the target says
+
+    def target_reasons(self) -> Iterator[Reason]:
+        """What the target says, whatever the driver, but for PTX, which it compiles."""
+        image = self.image
+        match image.kind:
+            case facts.ImageKind.SASS:
+                if image.target is None:
+                    yield self.reason("target-unknown", Outcome.UNKNOWN)
+                elif image.relocatable:
+                    yield self.reason("relocatable-only", Outcome.FAILS)
+                else:
+                    yield self.sass(image.target)
+                    if self.driver is not None and self.driver.jit is PtxJit.FORCED:
+                        yield self.reason("machine-code-ignored", Outcome.FAILS)
+            case facts.ImageKind.PTX | facts.ImageKind.RELPTX:
+                if image.target is None:
+                    yield self.reason("target-unknown", Outcome.UNKNOWN)
+                    return
+                by_target = self.ptx(image.target)
+                yield by_target
+                doubts = [*self.ptx_driver()]
+                if image.relocatable or image.kind is facts.ImageKind.RELPTX:
+                    doubts.append(self.reason("relocatable-ptx-unproven", Outcome.UNKNOWN, grade=Grade.INFERRED))
+                # A doubt is no argument where the target already settles it.
+                settled = by_target.outcome is Outcome.FAILS
+                yield from (doubt for doubt in doubts if not (settled and doubt.outcome is Outcome.UNKNOWN))
+            case facts.ImageKind.LTOIR:
+                yield self.reason("lto-ir-needs-linking", Outcome.UNKNOWN)
+            case facts.ImageKind.TILEIR | facts.ImageKind.UNKNOWN:
+                yield self.reason("kind-unknown", Outcome.UNKNOWN, kind=image.kind)
+
+    def sass(self, target: Target) -> Reason:
+        """Binary compatibility of machine code."""
+        here = self.device.capability
+        if target.capability == here:
+            return self.reason("exact-image", Outcome.RUNS)
+        number = self.known.number_today(target.capability)
+        if number == self.known.number_today(here):
+            return self.reason("renamed-target-unproven", Outcome.UNKNOWN, renamed=number)
+        family = self.known.family(number)
+        if family is None or self.known.family(here) is None:
+            return self.beyond()
+        if here not in family.members:
+            return self.reason("no-image-for-device", Outcome.FAILS, family.sources, family.grade)
+        if target.suffix is Suffix.ARCH_SPECIFIC:
+            return self.reason("arch-specific-exact-only", Outcome.FAILS, family.sources, family.grade)
+        if here < number:
+            return self.reason("image-newer-than-device", Outcome.FAILS, family.sources, family.grade)
+        if self.isolated(target.capability) or self.isolated(here):
+            return self.tegra(target)
+        code = "family-covers" if family.specific else "same-major-lower-minor"
+        return self.reason(code, Outcome.RUNS, family.sources, family.grade, members=_reach(family.members, number))
+
+    def beyond(self) -> Reason:
+        """The table of families does not know the device or the target."""
+        return self.reason("beyond-tables", Outcome.UNKNOWN, horizon=self.known.capability_horizon("families"))
+
+    def isolated(self, capability: ComputeCapability) -> bool:
+        """Whether that is a Tegra part whose machine code was kept apart."""
+        architecture = self.known.architectures.get(capability)
+        return architecture is not None and architecture.isolated
+
+    def tegra(self, target: Target) -> Reason:
+        """Machine code that crosses between Tegra and desktop: a matter of the toolkit that made it."""
+        last = self._newest_possible_toolkit(target)
+        limit = self.known.last_isolating_toolkit
+        if last is not None and last <= limit:
+            built = str(self.image.toolkit) if self.image.toolkit else f"{last} or older"
+            return self.reason("tegra-isolated", Outcome.FAILS, built=built)
+        return self.reason("tegra-sbsa-unsettled", Outcome.UNKNOWN, grade=Grade.INFERRED)
+
+    def _newest_possible_toolkit(self, target: Target) -> CudaVersion | None:
+        """The newest toolkit that can have made this machine code; None where nothing bounds it."""
+        if self.image.toolkit is not None:
+            return self.image.toolkit
+        bounds = [
+            row.last
+            for row in self.known.code_versions
+            if row.version == self.image.code_version
+            and row.last is not None
+            and (row.below is None or target.capability.number < row.below)
+        ]
+        emitting = self.known.emitting_toolkits(target)
+        if emitting is not None and emitting[1] < self.known.cuda_horizon("toolkits"):
+            bounds.append(emitting[1])  # dropped by a newer toolkit
+        return min(bounds, default=None)
+
+    def ptx(self, target: Target) -> Reason:
+        """For which devices PTX compiles, whatever the driver."""
+        # One piece of hardware has had two numbers (10.1, since CUDA 13.0 11.0): targets and devices are
+        # compared by the numbers of one time.
+        here, now = self.device.capability, self.known.number_today(self.device.capability)
+        number = self.known.number_today(target.capability)
+        if target.suffix is Suffix.ARCH_SPECIFIC:
+            if now == number:
+                return self.reason("ptx-exact", Outcome.COMPILES)
+            return self.reason("ptx-arch-specific-exact-only", Outcome.FAILS)
+        if target.suffix is Suffix.FAMILY_SPECIFIC:
+            family = self.known.family(number)
+            if family is None or self.known.family(now) is None:
+                return self.beyond()
+            fits = now in family.members and now >= number
+            return self.reason(
+                "ptx-family" if fits else "ptx-family-mismatch",
+                Outcome.COMPILES if fits else Outcome.FAILS,
+                family.sources,
+                family.grade,
+                members=_reach(family.members, number),
+            )
+        fits, fitted = now >= number, here >= target.capability
+        if fits != fitted:  # 10.3 lies between 10.1 and 11.0
+            return self.reason("renamed-target-unproven", Outcome.UNKNOWN, renamed=max(now, number))
+        if fits:
+            return self.reason("ptx-forward", Outcome.COMPILES)
+        return self.reason("ptx-target-newer-than-device", Outcome.FAILS)
+
+    def ptx_driver(self) -> Iterator[Reason]:
+        """Whether the driver compiles PTX of this version."""
+        if self.driver is None:
+            yield self.reason("ptx-driver-unknown", Outcome.UNKNOWN)
+            return
+        if self.driver.jit is PtxJit.DISABLED:
+            yield self.reason("ptx-jit-disabled", Outcome.FAILS)
+        version = self.image.ptx
+        if version is None:
+            yield self.reason("ptx-version-unknown", Outcome.UNKNOWN)
+            return
+        if self.driver.cuda is None and self.isolated(self.device.capability):
+            yield self.reason("tegra-driver-unknown", Outcome.UNKNOWN, grade=Grade.INFERRED)
+            return
+        accepted = self.known.accepted_ptx(self.driver)
+        if accepted is not None and version <= accepted:
+            return
+        oldest_cuda, oldest = self.known.ptx[0]
+        newest_cuda, newest = self.known.ptx[-1]
+        branch, standing = self.known.branch(self.driver)
+        cuda = self.driver.cuda or branch.cuda
+        if (accepted is None and version < oldest) or cuda > newest_cuda or standing is Standing.NEWER:
+            # Older than the tables and PTX of those days, or newer than the tables: what it compiles is not known.
+            horizon = f"CUDA {oldest_cuda} to {newest_cuda}"
+            yield self.reason("ptx-beyond-tables", Outcome.UNKNOWN, ptx=version, horizon=horizon)
+            return
+        needed = self.known.cuda_of_ptx(version)
+        release = self.known.release_of_cuda(needed) if needed else None
+        last = self._last_cuda()
+        if needed is not None and last is not None and needed > last:
+            yield self.reason("ptx-newer-than-any-driver", Outcome.FAILS, ptx=version, last=last)
+            return
+        yield self.reason(
+            "ptx-newer-than-driver",
+            Outcome.FAILS,
+            grade=branch.grade,
+            ptx=version,
+            accepted=f"up to {accepted}" if accepted else f"older than {oldest}",
+            needed=needed or f"behind {newest_cuda}, which brings PTX ISA {newest},",
+            release=f" ({release} on Linux)" if release else "",
+        )
+
+    def _last_cuda(self) -> CudaVersion | None:
+        """The CUDA version behind which no driver serves this device; None where support goes on."""
+        served = self.known.driver_ranges.get(self.device.capability)
+        if served is None or (served.last is None and served.newest_cuda is None):
+            return None
+        return self.known.driver_cuda(self.known.newest_driver(self.device.capability))
+
+    # -- what the driver says, whatever the target
+
+    def driver_reasons(self) -> Iterator[Reason]:
+        """What the driver says, whatever the target."""
+        if self.image.compression is facts.Compression.UNKNOWN:
+            yield self.reason("compression-unknown", Outcome.UNKNOWN)
+        yield from self.feature(self.image.compression)
+        if self.image.concatenated:
+            yield from self.feature("concatenated")
+        if self.driver is None:
+            return
+        if self.device.capability not in self.known.architectures:
+            yield self.reason(
+                "device-beyond-tables", Outcome.UNKNOWN, horizon=self.known.capability_horizon("architectures")
+            )
+            return
+        served = self.known.driver_ranges.get(self.device.capability)
+        if served is None and self.device.capability > (newest := max(self.known.driver_ranges)):
+            yield self.reason("device-beyond-tables", Outcome.UNKNOWN, horizon=newest)
+            return
+        number = self._branch_number()
+        if served is None or number is None:
+            return
+        if served.first is not None and number < served.first:
+            certain = served.first_grade is not Grade.INFERRED
+            yield self.reason(
+                "driver-too-old-for-device" if certain else "driver-device-unproven",
+                Outcome.FAILS if certain else Outcome.UNKNOWN,
+                served.sources,
+                served.first_grade,
+                first=served.first,
+            )
+        if served.last is not None and number > self._last_of_branch(served.last):
+            certain = served.last_grade is not Grade.INFERRED
+            yield self.reason(
+                "driver-dropped-device" if certain else "driver-drop-unproven",
+                Outcome.FAILS if certain else Outcome.UNKNOWN,
+                served.sources,
+                served.last_grade,
+                last=served.last,
+            )
+
+    def _branch_number(self) -> int | None:
+        """The number that driver branches are compared by; None for the drivers of Tegra parts, numbered apart.
+
+        Of a driver older than the tables that is named by its CUDA version only, it is an upper bound.
+        """
+        if self.driver is None or self.isolated(self.device.capability):
+            return None
+        branch, standing = self.known.branch(self.driver)
+        if self.driver.release is not None:
+            return self.driver.release.branch
+        return branch.number - 1 if standing is Standing.OLDER else branch.number
+
+    def _last_of_branch(self, branch: int) -> int:
+        """The highest first number of a release of that branch: Windows counts on until the next branch."""
+        later = [row.number for row in self.known.branches if row.number > branch]
+        return later[0] - 1 if later else branch
+
+    def feature(self, name: str) -> Iterator[Reason]:
+        """Whether the driver reads images stored in that way, where a table says what it needs."""
+        feature = self.known.loading.get(name)
+        if feature is None:
+            return
+        number = self._branch_number()
+        if number is not None and number >= feature.first:
+            return
+        unknown = number is None
+        yield self.reason(
+            f"{feature.name}-driver-unknown" if unknown else f"{feature.name}-needs-newer-driver",
+            Outcome.UNKNOWN if unknown else Outcome(feature.below),
+            feature.sources,
+            feature.grade,
+            first=feature.first,
+        )
+
+
+def _reach(members: tuple[ComputeCapability, ...], number: ComputeCapability) -> str:
+    """The devices of a family that code for *number* reaches."""
+    return ", ".join(str(member) for member in members if member >= number)

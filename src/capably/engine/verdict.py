@@ -1,0 +1,139 @@
+"""What the engine answers: a verdict, the counts of outcomes that it rests on, and how outcomes and coverage compare."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from capably.facts import Device, Driver, Finding
+from capably.reasons import Outcome, Reason
+
+TYPE_CHECKING = False  # to import typing costs 8 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import NoReturn
+
+    from capably.facts import Image  # noqa: TC004 - a gate needs nothing of what files hold, and is waited for
+
+__all__ = ["SEVERITY", "Coverage", "OutcomeCounts", "Verdict", "deciding_first", "worst", "worth"]
+
+SEVERITY = {Outcome.RUNS: 0, Outcome.COMPILES: 1, Outcome.UNKNOWN: 2, Outcome.FAILS: 3}
+
+
+class Coverage(enum.StrEnum):
+    """How much of a library, artifact or environment is usable on a device."""
+
+    FULL = "full"  # every fatbin has something that loads or compiles
+    PARTIAL = "partial"  # some have, some have not
+    NONE = "none"  # no fatbin has
+    UNKNOWN = "unknown"  # undecided facts could change the answer
+
+
+_WORTH = {None: 0, Coverage.NONE: 1, Coverage.UNKNOWN: 2, Coverage.PARTIAL: 3, Coverage.FULL: 4}
+
+
+def worth(coverage: Coverage | None) -> int:
+    """How much a coverage is worth, to compare two: what is not decided may be all or nothing, and is between.
+
+    No GPU code at all (None) is worth least. `--fail-on` of the command line orders by something else: how sure it is
+    that something is missing.
+
+    >>> sorted(Coverage, key=worth)
+    [<Coverage.NONE: 'none'>, <Coverage.UNKNOWN: 'unknown'>, <Coverage.PARTIAL: 'partial'>, <Coverage.FULL: 'full'>]
+    """
+    return _WORTH[coverage]
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeCounts:
+    """How many fatbins have which outcome; those of stubs only are not counted."""
+
+    runs: int = 0
+    compiles: int = 0
+    fails: int = 0
+    unknown: int = 0
+
+    def __add__(self, other: OutcomeCounts) -> OutcomeCounts:
+        return OutcomeCounts(
+            self.runs + other.runs,
+            self.compiles + other.compiles,
+            self.fails + other.fails,
+            self.unknown + other.unknown,
+        )
+
+    @property
+    def total(self) -> int:
+        """All fatbins that were judged."""
+        return self.runs + self.compiles + self.fails + self.unknown
+
+    @property
+    def usable(self) -> int:
+        """Those with something that loads or compiles."""
+        return self.runs + self.compiles
+
+    @property
+    def coverage(self) -> Coverage | None:
+        """What the counts amount to; None where nothing was judged.
+
+        >>> OutcomeCounts(runs=3, unknown=1).coverage, OutcomeCounts(runs=3, fails=1, unknown=1).coverage
+        (<Coverage.UNKNOWN: 'unknown'>, <Coverage.PARTIAL: 'partial'>)
+        """
+        if not self.total:
+            return None
+        if self.usable and self.fails:
+            return Coverage.PARTIAL
+        if self.unknown:
+            return Coverage.UNKNOWN
+        return Coverage.FULL if self.usable else Coverage.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of GPU code on a device, and why.
+
+    Attributes:
+        subject: What was judged.
+        device: On which device.
+        driver: By which driver; None where it is not known.
+        outcome: Of an image or a fatbin. None for anything with several fatbins, and for a fatbin of stubs.
+        coverage: Of a library or an artifact. None for anything else, and where there is no GPU code.
+        counts: Fatbins by outcome.
+        reasons: Every argument, for and against, those that decide first.
+        chosen: The image that the driver takes, where that is certain.
+        findings: What else decides whether it works there; never part of the outcome.
+        parts: What it was put together from: of an artifact its libraries, of a library its kinds of fatbins
+            that count, of a fatbin all images that the driver has for it.
+        image: The image, for the verdict of one.
+        count: Of a part of a library: how many fatbins are of that kind.
+    """
+
+    subject: str
+    device: Device
+    driver: Driver | None
+    outcome: Outcome | None = None
+    coverage: Coverage | None = None
+    counts: OutcomeCounts = OutcomeCounts()
+    reasons: tuple[Reason, ...] = ()
+    chosen: Image | None = None
+    findings: tuple[Finding, ...] = ()
+    parts: tuple[Verdict, ...] = ()
+    image: Image | None = None
+    count: int = 1
+
+    def __bool__(self) -> NoReturn:
+        """A verdict has four outcomes, which are not two.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("a verdict is neither true nor false; ask for .outcome or .coverage")
+
+
+def worst(reasons: Iterable[Reason]) -> Outcome:
+    """What the arguments about one image amount to: the worst of them."""
+    return max((reason.outcome for reason in reasons), key=SEVERITY.__getitem__)
+
+
+def deciding_first(reasons: Iterable[Reason], outcome: Outcome | None) -> tuple[Reason, ...]:
+    """Those that agree with the outcome first; otherwise in the order in which they were weighed."""
+    return tuple(sorted(reasons, key=lambda reason: reason.outcome is not outcome))

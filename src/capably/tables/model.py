@@ -1,0 +1,351 @@
+"""The rows of the tables, each with its sources and its grade."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from capably.arch import ComputeCapability, Target
+from capably.reasons import Grade
+from capably.requirement import Requirement
+from capably.version import CudaVersion, DriverRelease
+
+__all__ = [
+    "Alternatives",
+    "Architecture",
+    "Branch",
+    "Cause",
+    "CodeVersion",
+    "DialectVersion",
+    "DriverRange",
+    "Family",
+    "Feature",
+    "Loading",
+    "Message",
+    "Package",
+    "Product",
+    "Runtime",
+    "SharedMemory",
+    "Source",
+    "Toolkit",
+    "TorchBuild",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a fact comes from. An empty *url* is an experiment, described by its title."""
+
+    key: str
+    title: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """One compute capability.
+
+    Attributes:
+        isolated: A Tegra part whose machine code was kept apart from that of desktop parts.
+        renamed: The capability that stands for the same hardware since CUDA 13.0.
+    """
+
+    capability: ComputeCapability
+    name: str
+    isolated: bool
+    renamed: ComputeCapability | None
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """Devices among which machine code carries over from a lower number to a higher one.
+
+    Attributes:
+        specific: There are `f` targets for it (10.0 and later); else it is a major version.
+        members: In rising order.
+    """
+
+    name: str
+    specific: bool
+    members: tuple[ComputeCapability, ...]
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toolkit:
+    """A CUDA toolkit and the targets that it emits, as ``90a`` for both ``sm_90a`` and ``compute_90a``."""
+
+    cuda: CudaVersion
+    targets: tuple[str, ...]
+    sources: tuple[str, ...]
+    grade: Grade
+
+    def emits(self, target: Target) -> bool:
+        """Whether its compiler knows this target."""
+        return f"{target.capability.number}{target.suffix}" in self.targets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """A driver branch, the CUDA version that it supports, and the Linux release that came with that toolkit."""
+
+    number: int
+    cuda: CudaVersion
+    linux: DriverRelease | None
+    windows: DriverRelease | None
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """What is particular to a package that many people run on GPUs.
+
+    Attributes:
+        title: Its name for people.
+        distributions: The distributions that it is installed by.
+        kernels: ``prebuilt``, compiled at ``run-time``, or ``both``.
+        compiler: The kind of compiler that it needs at run time.
+        dispatches: It holds code for single capabilities and takes what fits: partial coverage is no fault.
+        conflicts: Distributions that overwrite its files.
+        part: Matches the distribution that holds its GPU code, where that is another one.
+        assemblers: Where it has several, pairs of a file name (``*`` for any other) and the GPUs that it is for.
+        particular: In a sentence or two.
+        check: A command that shows whether it works.
+    """
+
+    title: str
+    distributions: tuple[str, ...]
+    kernels: str
+    compiler: str | None
+    dispatches: bool
+    conflicts: tuple[str, ...]
+    part: re.Pattern[str] | None
+    assemblers: tuple[tuple[str, Requirement], ...]
+    particular: str
+    check: str | None
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TorchBuild:
+    """A build of torch that PyTorch publishes.
+
+    Attributes:
+        index: The folder of its wheels: ``cu130``.
+        cuda: The CUDA version that it is compiled by.
+        machine: The processor that it is for, as `capably.facts.System` names it.
+        targets: What it is compiled for.
+    """
+
+    index: str
+    cuda: CudaVersion
+    machine: str
+    targets: tuple[Target, ...]
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverRange:
+    """The driver branches that serve a compute capability; None where that end is not known.
+
+    Attributes:
+        newest_cuda: For Tegra parts out of support, the newest CUDA version that their software brings.
+    """
+
+    capability: ComputeCapability
+    first: int | None
+    first_grade: Grade
+    last: int | None
+    last_grade: Grade
+    newest_cuda: CudaVersion | None
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """Something that hardware can do, under the name by which requirements ask for it.
+
+    Attributes:
+        title: What it is, in a few words.
+        requires: The devices that can, and the kind of code that it takes.
+    """
+
+    name: str
+    title: str
+    requires: Requirement
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedMemory:
+    """The shared memory that one block can have at most, after asking for more than the default of 48 KiB."""
+
+    capability: ComputeCapability
+    block_bytes: int
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """Something that a driver must be new enough to load; *below* is the outcome on an older one."""
+
+    name: str
+    first: int
+    below: str
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeVersion:
+    """Which toolkits write this code version into fatbin entries of machine code.
+
+    Attributes:
+        below: The row holds for architecture numbers below this one; None for all.
+        first: The oldest toolkit that writes it.
+        last: The newest.
+    """
+
+    version: tuple[int, int]
+    first: CudaVersion | None
+    last: CudaVersion | None
+    below: int | None
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """Names of shared libraries that belong to one CUDA major version, and the first driver branch for it."""
+
+    pattern: re.Pattern[str]
+    cuda_major: int
+    first: int
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """A GPU as NVIDIA sells it.
+
+    Attributes:
+        name: Without the vendor: ``GeForce RTX 4090``.
+        kind: ``data-center``, ``workstation``, ``geforce``, ``jetson`` or ``system``.
+        aliases: Other names that no rule derives.
+        hosts: Processors of the machines that it comes in, where that is fixed.
+    """
+
+    name: str
+    capability: ComputeCapability
+    kind: str
+    aliases: tuple[str, ...]
+    hosts: tuple[str, ...]
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternatives:
+    """A package that loads one of several libraries, and how it chooses.
+
+    Attributes:
+        distribution: Its normalised name.
+        pattern: Matches the paths of the libraries it chooses among; the group ``alternative`` names one.
+        chosen_by: ``cuda-version`` or ``capability``.
+        choices: For ``capability``: pairs of a capability (``*`` for any other) and an alternative.
+    """
+
+    distribution: str
+    pattern: re.Pattern[str]
+    chosen_by: str
+    choices: tuple[tuple[str, str], ...]
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message that programs print.
+
+    Attributes:
+        code: Permanent, kebab-case.
+        rank: In one log, messages of a lower rank explain those of a higher one.
+        subject: What it is about: ``architecture``, or what else.
+        device: It proves that a GPU and a driver worked where it was printed.
+        complete: The causes are all that there are, so the last one that is left is the one.
+        needles: Lower-case texts, one of which is in or near every match.
+        patterns: Without unbounded repetition of anything that could match much.
+        causes: Codes of causes, the most particular first.
+        requires: What it says that a GPU has to be, where the text itself does not; None elsewhere.
+    """
+
+    code: str
+    title: str
+    rank: int
+    subject: str
+    device: bool
+    complete: bool
+    needles: tuple[str, ...]
+    patterns: tuple[re.Pattern[str], ...]
+    means: str
+    causes: tuple[str, ...]
+    requires: Requirement | None
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """What may be behind a message.
+
+    Attributes:
+        way_out: What to do where it holds.
+        next: A command that tells, where the facts do not.
+    """
+
+    code: str
+    title: str
+    cause: str
+    way_out: str
+    next: str
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialectVersion:
+    """How a tool reads a list of architectures, from one of its versions on.
+
+    Attributes:
+        since: The first version of the tool that reads so, as numbers.
+        read: The versions that were run or read.
+        numbers: The capabilities that a list may name, where the tool has a table of them.
+        ignored: Where the tool takes no notice of the list; None where nothing is known.
+        names: Pairs of a name and what the tool puts in its place, in the order in which it looks for them.
+        lists: What words and defaults stand for, in the tool's own spelling.
+        rules: Switches of the reader in `capably.archlist`.
+        requires: What the tool needs of a GPU whatever its list says, in the grammar of `capably.requirement`; None
+            where nothing is known.
+    """
+
+    dialect: str
+    since: tuple[int, ...]
+    read: tuple[str, ...]
+    numbers: tuple[str, ...]
+    ignored: str | None
+    names: tuple[tuple[str, str], ...]
+    lists: tuple[tuple[str, str], ...]
+    rules: frozenset[str]
+    requires: str | None
+    sources: tuple[str, ...]
+    grade: Grade

@@ -1,0 +1,99 @@
+"""A copy of the source with rows that nobody has released: a GPU 13.0, CUDA 13.6, R625, a package, a message."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+MADE_UP: dict[str, tuple[str | None, dict[str, object]]] = {
+    "architectures": ("13.0", {"capability": "13.0", "name": "Feynman", "isolated": False}),
+    "families": ("13.0", {"family": "13.x", "kind": "family", "members": "13.0"}),
+    "products": (
+        "13.0",
+        {"name": "GeForce RTX 9990", "capability": "13.0", "class": "geforce", "aliases": [], "hosts": []},
+    ),
+    "driver_devices": (
+        "625",
+        {
+            "capability": "13.0",
+            "first_branch": 625,
+            "first_grade": "documented",
+            "last_branch": None,
+            "last_grade": None,
+        },
+    ),
+    "shared_memory": ("13.0", {"capability": "13.0", "block_kib": 227}),
+    "toolkits": ("13.6", {"cuda": "13.6", "targets": "75 80 86 87 88 89 90 90a 100 100a 100f 130 130a 130f"}),
+    "ptx": ("13.6", {"cuda": "13.6", "ptx": "9.6"}),
+    "drivers": ("625", {"branch": 625, "cuda": "13.6", "linux": "625.10.01", "windows": None}),
+    "packages": (
+        None,
+        {
+            "title": "Made up",
+            "distributions": ["made-up"],
+            "kernels": "prebuilt",
+            "compiler": None,
+            "dispatches": False,
+            "conflicts": [],
+            "part": None,
+            "particular": "Nothing.",
+            "check": None,
+        },
+    ),
+    "causes": (
+        None,
+        {
+            "code": "made-up-cause",
+            "title": "Something is made up",
+            "cause": "It is.",
+            "way_out": "Mend it.",
+            "next": "true",
+        },
+    ),
+    "messages": (
+        None,
+        {
+            "code": "made-up-message",
+            "title": "Made up",
+            "rank": 5,
+            "subject": "program",
+            "device": False,
+            "complete": False,
+            "needles": ["made up"],
+            "patterns": ["made up"],
+            "means": "Nothing.",
+            "causes": ["made-up-cause"],
+        },
+    ),
+}
+
+
+def copy_of_the_source(folder: Path, *, without: frozenset[str] = frozenset()) -> Path:
+    """The source, tools and docs in *folder*, with the made-up rows in all tables but *without*."""
+    for part in ("src", "tools", "docs"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for table, (horizon, row) in MADE_UP.items():
+        if table in without:
+            continue
+        path = folder / f"src/capably/tables/data/{table}.json"
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        document["rows"].append({**row, "sources": ["cuda-guide-compute-capabilities"], "grade": "documented"})
+        document["horizon"] = horizon or document["horizon"]
+        path.write_text(json.dumps(document), encoding="utf-8")
+    return folder
+
+
+def run_there(folder: Path, *arguments: str) -> str:
+    """What Python prints that takes capably from that copy."""
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "COVERAGE_PROCESS_START": ""}
+    done = subprocess.run(
+        [sys.executable, *arguments], env=environment, cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
