@@ -416,7 +416,7 @@ def test_a_record_that_is_none_is_refused_with_the_place(value: Any, message: st
 
 def test_files_that_are_no_records_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    for data, message in ((b"{", "not JSON"), (b"\xff\xfe", "not a text file"), (b"[" * 100000, "not JSON")):
+    for data, message in ((b"{", "not JSON"), (b"\xff\xfe", "not UTF-8"), (b"[" * 100000, "not JSON")):
         path.write_bytes(data)
         with pytest.raises(ValueError, match=message):
             probe.load(path)

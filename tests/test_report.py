@@ -17,6 +17,7 @@ from strategies import devices, drivers, images, libraries
 
 from capably.arch import ComputeCapability, Target, TargetKind
 from capably.engine import Coverage, judge
+from capably.escaping import printable
 from capably.facts import (
     Artifact,
     ArtifactKind,
@@ -37,7 +38,7 @@ from capably.report.answer import Answer, Gpu, judge_all
 from capably.report.layout import Cell, Style, fits, grid
 from capably.report.machine import check_document, dumps, gpus_document, scan_document, schema
 from capably.report.remedy import change_for, change_for_builds
-from capably.report.safe import clip, columns, printable, wrap
+from capably.report.safe import clip, columns, wrap
 from capably.report.text import check_text, gpus_text, scan_text
 from capably.report.why import story
 from capably.scanner import scan
@@ -685,6 +686,15 @@ def test_wrapping_loses_nothing_and_stays_inside(text: str, width: int) -> None:
     lines = list(wrap(safe, width, "- "))
     assert all(columns(line) <= width for line in lines)
     assert "".join("".join(line[2:] for line in lines).split()) == "".join(safe.split())
+
+
+def test_a_lead_that_leaves_no_room_does_not_wrap_for_ever() -> None:
+    """One holds the name of a GPU, which may be as long as a driver likes."""
+    lines = list(wrap("some words", 20, "n" * 100))
+    assert lines[0].startswith("n" * 100)
+    assert "".join(lines)[100:].replace(" ", "") == "somewords"
+    assert len(lines) == 2
+    assert len("".join(wrap("w" * 1_000, 60, "n" * 60_000))) < 64_000
 
 
 @given(st.text(max_size=60), st.integers(4, 30), st.booleans())

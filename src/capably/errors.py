@@ -29,11 +29,13 @@ Incompatible code is never an exception: that is a `Verdict`. Only the gate, who
 `IncompatibleError`. Damage in one member of an archive
 is not one either: that is a `Finding`, and the rest is still read.
 
-Every class hands its fields to ``super().__init__`` in order and builds its text in ``__str__``, so that
-instances survive pickling between processes.
+Every class hands its fields to ``super().__init__`` in order, so that instances survive pickling between processes,
+and says its text in ``_said``. What is in a line is escaped by the base class: fields hold what they were given.
 """
 
 from __future__ import annotations
+
+from capably.escaping import escaped
 
 __all__ = [
     "AmbiguousNameError",
@@ -61,8 +63,28 @@ __all__ = [
 ]
 
 
+_MOST_POINTED_AT = 200
+"""Characters of a text that is shown once more, with a mark below."""
+
+
 class CapablyError(Exception):
     """Base of all errors that capably raises on purpose."""
+
+    def _said(self) -> str | tuple[str, ...]:
+        """The text, or its lines; a line break within one is data."""
+        return super().__str__()
+
+    def as_lines(self) -> tuple[str, ...]:
+        """The text, line by line, as it was given: whoever prints it escapes it."""
+        said = self._said()
+        return (said,) if isinstance(said, str) else said
+
+    def __str__(self) -> str:
+        return "\n".join(map(escaped, self.as_lines()))
+
+    def add_note(self, note: str, /) -> None:
+        """Add a line to what is shown with the error."""
+        super().add_note(escaped(note))
 
 
 class ParseError(CapablyError, ValueError):
@@ -89,11 +111,13 @@ class ParseError(CapablyError, ValueError):
         self.end = max(end, start + 1)
         self.expected = expected
 
-    def __str__(self) -> str:
+    def _said(self) -> tuple[str, ...]:
+        if len(self.text) > _MOST_POINTED_AT:
+            return (f"not a {self.what}: `{self.text}`: expected {self.expected} at character {self.start + 1}",)
         # A caret is worth nothing under text that a terminal would not print character by character.
         shown = "".join(c if c.isprintable() else "?" for c in self.text)
         caret = " " * self.start + "^" * (self.end - self.start)
-        return f"not a {self.what}: `{shown}`: expected {self.expected}\n  {shown}\n  {caret}"
+        return f"not a {self.what}: `{shown}`: expected {self.expected}", f"  {shown}", f"  {caret}"
 
 
 class UnknownNameError(CapablyError, LookupError):
@@ -118,11 +142,10 @@ class UnknownNameError(CapablyError, LookupError):
         self.name = name
         self.suggestions = suggestions
 
-    def __str__(self) -> str:
-        shown = "".join(c if c.isprintable() else "?" for c in self.name)
+    def _said(self) -> str:
         names = ", ".join(f"`{name}`" for name in self.suggestions or self.known)
         hint = f"; did you mean {names}?" if self.suggestions else f"; known: {names}" if names else ""
-        return f"unknown {self.what}: `{shown}`{hint}"
+        return f"unknown {self.what}: `{self.name}`{hint}"
 
 
 class DialectError(CapablyError, ValueError):
@@ -143,7 +166,7 @@ class DialectError(CapablyError, ValueError):
         self.targets = targets
         self.problem = problem
 
-    def __str__(self) -> str:
+    def _said(self) -> str:
         return f"{self.dialect} cannot say {', '.join(self.targets) or 'an empty list'}: {self.problem}"
 
 
@@ -160,7 +183,7 @@ class AmbiguousNameError(CapablyError):
         self.name = name
         self.products = products
 
-    def __str__(self) -> str:
+    def _said(self) -> str:
         meant = ", ".join(f"`{name}` ({capability})" for name, capability in self.products)
         return f"`{self.name}` is more than one GPU: {meant}"
 
@@ -180,7 +203,7 @@ class TableError(CapablyError, ValueError):
         self.row = row
         self.rule = rule
 
-    def __str__(self) -> str:
+    def _said(self) -> str:
         return f"{self.table}.json{f', row {self.row}' if self.row else ''}: {self.rule}"
 
 
@@ -200,7 +223,7 @@ class RecordError(CapablyError, ValueError):
         self.place = place
         self.problem = problem
 
-    def __str__(self) -> str:
+    def _said(self) -> str:
         return f"{self.place}: {self.problem}"
 
 
@@ -222,7 +245,7 @@ class PolicyError(CapablyError, ValueError):
         self.key = key
         self.problem = problem
 
-    def __str__(self) -> str:
+    def _said(self) -> str:
         return f"{self.file}: {f'[tool.capably] {self.key}: ' if self.key else ''}{self.problem}"
 
 
@@ -241,7 +264,7 @@ class FetchError(CapablyError, RuntimeError):
         self.problem = problem
         self.hint = hint
 
-    def __str__(self) -> str:
+    def _said(self) -> str:
         return f"could not fetch `{self.requirement}`: {self.problem}"
 
 
@@ -274,11 +297,11 @@ class IncompatibleError(CapablyError, RuntimeError):
         self.way_out = way_out
         self.answer = answer
 
-    def __str__(self) -> str:
+    def _said(self) -> tuple[str, ...]:
         gpu = f"a GPU that meets `{self.requirement}`"
         needs = f"{self.feature} needs {gpu}" if self.feature else f"{gpu} is needed"
         way_out = (f"What to do: {self.way_out}",) if self.way_out else ()
-        return "\n  ".join((f"{needs}: {self.problem}", *self.lines, *way_out))
+        return f"{needs}: {self.problem}", *(f"  {line}" for line in (*self.lines, *way_out))
 
 
 class NoDeviceError(IncompatibleError):
@@ -332,7 +355,7 @@ class ScanError(CapablyError):
         self.problem = problem
         self.offset = offset
 
-    def __str__(self) -> str:
+    def _said(self) -> str:
         where = "" if self.offset is None else f" (at byte {self.offset})"
         return f"{self.path}: {self.problem}{where}"
 

@@ -34,6 +34,7 @@ from capably.errors import (
     UndecidedError,
     UnsupportedDeviceError,
 )
+from capably.escaping import escaped
 from capably.reasons import FINDINGS, Outcome
 from capably.requirement import Requirement
 
@@ -197,12 +198,13 @@ class Answer(Sequence["Device"]):
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """A line for each that was judged, what decided, and what was ignored."""
-        return (
+        """A line for each that was judged, what decided, and what was ignored; fit to print."""
+        lines = (
             *(self._line(number) for number in range(len(self.verdicts))),
             f"Decided by: {self.decided_by}.",
             *(f"Ignored: {text}." for text in self.ignored),
         )
+        return tuple(map(escaped, lines))
 
     def __str__(self) -> str:
         return "\n".join(self.lines)

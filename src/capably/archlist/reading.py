@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.errors import ParseError
+from capably.escaping import printable
 from capably.tables import DialectVersion, Toolkit, tables
 from capably.version import CudaVersion
 
@@ -259,7 +260,7 @@ def grouped(targets: Iterable[Target]) -> dict[str, list[Target]]:
 
 def shown(text: str) -> str:
     """*text* for a message: on one line, and without what a terminal would obey."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    return printable(text)
 
 
 def first_of_each(pieces: Iterable[Piece]) -> Iterator[Piece]:

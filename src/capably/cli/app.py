@@ -15,7 +15,7 @@ from capably.cli.console import OutputError, complain, explain, give_up_output, 
 from capably.errors import CapablyError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["cli", "run"]
 
@@ -98,7 +98,7 @@ def run(arguments: Sequence[str]) -> int:
         complain("interrupted")
         return 130
     except click.exceptions.NoArgsIsHelpError as error:
-        complain(error.format_message())
+        complain(*error.format_message().split("\n"))  # our own help
         return 2
     except click.ClickException as error:
         return _wrong_use(error)
@@ -113,14 +113,26 @@ def run(arguments: Sequence[str]) -> int:
             explain(OutputError(error.strerror or "no space left"))
             return 2
         import platform  # noqa: PLC0415 - never, it is hoped
-        import traceback  # noqa: PLC0415 - as above
 
         complain("error: this is a bug in capably; the answer could not be given")
         version = f"capably {__version__}, Python {platform.python_version()}, {sys.platform}"
         hint(f"please report it with the command line, the versions ({version}) and what follows")
-        complain(traceback.format_exc().rstrip("\n"))
+        complain(*_trace(error))
         return 2
     return result if isinstance(result, int) else 0
+
+
+def _trace(error: BaseException) -> Iterator[str]:
+    """Where *error* was raised, as Python writes it, but for its own text: that stays one line."""
+    import traceback  # noqa: PLC0415 - see `run`
+
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield from (*_trace(cause), "", "and then:", "")
+    yield "Traceback (most recent call last):"
+    for entry in traceback.format_tb(error.__traceback__):
+        yield from entry.rstrip("\n").split("\n")
+    yield f"{type(error).__name__}: {error}"
 
 
 _WHERE_NAMES_ARE = {

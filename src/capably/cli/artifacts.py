@@ -43,7 +43,7 @@ class NoArtifactError(CapablyError):
         self.leads_to = leads_to
         self.is_path = is_path
 
-    def __str__(self) -> str:
+    def _said(self) -> str:
         if self.leads_to is not None:
             return f"`{self.asked}` is a link to `{self.leads_to}`, which is not there"
         if self.is_path:

@@ -260,7 +260,7 @@ def _answer(
         case "junit":
             print_answer(shown.audit_junit(reports, reader.errors, fail_on=fail_on))
         case "github":
-            print_answer(shown.audit_github(reports, file, reader.errors))
+            print_answer(shown.audit_github(reports, file, reader.errors), commands=True)
         case _:
             if reports:
                 print_answer(shown.audit_text(reports, style_of(color), verbose=verbose))

@@ -6,7 +6,6 @@ expects is compared with the answer and never read before it.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,9 +14,10 @@ import click
 
 from capably.arch import ComputeCapability, Target, TargetKind
 from capably.archlist import read
-from capably.cli.console import print_answer
+from capably.cli.console import open_stream, print_answer
 from capably.engine import judge
-from capably.errors import CapablyError, ParseError
+from capably.errors import CapablyError, ParseError, RecordError
+from capably.escaping import json_text
 from capably.facts import (
     Confidence,
     Device,
@@ -32,6 +32,7 @@ from capably.facts import (
     ToolkitKind,
     Visibility,
 )
+from capably.facts.objects import from_text
 from capably.gate import Policy, decide
 from capably.probe.fleet import Look
 from capably.reasons import Outcome
@@ -56,7 +57,7 @@ class _CaseError(CapablyError):
         self.line = line
         self.problem = problem
 
-    def __str__(self) -> str:
+    def _said(self) -> str:
         return f"line {self.line}: {self.problem}"
 
 
@@ -244,22 +245,35 @@ def answer(case: dict[str, Any]) -> dict[str, Any]:
     raise ValueError("none of the kinds of case that capably answers (verdicts, multi, archlists, gates)")
 
 
+_LONGEST = 1 << 20
+"""Bytes of a line that are read at most: a device that never ends a line is no list of cases."""
+_MOST_READ = 1 << 30
+"""Bytes of a file or pipe."""
+
+
 def _cases(stream: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(stream, 1):
+    number = read = 0
+    while line := stream.readline(_LONGEST + 1):
+        number += 1
+        read += len(line)
+        if len(line) > _LONGEST:
+            raise _CaseError(number, f"longer than {_LONGEST >> 20} MiB, so it is no case")
+        if read > _MOST_READ:
+            raise _CaseError(number, f"more than {_MOST_READ >> 30} GiB of cases; give them in several files")
         if not line.strip():
             continue
         try:
-            case = json.loads(line)  # bytes: JSON is UTF-8, and what is not is no JSON
-        except (ValueError, RecursionError) as error:
-            raise _CaseError(number, f"not JSON: {error}") from error
+            case = from_text(line)
+        except RecordError as error:
+            raise _CaseError(number, error.problem) from error
         if not isinstance(case, dict):
             raise _CaseError(number, "not a JSON object")
         yield number, case
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.File("rb"), metavar="FILE...")
-def conform(files: tuple[BinaryIO, ...]) -> None:
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+def conform(files: tuple[str, ...]) -> None:
     """Answer recorded cases (JSON Lines; - reads standard input).
 
     Prints one JSON object a line, in order. Where a case says what it expects, "ok" is added; the exit code
@@ -267,13 +281,14 @@ def conform(files: tuple[BinaryIO, ...]) -> None:
     """
     wrong = False
     for file in files:
-        for number, case in _cases(file):
-            try:
-                result = answer(case)
-            except (CapablyError, ValueError, LookupError, TypeError, AttributeError) as error:
-                problem = f"`{error.args[0]}` is missing" if type(error) is KeyError else str(error)
-                raise _CaseError(number, problem) from error
-            wrong = wrong or result.get("ok") is False
-            print_answer(json.dumps(result) + "\n")
+        with open_stream(file) as stream:
+            for number, case in _cases(stream):
+                try:
+                    result = answer(case)
+                except (CapablyError, ValueError, LookupError, TypeError, AttributeError) as error:
+                    problem = f"`{error.args[0]}` is missing" if type(error) is KeyError else str(error)
+                    raise _CaseError(number, problem) from error
+                wrong = wrong or result.get("ok") is False
+                print_answer(json_text(result) + "\n")
     if wrong:
         sys.exit(1)

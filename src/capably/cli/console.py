@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TextIO, TypeVar
 import click
 
 from capably.errors import CapablyError
-from capably.report.safe import printable
+from capably.escaping import inert, printable
+from capably.report.safe import clip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
-    from typing import Self
+    from typing import BinaryIO, Self
 
     from capably.report.layout import Style
 
@@ -30,6 +31,7 @@ __all__ = [
     "give_up_output",
     "hint",
     "note",
+    "open_stream",
     "output_options",
     "print_answer",
     "shown_path",
@@ -40,6 +42,8 @@ _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 
 _LEAST, _MOST = 60, 160
+_LONGEST = 1_000
+"""Columns of a line on standard error. Names of files and members can be as long as whoever wrote them likes."""
 
 
 class WrongUseError(CapablyError):
@@ -57,7 +61,7 @@ class OutputError(CapablyError):
         super().__init__(problem)
         self.problem = problem
 
-    def __str__(self) -> str:
+    def _said(self) -> str:
         return f"cannot write the answer: {self.problem}"
 
 
@@ -138,12 +142,18 @@ def style_of(color: str) -> Style:
     return Style(min(max(width, _LEAST), _MOST), _colours(color, sys.stdout), not _encodes(sys.stdout))
 
 
-def print_answer(text: str) -> None:
+def print_answer(text: str, *, commands: bool = False) -> None:
     """Write the answer to standard output. Whoever closes the pipe early has seen enough.
+
+    Args:
+        text: Printable lines. What is in them from outside is no command to a build server: it is made inert here,
+            after lines were wrapped, since a name may begin one then.
+        commands: They are such commands, and say so themselves.
 
     Raises:
         OutputError: It could not be written, because the disk is full, say.
     """
+    text = text if commands else inert(text)
     try:
         # click.echo lets colours through to terminals of old Windows too.
         click.echo(text, nl=False, color=True)
@@ -154,23 +164,49 @@ def print_answer(text: str) -> None:
             raise OutputError(error.strerror or type(error).__name__) from error
 
 
+@contextlib.contextmanager
+def open_stream(place: str) -> Iterator[BinaryIO]:
+    """A file to be read in pieces; `-`, or a pipe that was handed over, is a stream that need not end.
+
+    Raises:
+        WrongUseError: It cannot be opened or read, or is no regular file: a named pipe may have nobody to write to it.
+    """
+    from capably.bounded import NOT_REGULAR, handed, open_regular  # noqa: PLC0415 - most commands stream nothing
+
+    try:
+        if place == "-":
+            yield sys.stdin.buffer
+        elif (number := handed(place)) is not None:
+            with open(number, "rb", closefd=False) as pipe:
+                yield pipe
+        else:
+            with open(open_regular(place), "rb") as file:  # noqa: PTH123 - as above
+                yield file
+    except OSError as error:
+        wrong = WrongUseError(f"{place}: {error.strerror or type(error).__name__}")
+        if error.strerror == NOT_REGULAR:
+            wrong.add_note("what comes out of a pipe is read with `-`")
+        raise wrong from error
+
+
 def give_up_output() -> None:
     """Let what is left of standard output go nowhere: Python flushes once more at exit, and would complain then."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def complain(text: str) -> None:
-    """Write *text* to standard error, each line fit to print."""
+def complain(*lines: str) -> None:
+    """Write lines to standard error. Each stays one line, whatever is in it: line breaks are spelled out."""
     ProgressBar.clear()  # or both would be in one line
     ascii_only = not _encodes(sys.stderr)
-    lines = (printable(line, ascii_only=ascii_only) for line in text.split("\n"))
+    shown = (clip(printable(line, ascii_only=ascii_only), _LONGEST, ascii_only=ascii_only) for line in lines)
     with contextlib.suppress(OSError):  # there is no place left to complain about it
-        click.echo("\n".join(lines), err=True)
+        click.echo(inert("\n".join(shown)), err=True)
 
 
 def explain(error: CapablyError) -> None:
     """Write an error to standard error, and what to do about it."""
-    complain(f"error: {error}")
+    first, *others = error.as_lines()
+    complain(f"error: {first}", *others)
     for text in (getattr(error, "hint", ""), *getattr(error, "__notes__", ())):
         hint(text)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from capably.cli.console import WrongUseError, note, output_options, print_answer, style_of
+from capably.cli.console import WrongUseError, note, open_stream, output_options, print_answer, style_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -185,14 +185,8 @@ def _facts(
 
 def _read(place: str, *, quiet: bool) -> bytes:
     """The end of a log, or of as much of it as is read."""
-    try:
-        if place == "-":
-            kept, whole = _tail(sys.stdin.buffer)
-        else:
-            with Path(place).open("rb") as file:
-                kept, whole = _tail(file)
-    except OSError as error:
-        raise WrongUseError(f"{place}: {error.strerror or type(error).__name__}") from error
+    with open_stream(place) as stream:
+        kept, whole = _tail(stream)
     if not whole:
         note(f"the log was read up to {_MOST_READ >> 30} GiB; what comes later was not", quiet=quiet)
     return kept

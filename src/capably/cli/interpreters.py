@@ -56,7 +56,7 @@ class EnvironmentProblem(CapablyError):  # noqa: N818 - EnvironmentError is a bu
         self.place = place
         self.problem = problem
 
-    def __str__(self) -> str:
+    def _said(self) -> str:
         return f"no Python environment at `{shown_path(self.place)}`: {self.problem}"
 
 

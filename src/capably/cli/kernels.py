@@ -60,7 +60,7 @@ class NoKernelError(CapablyError):
         self.pattern = pattern
         self.close = close
 
-    def __str__(self) -> str:
+    def _said(self) -> str:
         text = f"no kernel is called `{self.pattern}`"
         return text + (f"; did you mean {' or '.join(f'`{name}`' for name in self.close)}?" if self.close else "")
 

@@ -320,7 +320,8 @@ def _toolkit(text: str | None, system: System | None, record: str | None) -> tup
     compiler = _compiler(system)
     if compiler is not None and compiler.cuda is not None:
         whose = "the recorded machine" if record else "this machine"
-        return compiler.cuda, Origin("machine", f"the nvcc of {whose}, by {compiler.via[0]}")
+        route = f", by {compiler.via[0]}" if compiler.via else ""
+        return compiler.cuda, Origin("machine", f"the nvcc of {whose}{route}")
     return tables().toolkits[-1].cuda, Origin("newest-known", "the newest known; name yours with --toolkit")
 
 

@@ -7,18 +7,21 @@ policy that is misread promises something else than its author thinks.
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 import tomllib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from capably.arch import Target, TargetKind
 from capably.audit import ALLOWABLE, GAPS, Allowance, Policy, Ptx
+from capably.bounded import read_given
 from capably.cli.console import WrongUseError, shown_path
 from capably.cli.plan import read_toolkit
 from capably.cli.targets import read_driver
 from capably.errors import CapablyError, PolicyError
+from capably.escaping import printable
 from capably.naming import named_devices
-from capably.report.safe import clip, printable
+from capably.report.safe import clip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -82,12 +85,13 @@ def read_policy(path: Path, *, required: bool) -> Policy | None:
     """
     name = shown_path(path) if path.is_absolute() else str(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(_LONGEST + 1)
+        data = read_given(path, _LONGEST)
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise PolicyError(name, "", f"it is larger than {_LONGEST} bytes, so it is no policy") from error
         raise PolicyError(name, "", f"it cannot be read: {error.strerror or type(error).__name__}") from error
-    if len(data) > _LONGEST:
-        raise PolicyError(name, "", f"it is larger than {_LONGEST} bytes, so it is no policy")
+    except ValueError as error:
+        raise PolicyError(name, "", f"it cannot be read: {error}") from error
     if any(line.count(b".") > _MOST_DOTS for line in data.splitlines()):
         raise PolicyError(name, "", f"a line of it has more than {_MOST_DOTS} dots, so it is no policy")
     try:

@@ -7,12 +7,15 @@ import re
 from typing import TYPE_CHECKING
 
 from capably.archlist import DIALECTS, VARIABLES, applying
+from capably.archlist.reading import version_numbers
 from capably.cli.console import WrongUseError, note
-from capably.errors import UnknownNameError
+from capably.errors import ParseError, UnknownNameError
 from capably.report.plan import Tool
 from capably.spelling import deciding
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from capably.facts import System
     from capably.version import CudaVersion
 
@@ -41,8 +44,14 @@ class Versions:
         self._installed: dict[str, str | None] | None = None
 
     def installed(self, dialect: str) -> str | None:
-        """The installed version; None where there is none."""
-        names = _DISTRIBUTIONS.get(dialect, ())
+        """The installed version; None where there is none, or where what it calls itself is no version."""
+        found = self._named(_DISTRIBUTIONS.get(dialect, ()))
+        try:
+            return found if version_numbers(found) is not None else None
+        except ParseError:
+            return None
+
+    def _named(self, names: Sequence[str]) -> str | None:
         if self._recorded is not None:
             return next((self._recorded[name] for name in names if name in self._recorded), None)
         if self._installed is None:

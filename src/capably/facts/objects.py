@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     _Record = TypeVar("_Record")
 
-__all__ = ["from_object", "to_object"]
+__all__ = ["from_object", "from_text", "to_object"]
+
+_MOST = (1 << 63) - 1
+"""Of a number in a record: a size in bytes, at the very most."""
 
 # Written as people write them, and read by their own parsers.
 _AS_TEXT = (ComputeCapability, Target, CudaVersion, DriverRelease, PtxVersion)
@@ -59,6 +62,40 @@ def from_object(kind: type[_Record], value: object) -> _Record:
     """
     result: _Record = _read(kind, value, "$")
     return result
+
+
+def from_text(data: bytes) -> Any:  # noqa: ANN401 - as above
+    """The value that JSON says, by its standard: no name twice in an object, and no NaN.
+
+    Python's own reader takes the last of two values, and others take the first: a record must not say two things.
+
+    Raises:
+        RecordError: It is not such a text, or it is nested too deep to be read.
+
+    >>> from_text(b'{"a": [1, null]}')
+    {'a': [1, None]}
+    """
+    import json  # noqa: PLC0415 - it costs 3 ms, and records are read by few
+
+    def refused(name: str) -> None:
+        raise ValueError(f"{name} is no number of JSON")
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            left = iter(found)  # in the order in which each came first
+            twice = next(name for name, _ in pairs if name != next(left, None))
+            raise ValueError(f"`{twice}` is there twice in one object")
+        return found
+
+    try:
+        return json.loads(data.decode("utf-8-sig"), parse_constant=refused, object_pairs_hook=once)
+    except UnicodeDecodeError as error:
+        raise RecordError("$", f"not JSON: it is not UTF-8 (byte {error.start})") from error
+    except RecursionError as error:
+        raise RecordError("$", "not JSON: its values are nested too deep") from error
+    except ValueError as error:  # among others, for a number of thousands of digits
+        raise RecordError("$", f"not JSON: {error}") from error
 
 
 @functools.cache
@@ -103,6 +140,8 @@ def _read(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401 - a type an
         return _read_fields(kind, value, place)
     if type(value) is not kind:  # True is an int, but no number of anything
         raise RecordError(place, f"{kind.__name__} was expected")
+    if kind is int and abs(value) > _MOST:
+        raise RecordError(place, "the number is too large")
     return value
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capably.archlist import applying
+from capably.escaping import escaped
 from capably.facts import Device, Finding, Toolkit, ToolkitKind
 from capably.steering import TOOLS, Steering, Unusable, steer
 
@@ -91,7 +92,7 @@ class Configured:
         if self.found is Found.NONE_FOUND and self.absence is not None:
             lines.append(f"more: capably explain {self.absence.code}")
         lines += [f"note: {note}" for note in (*self.steering.notes, *(_IMPORTED[name] for name in self.imported))]
-        return "\n  ".join((head, *lines))
+        return "\n  ".join(map(escaped, (head, *lines)))
 
 
 def _named(device: Device) -> str:

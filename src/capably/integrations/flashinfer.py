@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from capably.archlist import VARIABLES, applying
 from capably.engine import Coverage, Verdict, judge
 from capably.errors import CapablyError
+from capably.escaping import escaped
 from capably.integrations import configuring
 from capably.reasons import Outcome
 from capably.spelling import deciding
@@ -116,11 +117,11 @@ class Prebuilt:
         return None if Coverage.UNKNOWN in found else True
 
     def __str__(self) -> str:
-        if self.problem:
-            return f"{self.path}: cannot tell: {self.problem}"
-        if not self.verdicts:
-            return f"{self.path}: cannot tell: there is no GPU to judge it for"
-        return "\n".join(f"{self.path}: {_line(verdict)}" for verdict in self.verdicts)
+        if self.problem or not self.verdicts:
+            lines = [f"{self.path}: cannot tell: {self.problem or 'there is no GPU to judge it for'}"]
+        else:
+            lines = [f"{self.path}: {_line(verdict)}" for verdict in self.verdicts]
+        return "\n".join(map(escaped, lines))
 
 
 def _line(verdict: Verdict) -> str:

@@ -101,7 +101,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         known = item.config.stash.setdefault(_SKIPS, {})
         key = (mark.args, str(mark.kwargs))
         if key not in known:
-            known[key] = _reason(mark)
+            from capably.escaping import escaped  # noqa: PLC0415 - not until a marked test is run
+
+            reason = _reason(mark)
+            known[key] = escaped(reason) if reason is not None else None
         reason = known[key]
         if reason is not None:
             item.stash[_SKIPPED] = True

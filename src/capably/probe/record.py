@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from capably.bounded import read_given
 from capably.errors import RecordError
+from capably.escaping import json_text
 from capably.facts import System, from_object, to_object
+from capably.facts.objects import from_text
 
 if TYPE_CHECKING:
     import os
@@ -20,7 +23,7 @@ _MOST_BYTES = 16 << 20
 
 def dumps(system: System) -> str:
     """*system* as JSON text, in ASCII."""
-    return json.dumps(to_object(system), indent=1, ensure_ascii=True) + "\n"
+    return json_text(to_object(system), indent=1) + "\n"
 
 
 def loads(text: str) -> System:
@@ -29,10 +32,11 @@ def loads(text: str) -> System:
     Raises:
         RecordError: It is not such a record; it names the place.
     """
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RecordError("$", f"not JSON: {error}") from error
+    return _record(text.encode("utf-8", "surrogatepass"))
+
+
+def _record(data: bytes) -> System:
+    value = from_text(data)
     if not isinstance(value, dict) or "schema" not in value:
         raise RecordError("$", "not a record of a system: it has no `schema`")
     if value["schema"] != _SCHEMA:
@@ -52,16 +56,15 @@ def load(path: str | os.PathLike[str]) -> System:
         RecordError: It cannot be read, or is not such a record; it names the file and the place.
     """
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
+        data = read_given(path, _MOST_BYTES)
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise RecordError(str(path), "too large for a record of a system") from error
         raise RecordError(str(path), error.strerror or type(error).__name__) from error
-    if len(data) > _MOST_BYTES:
-        raise RecordError(str(path), "too large for a record of a system")
+    except ValueError as error:
+        raise RecordError(str(path), str(error)) from error
     try:
-        return loads(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise RecordError(str(path), "not a text file") from error
+        return _record(data)
     except RecordError as error:
         place = str(path) if error.place == "$" else f"{path}: {error.place}"  # `$` is the whole of it
         raise RecordError(place, error.problem) from error

@@ -1,7 +1,7 @@
 """What ``capably audit`` answers: as text, as JSON, and as the formats that other programs read.
 
-Everything that came from files goes through `printable` before it gets into any of them, and is then escaped as
-the format wants it: GitHub's workflow commands, XML, URIs, TOML.
+Everything that came from files goes through `printable` before it gets into any of them, so that the only line breaks
+are those between lines of ours, and is then escaped as the format wants it: GitHub's workflow commands, XML, URIs, TOML.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from capably import __version__
 from capably.arch import by_kind
 from capably.audit import BLOCKERS, CHECKS, GAPS, Severity
 from capably.engine import Coverage
+from capably.escaping import escaped, inert, printable
 from capably.naming import full_name, short_name
 from capably.reasons import FINDINGS, REASONS, Outcome
 from capably.report.machine import driver_object
 from capably.report.names import families
-from capably.report.safe import clip, columns, printable
+from capably.report.safe import clip, columns
 from capably.report.why import join
 from capably.tables import tables
 from capably.units import size_text
@@ -173,13 +174,15 @@ def _alike(remarks: Iterable[Remark]) -> list[list[Remark]]:
 
 
 def _lines(alike: Sequence[Remark]) -> list[str]:
-    """Remarks that say the same about several libraries, in lines: for formats that take plain text."""
+    """Remarks that say the same about several libraries, in printable lines: for formats that take plain text."""
     remark = alike[0]
     also = [f"also: {', '.join(other.path for other in alike[1:])}"] if len(alike) > 1 else []
     if remark.allowed is not None:
-        return [f"allowed: {remark.message}", *also, f"for: {remark.allowed}"]
-    do = [f"do: {remark.way_out}"] if remark.way_out else []
-    return [remark.message, *also, *_details(remark), *do]
+        lines = [f"allowed: {remark.message}", *also, f"for: {remark.allowed}"]
+    else:
+        do = [f"do: {remark.way_out}"] if remark.way_out else []
+        lines = [remark.message, *also, *_details(remark), *do]
+    return list(map(printable, lines))
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -319,9 +322,10 @@ def _compared(report: Report, comparison: Comparison, style: Style) -> Iterator[
         lines.append(
             ("size", f"{size_text(comparison.baseline_bytes)} -> {size_text(report.size_bytes)} ({share:+.1f} %)")
         )
-    width = max((columns(label) for label, _ in lines), default=0)
-    for label, text in lines or [("", "nothing is gained or lost")]:
-        lead = f"  {style.safe(label):<{width}}  "
+    labels = [style.clip(label, style.width * 2 // 3) for label, _ in lines] or [""]
+    width = max(map(columns, labels))
+    for label, text in zip(labels, [text for _, text in lines] or ["nothing is gained or lost"], strict=True):
+        lead = f"  {label:<{width}}  "
         yield from style.wrap(style.safe(text), lead, " " * columns(lead))
 
 
@@ -432,14 +436,14 @@ def _outcomes(counts: OutcomeCounts) -> dict[str, int]:
 # GitHub: workflow commands, one a line
 
 
-def _data(text: str) -> str:
+def _data(lines: Iterable[str]) -> str:
     """The text of a workflow command: its lines are kept, and nothing in it is another command."""
-    return "%0A".join(printable(line).replace("%", "%25") for line in text.split("\n"))
+    return "%0A".join(escaped(line).replace("%", "%25") for line in lines)
 
 
 def _property(text: str) -> str:
     """The value of a property of a workflow command."""
-    return printable(text).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
+    return escaped(text).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
 
 
 def audit_github(
@@ -459,12 +463,11 @@ def audit_github(
         for alike in _alike(remark for remark in report.remarks if remark.allowed is None):
             code = alike[0].code
             title = f"{_title(report.artifact)}: {FINDINGS[code].title} ({code})"
-            text = "\n".join(_lines(alike))
-            out.append(f"::{commands[alike[0].severity]} {place}title={_property(title)}::{_data(text)}")
-        # Not a command, whatever the file is called: the old form counts anywhere in a line.
-        name = printable(PurePath(asked).name).replace("##[", "# #[").lstrip(":")
+            out.append(f"::{commands[alike[0].severity]} {place}title={_property(title)}::{_data(_lines(alike))}")
+        # Not a command, whatever the file is called.
+        name = escaped(PurePath(asked).name)
         out.append(f"{name or 'artifact'} - {_verdict(report)}")
-    out += [f"::error title={_property(asked)}::{_data(message)}" for asked, message in errors]
+    out += [f"::error title={_property(asked)}::{_data(message.split(chr(10)))}" for asked, message in errors]
     return "\n".join(out) + "\n" if out else ""
 
 
@@ -528,7 +531,7 @@ def _result(asked: str, artifact: Artifact, remark: Remark, index: int) -> dict[
     whole = printable(f"{name}!/{remark.path}" if remark.path else name)
     identity = "\n".join((name, remark.path, remark.code, *sorted(str(gap.device.capability) for gap in remark.gaps)))
     undecided = remark.severity is Severity.UNKNOWN
-    lines = [printable(line) for line in _lines([replace(remark, allowed=None)])]  # a suppression says that
+    lines = _lines([replace(remark, allowed=None)])  # a suppression says that
     return {
         "ruleId": remark.code,
         "ruleIndex": index,
@@ -554,13 +557,13 @@ def _result(asked: str, artifact: Artifact, remark: Remark, index: int) -> dict[
 # JUnit
 
 
-def _xml(text: str) -> str:
+def _xml(lines: str) -> str:
     """Text of an element: no character that XML does not have, since those are spelled out."""
-    return escape("\n".join(printable(line) for line in text.split("\n")))
+    return inert(escape(lines))
 
 
 def _attribute(text: str) -> str:
-    return quoteattr(printable(text))
+    return quoteattr(escaped(text))
 
 
 def audit_junit(
@@ -678,4 +681,5 @@ def policy_toml(policy: Policy, artifact: Artifact) -> str:
 
 def _string(text: str) -> str:
     """A TOML string. What cannot be printed becomes `?`, which fits any character in a pattern."""
-    return json.dumps("".join(c if c.isprintable() else "?" for c in text), ensure_ascii=False)
+    quoted = json.dumps("".join(c if c.isprintable() else "?" for c in text), ensure_ascii=False)
+    return quoted.replace("##", "#\\u0023")  # the same text, and no command to a build server

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from capably.report.safe import clip, columns, printable, wrap
+from capably.escaping import printable
+from capably.report.safe import clip, columns, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

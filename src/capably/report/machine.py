@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+
+from capably.escaping import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -30,8 +31,8 @@ _SCHEMA = 1
 
 
 def dumps(document: dict[str, Any]) -> str:
-    """*document* as text. ASCII only: names in it cannot reach a terminal as anything else."""
-    return json.dumps(document, indent=2, ensure_ascii=True)
+    """*document* as text, laid out to be read; see `capably.escaping.json_text`."""
+    return json_text(document, indent=2)
 
 
 def _tables() -> Tables:
@@ -42,6 +43,7 @@ def _tables() -> Tables:
 
 def schema() -> dict[str, Any]:
     """The JSON schema of all answers, one definition for each command."""
+    import json  # noqa: PLC0415 - as below
     from pathlib import Path  # noqa: PLC0415 - 3 ms, and nobody asks for the schema while answering
 
     text = (Path(__file__).parent / "schema.json").read_text(encoding="utf-8")

@@ -185,10 +185,11 @@ def _target(plan: Plan, target: Target, estimate: Estimate | None, style: Style)
     size = estimate.text(target) if estimate is not None else ""
     yield style.paint(str(target), "strong") + (f"  {size}" if size else "")
     served = plan.covers(target)
-    width = max((columns(full_name(one.device)) for one in served), default=0)
-    for one in served:
+    names = [style.clip(full_name(one.device), style.width * 2 // 3) for one in served]
+    width = max(map(columns, names), default=0)
+    for name, one in zip(names, served, strict=True):
         word, tone = _WORDS[one.outcome]
-        lead = f"  {style.safe(full_name(one.device)):<{width}}  "
+        lead = f"  {name:<{width}}  "
         message = next(
             reason.message
             for part in one.verdict.parts

@@ -1,36 +1,16 @@
-"""Text that came from files: made safe to print, measured and cut to size.
-
-Names of members, targets and distributions are written by whoever built a file. A terminal must show them
-and never obey them, so everything that is not printable is spelled out.
-"""
+"""Text that came from files: measured and cut to size. What makes it safe to print is in `capably.escaping`."""
 
 from __future__ import annotations
 
 import unicodedata
 from typing import TYPE_CHECKING
 
+from capably.escaping import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["clip", "columns", "printable", "wrap"]
-
-
-def printable(text: str, *, ascii_only: bool = False) -> str:
-    r"""*text* with everything spelled out that a terminal might obey, hide or reorder.
-
-    >>> printable("a\x1b[31mb\n\u202ec")
-    'a\\x1b[31mb\\x0a\\u202ec'
-    >>> printable("é", ascii_only=True)
-    '\\xe9'
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c if c.isprintable() and (c.isascii() or not ascii_only) else _spelled(c) for c in text)
-
-
-def _spelled(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _cells(character: str) -> int:
@@ -83,14 +63,15 @@ def wrap(text: str, width: int, first: str = "", rest: str | None = None) -> Ite
     >>> list(wrap("one two three", 9, "- "))
     ['- one two', '  three']
     """
-    rest = " " * columns(first) if rest is None else rest
+    # Under a lead that holds a name nothing is as wide as it: there would be no room, line after line.
+    rest = " " * min(columns(first), width // 2) if rest is None else _head(rest, width // 2)
     lead, line = first, ""
     for word in text.split(" "):
         left = word
         if line and columns(lead) + columns(line) + 1 + columns(left) > width:
             yield lead + line
             lead, line = rest, ""
-        while columns(lead) + columns(left) > width:
+        while left and columns(lead) + columns(left) > width:
             part = _head(left, max(width - columns(lead), 2))
             yield lead + part
             lead, left = rest, left[len(part) :]
