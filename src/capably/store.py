@@ -1,5 +1,4 @@
-"""A content store on disk that many processes share: small values by key, checksummed and bounded; whole files by
-what is in them.
+"""A content store on disk that many processes share, checksummed and bounded: values by key, files by content.
 
 A store is a convenience and never a reason to fail. Where its directory cannot be written, is full, or
 belongs to somebody else, nothing is kept and every look-up misses. An entry that is damaged, cut off or not
