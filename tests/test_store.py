@@ -404,7 +404,7 @@ def test_files_are_kept_by_what_is_in_them(files: FileStore, root: Path) -> None
     assert info.entries == 2, "values do not count"
     assert info.size_bytes >= 3 * 4096
     assert files.verify() == Verification(2, 0)
-    assert [name for name in os.listdir(root) if name.startswith("tmp-")] == []
+    assert not list(root.glob("tmp-*"))
     assert files.clear() == 2
     assert list(root.iterdir()) == []
 
@@ -445,7 +445,7 @@ def damages(path: Path, elsewhere: Path) -> dict[str, Callable[[], object]]:
 @posix
 @pytest.mark.parametrize("damage", ["cut", "longer", "empty", "flipped", "gone", "link", "linked folder", "pipe"])
 @pytest.mark.parametrize("known", [False, True])
-def test_a_damaged_file_is_a_miss_and_is_mended(  # noqa: PLR0917 - fixtures
+def test_a_damaged_file_is_a_miss_and_is_mended(
     files: FileStore, tmp_path: Path, damage: str, known: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = put_file(files, b"data")
@@ -525,7 +525,7 @@ def test_files_in_a_directory_of_others_are_not_used(files: FileStore, root: Pat
     root.chmod(0o770)
     other = FileStore(root)
     assert other.file(path.parent.name, path.name) is None
-    with pytest.raises(OSError, match=""), other.scratch():
+    with pytest.raises(PermissionError), other.scratch():
         pass
     assert "other users" in refuses(other)
     assert path.exists()
@@ -538,7 +538,7 @@ def test_only_regular_files_are_put(files: FileStore, tmp_path: Path) -> None:
         (scratch / "link.whl").symlink_to(tmp_path / "target")
         os.mkfifo(scratch / "pipe.whl")
         for name in "link.whl", "pipe.whl":
-            with pytest.raises(OSError, match=""):
+            with pytest.raises(OSError, match=r"symbolic links|not a regular file"):
                 files.put_file(scratch / name)
 
 
@@ -587,7 +587,7 @@ def test_wheels_of_earlier_releases_are_shown_and_cleared(tmp_path: Path, monkey
     assert "fetched wheel" not in answer("info", "--quiet")
     assert "1 wheel removed\n" in answer("clear")
     assert (wheel.parent.exists(), notes.exists()) == (False, True)
-    assert "earlier" not in answer("info")
+    assert "earlier release:" not in answer("info")
 
 
 def test_a_store_that_is_not_used_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

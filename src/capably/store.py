@@ -443,19 +443,20 @@ class FileStore(Store):
         ready = path.parent / digest
         ready.mkdir(mode=0o700)
         path.rename(ready / path.name)
-        for _ in range(8):
+        for last in (False,) * 7 + (True,):
             try:
                 ready.rename(self.root / digest)
-            except OSError as error:
-                failure = error
+            except OSError:
                 kept = self.file(digest, path.name)
                 if kept is not None:  # it was there already, or another process was faster
                     return digest, kept
+                if last:
+                    raise
                 self._remove(digest)  # the same content under another name
             else:
-                self._bound(status.st_size)
-                return digest, self.root / digest / path.name
-        raise failure
+                break
+        self._bound(status.st_size)
+        return digest, self.root / digest / path.name
 
     def file(self, digest: str, name: str) -> Path | None:
         """Where the file with that sha256 and that name is, or None. One that is damaged is removed.

@@ -47,7 +47,7 @@ import importlib.util, os, runpy, threading
 _, swapped, most_bytes, *arguments = sys.argv
 def end_with_parent():
     os.read(0, 1)
-    os.killpg(0, 9)
+    os.killpg(os.getpid(), 9)
 if os.name == "posix":
     import resource
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
