@@ -106,7 +106,10 @@ def test_a_wheel_is_fetched_once_and_announced(index: str, tmp_path: Path) -> No
     assert len(said) == 1
     assert first.parent.name == hashlib.sha256(first.read_bytes()).hexdigest()
     assert [path.name for path in first.parent.iterdir()] == [first.name], "nothing is left over"
-    assert not [path for path in (tmp_path / "cache").iterdir() if path.name.startswith("tmp-")]
+    assert not list((tmp_path / "cache").glob("tmp-*"))
+    if os.name == "posix":
+        modes = [stat.S_IMODE(place.stat().st_mode) for place in (first, first.parent, first.parent.parent)]
+        assert modes == [0o600, 0o700, 0o700]
 
 
 def test_a_constraint_of_the_user_does_not_forbid_looking(
@@ -317,15 +320,13 @@ def test_an_index_that_is_configured_otherwise_gives_its_own_wheel(
     links = tmp_path / "links"
     links.mkdir()
     (links / DEMO).write_bytes(wheel("links"))
-    (tmp_path / "one.conf").write_text(f"[global]\nindex-url = {one.url}\n")
-    (tmp_path / "two.conf").write_text(f"[global]\nindex-url = {two.url}\n")
     ways = [
         ({"PIP_INDEX_URL": one.url}, "one"),
         ({"PIP_INDEX_URL": two.url}, "two"),
-        ({"PIP_CONFIG_FILE": str(tmp_path / "one.conf")}, "one"),
         ({"PIP_CONFIG_FILE": str(tmp_path / "two.conf")}, "two"),
         ({"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(links)}, "links"),
     ]
+    (tmp_path / "two.conf").write_text(f"[global]\nindex-url = {two.url}\n")
     for offline in False, True:
         for variables, expected in ways:
             with monkeypatch.context() as patch:
@@ -333,8 +334,8 @@ def test_an_index_that_is_configured_otherwise_gives_its_own_wheel(
                     patch.setenv(name, value)
                 assert text_of(get("demo==1.0", cache, offline=offline)) == expected, (variables, offline)
     assert FileStore(cache).info().entries == 3, "the same wheel is kept once"
-    (tmp_path / "one.conf").write_text(f"[global]\nindex-url = {one.url}\ntimeout = 7\n")
-    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "one.conf"))
+    (tmp_path / "two.conf").write_text(f"[global]\nindex-url = {one.url}\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "two.conf"))
     with pytest.raises(FetchError, match="--offline"):
         get("demo==1.0", cache, offline=True)
 
@@ -376,45 +377,31 @@ def pip_reads_metadata() -> bool:
     return tuple(map(int, version("pip").split(".")[:2])) >= (23, 3)
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped"])
-def test_a_damaged_wheel_is_fetched_again(index: str, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_wheel_is_fetched_again(index: str, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     path = get("demo==1.0", cache, index_url=index)
     whole = path.read_bytes()
-    if damage == "cut":
-        path.write_bytes(whole[:-10])
-    else:
-        path.write_bytes(whole[:50] + bytes([whole[50] ^ 1]) + whole[51:])
-        with pytest.raises(FetchError, match="--offline"):
-            get("demo==1.0", cache, index_url=index, offline=True)
+    path.write_bytes(whole[:50] + bytes([whole[50] ^ 1]) + whole[51:])
+    with pytest.raises(FetchError, match="--offline"):
+        get("demo==1.0", cache, index_url=index, offline=True)
+    path.parent.mkdir()
+    path.write_bytes(whole[:-10])
     assert get("demo==1.0", cache, index_url=index).read_bytes() == whole
 
 
 @posix
-def test_a_cache_that_others_can_write_to_is_not_used(index: str, tmp_path: Path) -> None:
+def test_a_cache_of_others_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "cache"
-    assert get("demo==1.0", cache, index_url=index).exists()
+    FileStore(cache).put("key", b"value")
     for mode, offline in (0o770, False), (0o707, True):
         cache.chmod(mode)
         with pytest.raises(FetchError, match="other users can write to it"):
-            get("demo==1.0", cache, index_url=index, offline=offline)
-
-
-@posix
-def test_a_cache_of_somebody_else_is_not_used(index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = tmp_path / "cache"
-    assert get("demo==1.0", cache, index_url=index).exists()
+            get("demo==1.0", cache, offline=offline)
+    cache.chmod(0o700)
     own = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: own + 1)
     with pytest.raises(FetchError, match="it belongs to another user"):
-        get("demo==1.0", cache, index_url=index, offline=True)
-
-
-@posix
-def test_what_is_fetched_is_private(index: str, tmp_path: Path) -> None:
-    path = get("demo==1.0", tmp_path / "cache", index_url=index)
-    modes = [stat.S_IMODE(place.stat().st_mode) for place in (path, path.parent, path.parent.parent)]
-    assert modes == [0o600, 0o700, 0o700]
+        get("demo==1.0", cache, offline=True)
 
 
 @pytest.mark.parametrize(
@@ -664,13 +651,12 @@ def test_the_cache_command_counts_wheels(
     before = path.stat()
     path.write_bytes(bytes(before.st_size))
     assert (answer("verify")["removed"], answer("info")["entries"]) == (1, 0)
-    assert run(["scan", "demo==1.0", "--index-url", index]) == 0
-    capsys.readouterr()
+    FileStore(tmp_path / "cache" / "fetched").put("key", b"value")
     old = tmp_path / "cache" / "wheels" / "demo-0123456789abcdef"
     old.mkdir(parents=True)
     (old / DEMO).write_bytes(b"of an earlier release")
     assert run(["cache", "info"]) == 0
     assert "1 fetched wheel, 21 bytes" in capsys.readouterr().err
-    assert answer("clear")["removed"] == 2
+    assert answer("clear")["removed"] == 1
     assert [path for path in (tmp_path / "cache").rglob("*") if not path.is_dir()] == []
     assert not old.parent.exists()
