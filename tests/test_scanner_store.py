@@ -37,7 +37,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture(autouse=True)
 def _nothing_is_too_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of the tests were made a moment ago; pretend that this is long past."""
-    monkeypatch.setattr(remember, "_RACY_NS", -(10**12))
+    monkeypatch.setattr("capably.store._RACY_NS", -(10**12))
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_damaged_entries_are_mended(artifact: Path, store: Store, reads: list[st
 def test_what_changed_just_now_is_not_kept(
     artifact: Path, store: Store, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remember, "_RACY_NS", 2_000_000_000)
+    monkeypatch.setattr("capably.store._RACY_NS", 2_000_000_000)
     scan(artifact, store=store)
     reads.clear()
     scan(artifact, store=store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import stat
@@ -21,12 +22,13 @@ from hypothesis import strategies as st
 from capably import store as module
 from capably.cli.app import cli
 from capably.cli.cache import cache_folder
-from capably.report.cache import cache_document
+from capably.report.cache import Kept, cache_document
 from capably.report.machine import schema
-from capably.store import Store, StoreInfo, Verification
+from capably.store import FileStore, Store, StoreInfo, Verification
 from capably.units import size_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
@@ -367,6 +369,179 @@ def test_threads_share_it(root: Path) -> None:
     assert not wrong
 
 
+# -- Files
+
+
+@pytest.fixture
+def files(root: Path) -> FileStore:
+    return FileStore(root)
+
+
+def put_file(files: FileStore, data: bytes, name: str = "a-1-py3-none-any.whl") -> Path:
+    with files.scratch() as scratch:
+        (scratch / name).write_bytes(data)
+        digest, path = files.put_file(scratch / name)
+    assert digest == hashlib.sha256(data).hexdigest()
+    return path
+
+
+def test_files_are_kept_by_what_is_in_them(files: FileStore, root: Path) -> None:
+    digest = hashlib.sha256(b"data").hexdigest()
+    assert files.file(digest, "a.whl") is None
+    assert not root.exists()  # looking makes nothing
+    path = put_file(files, b"data", "a.whl")
+    assert (path, path.read_bytes()) == (root / digest / "a.whl", b"data")
+    assert FileStore(root).file(digest, "a.whl") == path
+    assert files.file(digest, "b.whl") is None
+    assert files.file(digest, f"../{digest}/a.whl") is None
+    assert files.file("../" + digest, "a.whl") is None
+    assert put_file(files, b"data", "a.whl") == path
+    renamed = put_file(files, b"data", "b.whl")
+    assert (renamed.exists(), path.exists()) == (True, False)
+    assert put_file(files, b"other").exists()
+    files.put("value", b"beside them")
+    info = files.info()
+    assert info.entries == 2, "values do not count"
+    assert info.size_bytes >= 3 * 4096
+    assert files.verify() == Verification(2, 0)
+    assert not list(root.glob("tmp-*"))
+    assert files.clear() == 2
+    assert list(root.iterdir()) == []
+
+
+@posix
+def test_files_are_private(files: FileStore, root: Path) -> None:
+    path = put_file(files, b"data")
+    assert [stat.S_IMODE(place.stat().st_mode) for place in (root, path.parent, path)] == [0o700, 0o700, 0o600]
+
+
+def damages(path: Path, elsewhere: Path) -> dict[str, Callable[[], object]]:
+    data = path.read_bytes()
+
+    def link() -> None:
+        path.unlink()
+        path.symlink_to(elsewhere)
+
+    def linked_folder() -> None:
+        path.parent.rename(elsewhere.parent / "moved")
+        path.parent.symlink_to(elsewhere.parent / "moved")
+
+    def pipe() -> None:
+        path.unlink()
+        os.mkfifo(path)
+
+    return {
+        "cut": lambda: path.write_bytes(data[:-1]),
+        "longer": lambda: path.write_bytes(data + b"x"),
+        "empty": lambda: path.write_bytes(b""),
+        "flipped": lambda: path.write_bytes(b"e" + data[1:]),
+        "gone": path.unlink,
+        "link": link,
+        "linked folder": linked_folder,
+        "pipe": pipe,
+    }
+
+
+@posix
+@pytest.mark.parametrize("damage", ["cut", "longer", "empty", "flipped", "gone", "link", "linked folder", "pipe"])
+@pytest.mark.parametrize("known", [False, True])
+def test_a_damaged_file_is_a_miss_and_is_mended(
+    files: FileStore, tmp_path: Path, damage: str, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put_file(files, b"data")
+    digest = path.parent.name
+    (tmp_path / "elsewhere").write_bytes(b"data!")
+    if known:  # its stamp is taken for a proof from now on
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "_RACY_NS", -(10**12))
+            assert files.file(digest, path.name) == path
+    damages(path, tmp_path / "elsewhere")[damage]()
+    assert files.file(digest, path.name) is None
+    assert put_file(files, b"data") == path
+    assert path.read_bytes() == b"data"
+    damages(path, tmp_path / "elsewhere")["cut"]()
+    assert files.verify() == Verification(0, 1)
+    assert not path.parent.exists()
+
+
+def test_a_file_is_hashed_once_when_it_rests(files: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put_file(files, b"data")
+    hashed: list[int] = []
+    real = module._file_digest
+
+    def count(descriptor: int) -> str:
+        hashed.append(descriptor)
+        return real(descriptor)
+
+    monkeypatch.setattr(module, "_file_digest", count)
+    for expected in 1, 2:  # it was changed just now: the next change could leave the same stamp
+        assert files.file(path.parent.name, path.name) == path
+        assert len(hashed) == expected
+    monkeypatch.setattr(module, "_RACY_NS", -(10**12))
+    for _ in range(3):
+        assert files.file(path.parent.name, path.name) == path
+    assert len(hashed) == 3
+    assert files.verify() == Verification(1, 0)
+    assert len(hashed) == 4, "who asks for a look at all files gets one"
+
+
+def test_files_stay_within_the_bound_but_for_those_in_use(root: Path) -> None:
+    files = FileStore(root, max_bytes=1 << 20)
+    paths = [put_file(files, bytes([number]) * 300_000) for number in range(8)]
+    assert all(path.exists() for path in paths), "whoever has the path may not have opened it yet"
+    old = time.time() - 7200
+    for path in paths[:-1]:
+        os.utime(path.parent, (old, old))
+    last = put_file(FileStore(root, max_bytes=1 << 20), b"z" * 300_000)
+    assert [path.exists() for path in (*paths[-1:], last)] == [True, True]
+    info = files.info()
+    assert (info.entries, info.size_bytes <= info.max_bytes) == (2, True)
+
+
+@posix
+def test_what_a_killed_fetch_left_goes(files: FileStore, root: Path) -> None:
+    import fcntl
+
+    put_file(files, b"data")
+    dead, alive = root / f"tmp-{'0' * 16}", root / f"tmp-{'1' * 16}"
+    for folder in dead, alive:
+        folder.mkdir()
+        (folder / "half.whl").write_bytes(b"half")
+    descriptor = os.open(alive, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        files.verify()
+        assert (dead.exists(), alive.exists()) == (False, True)
+    finally:
+        os.close(descriptor)
+    with files.scratch() as scratch:
+        FileStore(root).clear()
+        assert (scratch.exists(), alive.exists()) == (True, False)
+
+
+@posix
+def test_files_in_a_directory_of_others_are_not_used(files: FileStore, root: Path) -> None:
+    path = put_file(files, b"data")
+    root.chmod(0o770)
+    other = FileStore(root)
+    assert other.file(path.parent.name, path.name) is None
+    with pytest.raises(PermissionError), other.scratch():
+        pass
+    assert "other users" in refuses(other)
+    assert path.exists()
+
+
+@posix
+def test_only_regular_files_are_put(files: FileStore, tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"data")
+    with files.scratch() as scratch:
+        (scratch / "link.whl").symlink_to(tmp_path / "target")
+        os.mkfifo(scratch / "pipe.whl")
+        for name in "link.whl", "pipe.whl":
+            with pytest.raises(OSError, match=r"symbolic links|not a regular file"):
+                files.put_file(scratch / name)
+
+
 # -- The command
 
 SCHEMA = schema()
@@ -382,7 +557,9 @@ def answer(*arguments: str) -> str:
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAPABLY_CACHE_DIR", str(tmp_path))
     root = tmp_path / "scans"
-    assert answer("info") == f"{root}: 0 results, 0 bytes of 268.4 MB\n"
+    fetched = tmp_path / "fetched"
+    none = f"{fetched}: 0 wheels, 0 bytes of 10.7 GB\n"
+    assert answer("info") == f"{root}: 0 results, 0 bytes of 268.4 MB\n{none}"
     store = Store(root)
     store.put("a", b"")
     assert f"{root}: 1 result, {size_text(store.info().size_bytes)} of" in answer("info")
@@ -395,24 +572,28 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert answer("clear").startswith("1 result removed\n")
     assert json.loads(answer("clear", "--format", "json"))["cache"]["removed"] == 0
     jsonschema.validate(json.loads(answer("info", "--json")), SCHEMA)
-    jsonschema.validate(cache_document(StoreInfo("x", 0, 0, 1, "why")), SCHEMA)
+    kept = Kept(StoreInfo("x", 0, 0, 1, "why"))
+    jsonschema.validate(cache_document(kept, kept), SCHEMA)
 
 
-def test_fetched_wheels_are_told_of_and_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wheels_of_earlier_releases_are_shown_and_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAPABLY_CACHE_DIR", str(tmp_path))
-    wheel = tmp_path / "wheels/one-0123/one-1.0-py3-none-any.whl"
+    wheel = tmp_path / "wheels/one-0123456789abcdef/one-1.0-py3-none-any.whl"
     wheel.parent.mkdir(parents=True)
     wheel.write_bytes(bytes(1_500_000))
-    assert f"note: 1 fetched wheel, 1.5 MB, in {tmp_path / 'wheels'}:" in answer("info")
-    assert "1 fetched wheel" in answer("clear")
-    assert wheel.exists()
+    notes = wheel.parent.parent / "notes.txt"
+    notes.write_text("not ours")
+    assert f"note: 1 fetched wheel, 1.5 MB, in {tmp_path / 'wheels'}, of an earlier" in answer("info")
     assert "fetched wheel" not in answer("info", "--quiet")
+    assert "1 wheel removed\n" in answer("clear")
+    assert (wheel.parent.exists(), notes.exists()) == (False, True)
+    assert "earlier release:" not in answer("info")
 
 
 def test_a_store_that_is_not_used_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAPABLY_CACHE_DIR", str(tmp_path))
     (tmp_path / "scans").write_text("")
-    assert answer("info").endswith("not used: it is not a directory\n")
+    assert "268.4 MB\nnot used: it is not a directory\n" in answer("info")
 
 
 def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

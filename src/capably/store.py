@@ -1,4 +1,4 @@
-"""A content store on disk that many processes share: small values by key, checksummed and bounded.
+"""A content store on disk that many processes share, checksummed and bounded: values by key, files by content.
 
 A store is a convenience and never a reason to fail. Where its directory cannot be written, is full, or
 belongs to somebody else, nothing is kept and every look-up misses. An entry that is damaged, cut off or not
@@ -14,10 +14,12 @@ waits for one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
 import secrets
+import shutil
 import stat
 import struct
 import time
@@ -29,7 +31,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-__all__ = ["DEFAULT_MAX_BYTES", "Store", "StoreInfo", "Verification"]
+__all__ = [
+    "DEFAULT_MAX_BYTES",
+    "DEFAULT_MAX_FILE_BYTES",
+    "FileStore",
+    "Store",
+    "StoreInfo",
+    "Verification",
+    "is_settled",
+    "stamp",
+]
 
 fcntl: ModuleType | None
 try:
@@ -38,6 +49,7 @@ except ImportError:  # pragma: no cover - Windows
     fcntl = None
 
 DEFAULT_MAX_BYTES = 256 << 20
+DEFAULT_MAX_FILE_BYTES = 10 << 30
 
 _MAGIC = b"capably\x1a"
 _VERSION = 1
@@ -49,8 +61,22 @@ _BLOCK = 4096  # what the smallest file takes on disk, on nearly all of them
 _SHARE = 4  # an entry may take one such part of the store
 _SWEEP_EVERY = 256  # entries written between two looks at what others wrote
 _TOUCH_SECONDS = 3600.0  # how exact "used last" is
+_IN_USE_SECONDS = 3600.0  # how long whoever asked for a file may take to open it
+_CHUNK = 1 << 20
+_RACY_NS = 2_000_000_000
 _FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _READ_FLAGS = _FLAGS | getattr(os, "O_NONBLOCK", 0)  # a named pipe must not make anybody wait
+
+
+def stamp(status: os.stat_result) -> str:
+    """What is equal as long as a file is."""
+    return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+def is_settled(status: os.stat_result, now_ns: int) -> bool:
+    """Whether a file was last changed long enough before *now_ns* that any later change gives another stamp."""
+    changed = status.st_ctime_ns if os.name == "posix" else status.st_mtime_ns  # elsewhere ctime is the creation
+    return changed < now_ns - _RACY_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +119,8 @@ class Store:
         max_bytes: How much disk space the entries may take. Those that were not used for longest go first.
     """
 
+    _in_use_seconds = 0.0  # what was used so lately is not removed to make room
+
     def __init__(self, root: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self.root = Path(root)
         self.max_bytes = max_bytes
@@ -104,11 +132,7 @@ class Store:
 
     def get(self, key: str) -> bytes | None:
         """The value that was put under *key*, or None."""
-        if self._readable is None:
-            self._readable = self._problem() is None and self.root.is_dir()
-        if not self._readable:
-            return None
-        return self._read(_name(key), key)
+        return self._read(_name(key), key) if self._can_read() else None
 
     def put(self, key: str, value: bytes) -> None:
         """Keep *value* under *key*, instead of what is there. Where that is not possible nothing happens."""
@@ -126,31 +150,33 @@ class Store:
 
     def info(self) -> StoreInfo:
         """What it holds."""
-        problem = self._problem()
-        sizes = [_on_disk(status.st_size) for _, status in self._entries()] if problem is None else []
-        return StoreInfo(os.fspath(self.root), len(sizes), sum(sizes), self.max_bytes, problem)
+        problem = self.problem()
+        entries = list(self._entries()) if problem is None else []
+        size = sum(self._size(name, status) for name, status in entries)
+        count = sum(self._counts(status) for _, status in entries)
+        return StoreInfo(os.fspath(self.root), count, size, self.max_bytes, problem)
 
     def clear(self) -> int:
         """Remove all entries; how many there were. Files that are no entries stay."""
-        if self._problem() is not None:
+        if self.problem() is not None:
             return 0
-        removed = sum(self._remove(name) for name, _ in list(self._entries()))
+        removed = sum(self._remove(name) and self._counts(status) for name, status in list(self._entries()))
         self._remove_leftovers()
         self._estimate = None
         return removed
 
     def verify(self) -> Verification:
         """Read all entries and remove those that are damaged, and what killed processes left."""
-        if self._problem() is not None:
+        if self.problem() is not None:
             return Verification(0, 0)
-        names = [name for name, _ in self._entries()]
-        sound = sum(self._read(name, None) is not None for name in names)
+        found = [(self._is_sound(name, status), self._counts(status)) for name, status in list(self._entries())]
         self._remove_leftovers()
-        return Verification(sound, len(names) - sound)
+        sound = sum(whole for whole, counts in found if counts)
+        return Verification(sound, sum(counts for _, counts in found) - sound)
 
     # -- The directory
 
-    def _problem(self) -> str | None:
+    def problem(self) -> str | None:
         """Why the directory must not be used. In one that others can write, they could put wrong answers."""
         try:
             status = os.lstat(self.root)
@@ -169,15 +195,20 @@ class Store:
             return "it cannot be written"
         return None
 
+    def _can_read(self) -> bool:
+        if self._readable is None:
+            self._readable = self.problem() is None and self.root.is_dir()
+        return self._readable
+
     def _prepare(self) -> None:
         """Make the directory, once."""
         if self._estimate is not None:
             return
-        if self._problem() is None and not self.root.is_dir():
+        if self.problem() is None and not self.root.is_dir():
             self.root.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 self.root.mkdir(mode=0o700)
-        if self._problem() is not None:
+        if self.problem() is not None:
             raise PermissionError(self.root)
         self._readable = True
 
@@ -200,6 +231,21 @@ class Store:
         except OSError:
             return False
         return True
+
+    def _size(self, name: str, status: os.stat_result) -> int:
+        """What an entry takes on disk."""
+        del name
+        return _on_disk(status.st_size)
+
+    def _counts(self, status: os.stat_result) -> bool:
+        """Whether an entry is one that people ask about."""
+        del status
+        return True
+
+    def _is_sound(self, name: str, status: os.stat_result) -> bool:
+        """Whether an entry is whole; it is removed if not."""
+        del status
+        return self._read(name, None) is not None
 
     # -- Reading
 
@@ -294,16 +340,19 @@ class Store:
 
     def _sweep(self) -> int:
         """Remove what was not used for longest until there is room again; what is left, in bytes."""
-        entries = [(status.st_mtime_ns, name, _on_disk(status.st_size)) for name, status in self._entries()]
+        entries = [(status.st_mtime, name, self._size(name, status)) for name, status in self._entries()]
         total = sum(size for _, _, size in entries)
         with self._only_one() as alone:
             if not alone:  # another process is at it
                 return total
             self._remove_leftovers()
             if total > self.max_bytes:
-                for _, name, size in sorted(entries):
+                now = time.time()
+                for used, name, size in sorted(entries):
                     if total <= self.max_bytes - self.max_bytes // 8:
                         break
+                    if 0 <= now - used < self._in_use_seconds:
+                        continue
                     self._remove(name)
                     total -= size
         return total
@@ -334,6 +383,168 @@ class Store:
                         self._remove(name)
                 finally:
                     os.close(descriptor)
+
+
+class FileStore(Store):
+    """Whole files by the sha256 of what is in them, beside values by key.
+
+    They can be as large as wheels are, so they are given out by path and never held in memory. A file keeps its
+    name, which means something for wheels: it is ``<sha256>/<name>`` below the root. Before it is given out it is
+    hashed, unless its stamp is that of a file that was hashed before (see `capably.scanner.remember` on why that
+    is a proof). Whatever was used within the last hour stays, even beyond the bound: whoever got the path may not
+    have opened it yet.
+
+    Only files count as entries.
+
+    Args:
+        root: Its directory; made when it is needed.
+        max_bytes: How much disk space the files may take, and how large one may be.
+    """
+
+    _in_use_seconds = _IN_USE_SECONDS
+
+    def __init__(self, root: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_FILE_BYTES) -> None:
+        super().__init__(root, max_bytes=max_bytes)
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for files on their way into the store, which only this user can read. It is gone afterwards.
+
+        Raises:
+            OSError: The store cannot be used.
+        """
+        self._prepare()
+        name = f"tmp-{secrets.token_hex(8)}"
+        place = self.root / name
+        place.mkdir(mode=0o700)
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._remove, name)
+            if fcntl is not None:
+                descriptor = os.open(place, os.O_RDONLY | _FLAGS)
+                stack.callback(os.close, descriptor)
+                _lock(descriptor)
+            yield place
+
+    def put_file(self, path: Path) -> tuple[str, Path]:
+        """Move a file from a `scratch` folder into the store; its sha256, and where it is now.
+
+        Raises:
+            OSError: It is no regular file, or cannot be moved.
+        """
+        path.chmod(0o600)
+        descriptor = os.open(path, os.O_RDONLY | _READ_FLAGS)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+            digest = _file_digest(descriptor)
+        finally:
+            os.close(descriptor)
+        ready = path.parent / digest
+        ready.mkdir(mode=0o700)
+        path.rename(ready / path.name)
+        for last in (False,) * 7 + (True,):
+            try:
+                ready.rename(self.root / digest)
+            except OSError:
+                kept = self.file(digest, path.name)
+                if kept is not None:  # it was there already, or another process was faster
+                    return digest, kept
+                if last:
+                    raise
+                self._remove(digest)  # the same content under another name
+            else:
+                break
+        self._bound(status.st_size)
+        return digest, self.root / digest / path.name
+
+    def file(self, digest: str, name: str) -> Path | None:
+        """Where the file with that sha256 and that name is, or None. One that is damaged is removed.
+
+        Args:
+            digest: In lower-case hexadecimal.
+            name: Of the file, without a folder.
+        """
+        if not _ENTRY.fullmatch(digest) or name != os.path.basename(name) or not self._can_read():  # noqa: PTH119
+            return None
+        if not self._is_whole(digest, name):
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(self._prefix + digest)  # not that of the file: it would have another stamp
+        return self.root / digest / name
+
+    def _is_whole(self, digest: str, name: str, *, hashed: bool = False) -> bool:
+        """Whether a file is what its folder is called after; *hashed*: do not rely on its stamp."""
+        try:
+            if not stat.S_ISDIR(os.lstat(self._prefix + digest).st_mode):
+                raise NotADirectoryError(digest)
+            descriptor = os.open(os.path.join(self._prefix + digest, name), os.O_RDONLY | _READ_FLAGS)  # noqa: PTH118
+        except FileNotFoundError:
+            return False
+        except OSError:
+            self._remove(digest)
+            return False
+        try:
+            status = os.fstat(descriptor)
+            own = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+            seal = f"verified {digest} {stamp(status)}"
+            whole = stat.S_ISREG(status.st_mode) and own
+            if whole and (hashed or self.get(seal) is None):
+                now_ns = time.time_ns()
+                whole = _file_digest(descriptor) == digest
+                if whole and is_settled(status, now_ns):
+                    self.put(seal, b"")
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+        if not whole:
+            self._remove(digest)
+        return whole
+
+    def _is_sound(self, name: str, status: os.stat_result) -> bool:
+        if not stat.S_ISDIR(status.st_mode):
+            return super()._is_sound(name, status)
+        names = _listed(self._prefix + name)
+        whole = len(names) == 1 and self._is_whole(name, names[0], hashed=True)
+        if not whole:
+            self._remove(name)
+        return whole
+
+    def _counts(self, status: os.stat_result) -> bool:
+        return stat.S_ISDIR(status.st_mode)
+
+    def _size(self, name: str, status: os.stat_result) -> int:
+        total = super()._size(name, status)
+        if stat.S_ISDIR(status.st_mode):
+            for inner in _listed(self._prefix + name):
+                with contextlib.suppress(OSError):
+                    total += _on_disk(os.lstat(os.path.join(self._prefix + name, inner)).st_size)  # noqa: PTH118
+        return total
+
+    def _remove(self, name: str) -> bool:
+        if super()._remove(name):
+            return True
+        place = self._prefix + name
+        with contextlib.suppress(OSError):
+            if stat.S_ISDIR(os.lstat(place).st_mode):
+                shutil.rmtree(place)
+                return True
+        return False
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names only
+    except OSError:
+        return []
+
+
+def _file_digest(descriptor: int) -> str:
+    digest = hashlib.sha256()
+    while piece := os.read(descriptor, _CHUNK):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _name(key: str) -> str:

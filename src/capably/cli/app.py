@@ -28,7 +28,7 @@ _COMMANDS = {
     "doctor": ("capably.cli.doctor", "doctor", "This machine, from driver to packages, and what is wrong."),
     "scan": ("capably.cli.scan", "scan", "What GPU code files hold."),
     "gpus": ("capably.cli.gpus", "gpus", "The GPUs that are known by name."),
-    "cache": ("capably.cli.cache", "cache", "The results of scans that are kept."),
+    "cache": ("capably.cli.cache", "cache", "The results of scans and the wheels that are kept."),
     "conform": ("capably.cli.conform", "conform", "Answer recorded cases (plumbing)."),
 }
 

@@ -1,8 +1,11 @@
-"""``capably cache``: the results of scans that are kept, and where."""
+"""``capably cache``: the results of scans and the wheels that are kept, and where."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,9 +17,12 @@ from capably.units import size_text
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from capably.store import Store
+    from capably.report.cache import Kept
+    from capably.store import FileStore, Store
 
-__all__ = ["cache", "cache_folder", "open_store"]
+__all__ = ["cache", "cache_folder", "open_files", "open_store"]
+
+_OLD_FOLDER = re.compile(r".+-[0-9a-f]{16}|\.fetch-\w+")
 
 
 def cache_folder() -> Path:
@@ -38,63 +44,104 @@ def open_store() -> Store:
     return Store(cache_folder() / "scans")
 
 
+def open_files() -> FileStore:
+    """The store of fetched wheels."""
+    from capably.store import FileStore  # noqa: PLC0415 - see capably.cli.app
+
+    return FileStore(cache_folder() / "fetched")
+
+
 @click.group()
 def cache() -> None:
-    """Look at the results of scans that are kept, and remove them.
+    """Look at the results of scans and the fetched wheels that are kept, and remove them.
 
     Results are kept so that what did not change is not read again. CAPABLY_CACHE_DIR names another place;
-    --no-cache of the commands that read files keeps nothing.
+    --no-cache of the commands that read files keeps no results.
     """
 
 
 @cache.command()
 @output_options("cache_info")
 def info(format_: str, as_json: bool, color: str, quiet: bool) -> int:
-    """Where results are kept, how many, and how much disk space they take; a note tells of fetched wheels."""
-    _note_wheels(quiet=quiet)
-    return _answer(open_store(), as_json or format_ == "json", color)
+    """Show where results and wheels are kept, how many, and how much disk space they take."""
+    old = _old_wheels()
+    if old:
+        sizes = sum(path.lstat().st_size for path in old)
+        many = f"{len(old)} fetched wheel{'' if len(old) == 1 else 's'}, {size_text(sizes)}"
+        place = shown_path(cache_folder() / "wheels")
+        note(f"{many}, in {place}, of an earlier release: `capably cache clear` removes them", quiet=quiet)
+    return _answer(_kept(open_store()), _kept(open_files()), as_json or format_ == "json", color)
 
 
 @cache.command()
 @output_options("cache_clear")
 def clear(format_: str, as_json: bool, color: str, quiet: bool) -> int:
-    """Remove all results. Files that are not capably's stay, and so do fetched wheels."""
-    _note_wheels(quiet=quiet)
-    store = open_store()
-    return _answer(store, as_json or format_ == "json", color, removed=store.clear())
+    """Remove all results and wheels. Files that are not capably's stay."""
+    del quiet  # there is nothing but the answer
+    store, files = open_store(), open_files()
+    results, wheels = store.clear(), files.clear() + _clear_old_wheels()
+    return _answer(_kept(store, removed=results), _kept(files, removed=wheels), as_json or format_ == "json", color)
 
 
 @cache.command()
 @output_options("cache_verify")
 def verify(format_: str, as_json: bool, color: str, quiet: bool) -> int:
-    """Read all results, and remove those that are damaged. They would not have been used."""
+    """Read all results and wheels, and remove those that are damaged. They would not have been used."""
     del quiet  # there is nothing but the answer
-    store = open_store()
-    found = store.verify()
-    return _answer(store, as_json or format_ == "json", color, removed=found.removed, sound=found.sound)
+    found = []
+    for store in (open_store(), open_files()):
+        verified = store.verify()
+        found.append(_kept(store, removed=verified.removed, sound=verified.sound))
+    return _answer(found[0], found[1], as_json or format_ == "json", color)
 
 
-def _note_wheels(*, quiet: bool) -> None:
-    """Wheels take most of the space, and are no results."""
-    folder = cache_folder() / "wheels"
-    try:
-        sizes = [path.stat().st_size for path in folder.glob("*/*.whl")]
-    except OSError:  # another process is at it
-        return
-    if sizes:
-        many = f"{len(sizes)} fetched wheel{'' if len(sizes) == 1 else 's'}, {size_text(sum(sizes))}"
-        note(f"{many}, in {shown_path(folder)}: delete what you need no more", quiet=quiet)
-
-
-def _answer(store: Store, machine: bool, color: str, *, removed: int | None = None, sound: int | None = None) -> int:
-    from capably.report.cache import cache_document, cache_text  # noqa: PLC0415 - see capably.cli.app
+def _kept(store: Store, *, removed: int | None = None, sound: int | None = None) -> Kept:
+    from capably.report.cache import Kept  # noqa: PLC0415 - see capably.cli.app
 
     info = store.info()
-    info = replace(info, root=shown_path(info.root))
+    return Kept(replace(info, root=shown_path(info.root)), removed, sound)
+
+
+def _old_folders() -> list[Path]:
+    """Where earlier releases kept wheels, one folder for each combination of arguments."""
+    root = cache_folder() / "wheels"
+    with contextlib.suppress(OSError):
+        if stat.S_ISDIR(root.lstat().st_mode):
+            return [
+                folder
+                for folder in sorted(root.iterdir())
+                if _OLD_FOLDER.fullmatch(folder.name) and stat.S_ISDIR(folder.lstat().st_mode)
+            ]
+    return []
+
+
+def _old_wheels() -> list[Path]:
+    found = []
+    for folder in _old_folders():
+        with contextlib.suppress(OSError):
+            found += [path for path in folder.iterdir() if path.suffix == ".whl" and not path.is_dir()]
+    return found
+
+
+def _clear_old_wheels() -> int:
+    removed = 0
+    for path in _old_wheels():
+        with contextlib.suppress(OSError):
+            path.unlink()
+            removed += 1
+    for folder in (*_old_folders(), cache_folder() / "wheels"):
+        with contextlib.suppress(OSError):  # it holds what is not ours
+            folder.rmdir()
+    return removed
+
+
+def _answer(results: Kept, wheels: Kept, machine: bool, color: str) -> int:
+    from capably.report.cache import cache_document, cache_text  # noqa: PLC0415 - see capably.cli.app
+
     if machine:
         from capably.report.machine import dumps  # noqa: PLC0415 - see capably.cli.app
 
-        print_answer(dumps(cache_document(info, removed=removed, sound=sound)) + "\n")
+        print_answer(dumps(cache_document(results, wheels)) + "\n")
     else:
-        print_answer(cache_text(info, style_of(color), removed=removed, sound=sound))
+        print_answer(cache_text(results, wheels, style_of(color)))
     return 0

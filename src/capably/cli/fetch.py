@@ -1,29 +1,37 @@
-"""Fetches ``NAME==VERSION`` with pip, once, into a cache.
+"""Fetches ``NAME==VERSION`` with pip, once, into a store.
 
 Only wheels are taken, and nothing of them is run: pip neither builds nor installs anything here, and
 dependencies are left alone.
+
+A wheel is kept under the sha256 of its bytes, so that one index never answers for another. Which one is meant is for
+the index to say, each time: another index, another configuration of pip, a folder of wheels that were built again,
+or a better wheel of an old release changes the answer. Where a wheel of the release is kept, pip is asked for the
+sha256 (a dry run, which reads the metadata only, where pip and the index can do that), and downloads what is not
+kept. Offline, the last answer to the same question counts: the same arguments, configuration of pip, and Python.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
+import itertools
 import json
 import os
 import re
-import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from capably.bounded import read_bounded
 from capably.cli.console import shown_path
+from capably.cli.pip import NoPipError, Pip
 from capably.errors import FetchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from capably.store import FileStore
 
 __all__ = ["fetch", "is_pinned"]
 
@@ -38,6 +46,9 @@ _LINUX_X86_64 = (
 )
 _PYTHON = re.compile(r"[23](?:\.[0-9]{1,2}){0,2}|[23][0-9]{1,2}")
 _PLATFORM = re.compile(r"any|(?:linux|manylinux|musllinux|macosx|win|ios|android|freebsd)[0-9]*(?:_\w+)?")
+_WHEEL = re.compile(r"[A-Za-z0-9_.+!-]+\.whl")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_MOST_REPORT_BYTES = 16 << 20
 _BY_HAND = "Fetch the wheel by other means and give its path."
 _NEAR = 5
 
@@ -70,32 +81,34 @@ def _pinned(text: str) -> tuple[str, str] | None:
 def fetch(
     requirement: str,
     *,
-    cache_dir: Path,
+    store: FileStore,
     index_url: str | None = None,
     extra_index_urls: Sequence[str] = (),
     python_version: str | None = None,
     platforms: Sequence[str] = (),
     offline: bool = False,
+    quiet: bool = False,
     announce: Callable[[str], None],
 ) -> Path:
-    """The wheel of one pinned release, from the cache or by ``pip download --no-deps``.
+    """The wheel of one pinned release, as ``pip download --no-deps`` brings it.
 
     Without *platforms* the wheel for this machine is taken, else the one for x86-64 Linux, since GPU wheels
     are mostly built for that and nothing has to run here.
 
     Args:
         requirement: ``name==version``.
-        cache_dir: Where wheels are kept, one folder for each combination of the arguments.
+        store: Where wheels are kept.
         index_url: Passed on to pip, as are the following three.
         extra_index_urls: Further indexes.
         python_version: For which Python the wheel has to be, as ``3.12``.
         platforms: Platform tags, as ``manylinux_2_28_x86_64``.
-        offline: Only look into the cache.
-        announce: Is told, in one sentence, that pip is about to start, which has a progress bar of its own.
+        offline: Only look into the store.
+        quiet: Do not show pip's progress bar, which otherwise is shown where standard error is a terminal.
+        announce: Is told, in one sentence, that pip is about to start.
 
     Raises:
-        FetchError: *requirement* is not pinned; it is not in the cache and *offline*; pip found no wheel; or the
-            cache cannot be used.
+        FetchError: *requirement* is not pinned; it is not in the store and *offline*; pip found no wheel; or the
+            store cannot be used.
     """
     pinned = _pinned(requirement)
     if pinned is None:
@@ -103,47 +116,123 @@ def fetch(
             requirement, "only an exact release can be fetched", f"Write it as NAME==VERSION, not `{requirement}`."
         )
     _check_tags(requirement, python_version, platforms)
-    name, version = pinned
-    key = json.dumps([name, version, index_url, list(extra_index_urls), python_version, list(platforms)])
-    folder = cache_dir / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    release = _Release(requirement, *pinned)
+    options = [*(["--index-url", index_url] if index_url else [])]
+    for url in extra_index_urls:
+        options += ["--extra-index-url", url]
+    if python_version:
+        options += ["--python-version", python_version]
     try:
-        cached = sorted(folder.glob("*.whl")) if folder.is_dir() else []
-        if cached:
-            return cached[0]
+        problem = store.problem()
+        if problem is not None:
+            raise _unusable(requirement, store, problem)
+        question = _question(release, [*options, *platforms], Pip(store.max_bytes))
         if offline:
-            raise FetchError(
-                requirement, "it is not in the cache, and --offline forbids fetching it", "Leave out --offline."
-            )
-        if importlib.util.find_spec("pip") is None:
-            raise FetchError(requirement, "the environment that capably is installed in has no pip", _BY_HAND)
-        options = [*(["--index-url", index_url] if index_url else [])]
-        for url in extra_index_urls:
-            options += ["--extra-index-url", url]
-        if python_version:
-            options += ["--python-version", python_version]
-        with _folder(cache_dir), tempfile.TemporaryDirectory(dir=cache_dir, prefix=".fetch-") as scratch:
-            announce(
-                f"asking pip for {name}=={version}; the wheel is kept in {shown_path(cache_dir)} for the next time"
-            )
+            kept = _answered(store, question)
+            if kept is None:
+                raise FetchError(
+                    requirement, "it is not in the cache, and --offline forbids fetching it", "Leave out --offline."
+                )
+            return kept
+        with _no_empty_folders(store.root), store.scratch() as scratch:
+            announce(f"asking pip for {release.pin}; the wheel is kept in {shown_path(store.root)} for the next time")
+            pip = Pip(store.max_bytes, scratch, show=sys.stderr.isatty() and not quiet)
             attempts = [tuple(platforms)] if platforms else [(), _LINUX_X86_64]
-            said = []
-            for attempt in attempts:
-                said.append(_download(f"{name}=={version}", Path(scratch), options, attempt))
-                wheels = sorted(Path(scratch).glob("*.whl"))
-                if wheels:
-                    folder.mkdir(exist_ok=True)
-                    final = folder / wheels[0].name
-                    wheels[0].replace(final)  # atomic: another process may be fetching the same
-                    return final
-                if said[-1].unreachable:
-                    break
-        raise _explained(requirement, said, options, python_version=python_version, platforms=platforms)
+            known = store.get(release.seen) is not None
+            found = _asked(release, store, pip, options, attempts) if known else None
+            if found is None:
+                found = _downloaded(release, store, pip, options, attempts, python_version)
+            digest, wheel = found
+            store.put(release.seen, b"")
+            store.put(question, json.dumps({"sha256": digest, "name": wheel.name}).encode())
+            return wheel
+    except NoPipError as error:
+        raise FetchError(requirement, "the environment that capably is installed in has no pip", _BY_HAND) from error
     except OSError as error:
-        raise FetchError(
-            requirement,
-            f"cannot use the cache at {shown_path(cache_dir)}: {error.strerror or type(error).__name__}",
-            "Set XDG_CACHE_HOME to a folder that can be written.",
-        ) from error
+        raise _unusable(requirement, store, error.strerror or type(error).__name__) from error
+
+
+def _unusable(requirement: str, store: FileStore, problem: str) -> FetchError:
+    return FetchError(
+        requirement,
+        f"cannot use the cache at {shown_path(store.root)}: {problem}",
+        "Set CAPABLY_CACHE_DIR to a folder of your own that can be written.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Release:
+    """What is to be fetched.
+
+    Attributes:
+        requirement: As it was written.
+        name: Of the project, normalized.
+        version: As it was written.
+    """
+
+    requirement: str
+    name: str
+    version: str
+
+    @property
+    def pin(self) -> str:
+        """For pip."""
+        return f"{self.name}=={self.version}"
+
+    @property
+    def seen(self) -> str:
+        """The key under which the store knows that it holds a wheel of this release, from whichever index."""
+        return f"seen {self.pin}"
+
+    def has(self, file: str) -> bool:
+        """Whether a file of that name is a wheel of this release. An index can call a file anything."""
+        from packaging.specifiers import SpecifierSet  # noqa: PLC0415 - 20 ms
+        from packaging.utils import InvalidWheelFilename, parse_wheel_filename  # noqa: PLC0415
+
+        if not _WHEEL.fullmatch(file):
+            return False
+        try:
+            name, version, _, _ = parse_wheel_filename(file)
+        except InvalidWheelFilename:
+            return False
+        return name == self.name and SpecifierSet(f"=={self.version}").contains(version, prereleases=True)
+
+
+# -- What was answered before
+
+
+def _question(release: _Release, arguments: Sequence[str], pip: Pip) -> str:
+    """The key of an answer: all that decides which wheel pip takes. It is a hash, since URLs can hold passwords."""
+    from packaging.tags import sys_tags  # noqa: PLC0415 - for fetching only
+
+    configured = pip.output("config", "list")  # its files and PIP_* variables, as pip itself understands them
+    urls = [value for name, value in itertools.pairwise(arguments) if name.endswith("index-url")]
+    here = "" if all(map(_is_absolute, [*urls, *_places(configured)])) else os.getcwd()  # noqa: PTH109
+    parts = [release.pin, *arguments, configured, here, sys.version, *map(str, sys_tags())]
+    return f"answer {hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
+
+
+def _places(configured: str) -> Iterator[str]:
+    """Where pip is configured to look."""
+    for value in re.findall(r"""(?m)^[^=\n]*(?:find-links|index-url)=['"](.*)['"]$""", configured):
+        yield from value.replace("\\n", " ").split()
+
+
+def _is_absolute(place: str) -> bool:
+    """Whether a place is the same wherever one stands."""
+    return "://" in place or place.startswith(("file:", "~")) or os.path.isabs(place)  # noqa: PTH117 - text
+
+
+def _answered(store: FileStore, question: str) -> Path | None:
+    """The wheel that was the answer last time."""
+    value = store.get(question)
+    if value is None:
+        return None
+    try:
+        answer = json.loads(value)
+        return store.file(answer["sha256"], answer["name"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _check_tags(requirement: str, python_version: str | None, platforms: Sequence[str]) -> None:
@@ -159,16 +248,18 @@ def _check_tags(requirement: str, python_version: str | None, platforms: Sequenc
 
 
 @contextlib.contextmanager
-def _folder(place: Path) -> Iterator[None]:
-    """Make sure that *place* is there; what was made for it and stays empty is removed again."""
+def _no_empty_folders(place: Path) -> Iterator[None]:
+    """What is made for *place* and stays empty is removed again."""
     missing = [folder for folder in (place, *place.parents) if not folder.exists()]
-    place.mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:
         with contextlib.suppress(OSError):  # not empty
             for folder in missing:
                 folder.rmdir()
+
+
+# -- pip
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,35 +279,87 @@ class _Said:
     unreachable: bool
 
 
-def _pip(*arguments: str, show: bool = False) -> subprocess.CompletedProcess[str]:
-    # A constraint says what may be installed. Nothing is installed here, and pip would refuse to look.
-    environment = {**os.environ, "PIP_CONSTRAINT": os.devnull}
-    return subprocess.run(  # noqa: S603 - a list, no shell; the requirement was parsed
-        [sys.executable, "-m", "pip", *arguments, "--disable-pip-version-check", "--no-input"],
-        stdin=subprocess.DEVNULL,
-        stdout=sys.stderr if show else subprocess.PIPE,  # pip's progress bar; standard output is the answer's
-        stderr=subprocess.PIPE,
-        env=environment,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+_SELECTION = ("--no-deps", "--only-binary=:all:")
 
 
-def _download(requirement: str, folder: Path, options: Sequence[str], platforms: Sequence[str]) -> _Said:
-    """Run pip once; what it said is of use where it brings nothing."""
-    tags = [argument for platform in platforms for argument in ("--platform", platform)]
-    arguments = ["download", "--no-deps", "--only-binary=:all:", "--dest", str(folder), *options, *tags, requirement]
-    process = _pip(*arguments, show=sys.stderr.isatty())
-    text = process.stderr
+def _asked(
+    release: _Release, store: FileStore, pip: Pip, options: Sequence[str], attempts: Iterable[Sequence[str]]
+) -> tuple[str, Path] | None:
+    """The sha256 of the wheel that the index has, and where it is, if it is kept.
+
+    None also where pip does not tell: this only saves a download.
+    """
+    report = _scratch(pip) / "report.json"
+    for platforms in attempts:
+        # Where an index serves no metadata beside wheels, fast-deps reads it out of them by ranges.
+        asking = ("install", "--dry-run", "--ignore-installed", "--use-feature=fast-deps", "--report", str(report))
+        text = pip.errors(*asking, *_SELECTION, *options, *_tags(platforms), release.pin)
+        if report.exists():
+            return _reported(report, release, store)
+        if _said(text, release).versions is None:  # it is not that there is none: it could not be asked
+            return None
+    return None
+
+
+def _reported(report: Path, release: _Release, store: FileStore) -> tuple[str, Path] | None:
+    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 - for fetching only
+
+    try:
+        (item,) = json.loads(read_bounded(report, _MOST_REPORT_BYTES))["install"]
+        info = item["download_info"]
+        name = unquote(urlsplit(info["url"]).path.rpartition("/")[2])
+        digest = info["archive_info"]["hashes"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest) or not release.has(name):
+        return None
+    kept = store.file(digest, name)
+    return None if kept is None else (digest, kept)
+
+
+def _downloaded(  # noqa: PLR0917 - what a download takes
+    release: _Release,
+    store: FileStore,
+    pip: Pip,
+    options: Sequence[str],
+    attempts: Sequence[Sequence[str]],
+    python_version: str | None,
+) -> tuple[str, Path]:
+    folder = _scratch(pip) / "wheels"
+    folder.mkdir()
+    said = []
+    for platforms in attempts:
+        arguments = ["download", *_SELECTION, "--dest", str(folder), *options, *_tags(platforms), release.pin]
+        said.append(_said(pip.errors(*arguments), release))
+        wheels = sorted(path for path in folder.iterdir() if release.has(path.name))
+        if wheels:
+            return store.put_file(wheels[0])
+        if said[-1].unreachable:
+            break
+    platforms = attempts[0] if len(attempts) == 1 else ()
+    raise _explained(release.requirement, said, options, pip, python_version=python_version, platforms=platforms)
+
+
+def _scratch(pip: Pip) -> Path:
+    if pip.scratch is None:
+        raise ValueError("pip needs a place for its files")
+    return pip.scratch
+
+
+def _tags(platforms: Iterable[str]) -> list[str]:
+    return [argument for platform in platforms for argument in ("--platform", platform)]
+
+
+def _said(text: str, release: _Release) -> _Said:
+    """What pip's errors tell."""
     errors = [line.removeprefix("ERROR: ") for line in text.splitlines() if line.startswith("ERROR: ")]
     listed = re.search(r"\(from versions: (.*?)\)", text)
     versions = None
     if listed is not None:
         versions = () if listed[1] in ("none", "") else tuple(listed[1].split(", "))
-    needed = re.search(rf"[ ;]{re.escape(requirement.partition('==')[2])} Requires-Python ([^;\n]+)", text)
+    needed = re.search(rf"[ ;]{re.escape(release.version)} Requires-Python ([^;\n]+)", text)
     return _Said(
-        errors[-1] if errors else f"pip ended with exit code {process.returncode}",
+        errors[-1] if errors else "pip brought no wheel, and did not say why",
         versions,
         needed[1].strip() if needed else None,
         bool(re.search(r"Retrying \(|connection broken|Connection to .* timed out|SSLError", text)) and not versions,
@@ -227,6 +370,7 @@ def _explained(
     requirement: str,
     said: Sequence[_Said],
     options: Sequence[str],
+    pip: Pip,
     *,
     python_version: str | None,
     platforms: Sequence[str],
@@ -254,7 +398,7 @@ def _explained(
         "Name another Python (--python-version 3.12) or platform (--platform manylinux_2_28_aarch64) if it is for one."
     )
     wheels = tuple(dict.fromkeys(found for one in said for found in one.versions or ()))
-    sources = _source_releases(name, options)
+    sources = _source_releases(name, options, pip)
     nothing = f"there is no wheel of it for Python {python} on {place}"
     if version in sources:
         return FetchError(
@@ -274,11 +418,10 @@ def _explained(
     )
 
 
-def _source_releases(name: str, options: Sequence[str]) -> tuple[str, ...]:
+def _source_releases(name: str, options: Sequence[str], pip: Pip) -> tuple[str, ...]:
     """The releases with a source distribution. This reads the index only: nothing is downloaded or built."""
-    listed = re.search(
-        r"(?m)^Available versions: (.*)$", _pip("index", "versions", name, "--no-binary=:all:", *options).stdout
-    )
+    text = pip.output("index", "versions", name, "--no-binary=:all:", *options)
+    listed = re.search(r"(?m)^Available versions: (.*)$", text)
     return tuple(listed[1].split(", ")) if listed else ()
 
 

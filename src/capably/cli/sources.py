@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from capably.cli.cache import cache_folder, open_store
+from capably.cli.cache import open_files, open_store
 from capably.cli.console import ProgressBar, explain, note
 
 if TYPE_CHECKING:
@@ -113,12 +113,13 @@ class Reader:
 
         wheel = fetch(
             requirement,
-            cache_dir=cache_folder() / "wheels",
+            store=open_files(),
             index_url=self.index_url,
             extra_index_urls=self.extra_index_urls,
             python_version=self.python_version,
             platforms=self.platforms,
             offline=self.offline,
+            quiet=self.quiet,
             announce=lambda text: note(text, quiet=self.quiet),
         )
         note(f"{requirement} is {wheel.name}", quiet=self.quiet)

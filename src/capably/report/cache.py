@@ -2,53 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from capably.store import StoreInfo
 from capably.units import size_text
 
 if TYPE_CHECKING:
     from capably.report.layout import Style
-    from capably.store import StoreInfo
 
-__all__ = ["cache_document", "cache_text"]
+__all__ = ["Kept", "cache_document", "cache_text"]
 
 
-def cache_document(info: StoreInfo, *, removed: int | None = None, sound: int | None = None) -> dict[str, Any]:
-    """The answer of ``capably cache``.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a store holds, and what was done with it.
 
-    Args:
-        info: What the store holds afterwards.
+    Attributes:
+        info: What it holds afterwards.
         removed: Entries that were removed: all by ``clear``, the damaged ones by ``verify``.
         sound: Entries that ``verify`` found whole.
     """
+
+    info: StoreInfo
+    removed: int | None = None
+    sound: int | None = None
+
+
+def cache_document(results: Kept, wheels: Kept) -> dict[str, Any]:
+    """The answer of ``capably cache``."""
+    return {"schema": 1, "cache": _object(results), "wheels": _object(wheels)}
+
+
+def _object(kept: Kept) -> dict[str, Any]:
     return {
-        "schema": 1,
-        "cache": {
-            "path": info.root,
-            "entries": info.entries,
-            "size_bytes": info.size_bytes,
-            "max_bytes": info.max_bytes,
-            "problem": info.problem,
-            "removed": removed,
-            "sound": sound,
-        },
+        "path": kept.info.root,
+        "entries": kept.info.entries,
+        "size_bytes": kept.info.size_bytes,
+        "max_bytes": kept.info.max_bytes,
+        "problem": kept.info.problem,
+        "removed": kept.removed,
+        "sound": kept.sound,
     }
 
 
-def cache_text(info: StoreInfo, style: Style, *, removed: int | None = None, sound: int | None = None) -> str:
-    """The same for people; see `cache_document`."""
+def cache_text(results: Kept, wheels: Kept, style: Style) -> str:
+    """The same for people."""
+    return "".join(f"{line}\n" for line in [*_lines(results, "result", style), *_lines(wheels, "wheel", style)])
+
+
+def _lines(kept: Kept, what: str, style: Style) -> list[str]:
+    def many(count: int) -> str:
+        return f"{count} {what}{'' if count == 1 else 's'}"
+
+    info = kept.info
     lines = []
-    if sound is not None:
-        lines.append(f"{_entries(sound)} sound, {removed} damaged and removed")
-    elif removed is not None:
-        lines.append(f"{_entries(removed)} removed")
-    lines.append(
-        f"{style.safe(info.root)}: {_entries(info.entries)}, {size_text(info.size_bytes)} of {size_text(info.max_bytes)}"
-    )
+    if kept.sound is not None:
+        lines.append(f"{many(kept.sound)} sound, {kept.removed} damaged and removed")
+    elif kept.removed is not None:
+        lines.append(f"{many(kept.removed)} removed")
+    size = f"{size_text(info.size_bytes)} of {size_text(info.max_bytes)}"
+    lines.append(f"{style.safe(info.root)}: {many(info.entries)}, {size}")
     if info.problem is not None:
         lines.append(style.paint("not used", "warn") + f": {style.safe(info.problem)}")
-    return "\n".join(lines) + "\n"
-
-
-def _entries(count: int) -> str:
-    return f"{count} result{'' if count == 1 else 's'}"
+    return lines

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 from capably.errors import CapablyError
 from capably.facts import Artifact, Finding, Library, from_object, to_object
 from capably.scanner.limits import DEFAULT_LIMITS, is_source
+from capably.store import is_settled, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,22 +50,10 @@ __all__ = ["RESULTS", "Digest", "Memory", "Watch"]
 RESULTS = 8
 """The version of what the scanner says. Raise it with every change of any result: old ones are then forgotten."""
 
-_RACY_NS = 2_000_000_000
 _TAIL = 64 << 10
 _CHUNK = 1 << 20
 _LEAST_BYTES = 64 << 10  # smaller files of a tree are read again as fast as they are looked up
 _MOST_NOTES = 200
-
-
-def stamp(status: os.stat_result) -> str:
-    """What is equal as long as a file is."""
-    return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
-
-
-def is_settled(status: os.stat_result, now_ns: int) -> bool:
-    """Whether a file was last changed long enough before *now_ns* that any later change gives another stamp."""
-    changed = status.st_ctime_ns if os.name == "posix" else status.st_mtime_ns  # elsewhere ctime is the creation
-    return changed < now_ns - _RACY_NS
 
 
 class Memory:
