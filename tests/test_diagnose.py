@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from capably.arch import ComputeCapability, Target
-from capably.diagnose import Area, Diagnosis, Examination, Installed, Severity, diagnose, torch_cuda
+from capably.doctor import Area, Diagnosis, Examination, Installed, Severity, diagnose, torch_cuda
 from capably.facts import (
     Artifact,
     ArtifactKind,

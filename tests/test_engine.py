@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from capably.arch import ComputeCapability, Target, TargetKind
 from capably.cli.conform import read_image
-from capably.diagnose import diagnose
+from capably.doctor import diagnose
 from capably.engine import Coverage, OutcomeCounts, Verdict, choose, emits_own_target, judge, worth
 from capably.facts import (
     Artifact,

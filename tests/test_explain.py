@@ -244,7 +244,7 @@ def test_wrong_use(tmp_path: Path, log: Path, capsys: Captured) -> None:
 
 
 def test_only_the_end_of_an_endless_log_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("capably.messages.MOST_BYTES", 8)
+    monkeypatch.setattr("capably.logs.MOST_BYTES", 8)
     for size in (1, 3, 8, 100):
         monkeypatch.setattr(command, "_BLOCK", size)
         assert command._tail(io.BytesIO(b"0123456789abcdef")) == (b"89abcdef", True)

@@ -29,7 +29,8 @@ from capably.facts import (
     Toolkit,
     ToolkitKind,
 )
-from capably.messages import _TESTS, MOST_BYTES, Explanation, State, explain, recognise
+from capably.logs import MOST_BYTES, Explanation, State, explain, recognise
+from capably.logs.causes import TESTS_OF_CAUSES
 from capably.probe import load
 from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease, PtxVersion
@@ -877,7 +878,7 @@ def test_lines_are_counted_and_not_what_is_in_them(line: str, lines: int) -> Non
 
 def test_every_test_belongs_to_a_cause_and_every_cause_to_a_message() -> None:
     known = tables()
-    assert set(_TESTS) <= set(known.causes)
+    assert set(TESTS_OF_CAUSES) <= set(known.causes)
     assert {code for message in known.messages for code in message.causes} == set(known.causes)
     assert len({message.code for message in known.messages}) == len(known.messages)
     for cause in known.causes.values():

@@ -23,7 +23,7 @@ from capably.archlist import read
 from capably.cli.app import run
 from capably.engine import judge
 from capably.facts import Device, Driver, Fatbin, Image, ImageKind
-from capably.plan import Plan, Policy, plan, toolkit_named, undecided
+from capably.plan import Plan, PlanPolicy, plan, toolkit_named, undecided
 from capably.reasons import Outcome
 from capably.report.machine import schema
 from capably.requirement import Requirement
@@ -65,7 +65,7 @@ def cuda(version: str) -> Toolkit:
 
 def planned(gpus: str, version: str, policy: str = "native", driver: Driver | None = None) -> Plan:
     columns = [gpu(capability) for capability in gpus.split()]
-    return plan([(d, driver or own) for d, own in columns], cuda(version), policy=Policy(policy))
+    return plan([(d, driver or own) for d, own in columns], cuda(version), policy=PlanPolicy(policy))
 
 
 def names(targets: Iterable[Target]) -> str:
@@ -133,20 +133,20 @@ def different_toolkits() -> list[CudaVersion]:
 @cache
 def alone(version: CudaVersion, capability: ComputeCapability) -> Target:
     """What a GPU gets that is the only one: machine code of its own number where that exists and runs, else PTX."""
-    (target,) = plan([gpu(capability)], cuda(str(version)), policy=Policy.EACH).targets
+    (target,) = plan([gpu(capability)], cuda(str(version)), policy=PlanPolicy.EACH).targets
     plain = f"sm_{capability.number}"
     runs = {name for name in candidates(version) if outcome(name, version, capability) is Outcome.RUNS}
     assert str(target) == plain if plain in runs else (str(target) in runs) is bool(runs)
     return target
 
 
-def check(subset: Sequence[ComputeCapability], version: CudaVersion, policy: Policy) -> None:
+def check(subset: Sequence[ComputeCapability], version: CudaVersion, policy: PlanPolicy) -> None:
     found = plan([gpu(capability) for capability in subset], cuda(str(version)), policy=policy)
     promised = [one for one in found.served if one.covered]
     open_to_it = frozenset(one.device.capability for one in found.served if not one.blocked)
     native = (Outcome.RUNS,)
     either = (Outcome.RUNS, Outcome.COMPILES)
-    only_native = policy is Policy.NATIVE
+    only_native = policy is PlanPolicy.NATIVE
     # It covers what it promises: each GPU by itself, and judged from the targets alone.
     for one in promised:
         outcomes = {outcome(str(target), version, one.device.capability) for target in found.targets}
@@ -158,14 +158,14 @@ def check(subset: Sequence[ComputeCapability], version: CudaVersion, policy: Pol
     assert {one.device.capability for one in promised} == can
     # Nothing smaller does.
     match policy:
-        case Policy.NATIVE:
+        case PlanPolicy.NATIVE:
             assert len(found.targets) == fewest(can, rows(version, native))
             assert all(target.kind is TargetKind.REAL for target in found.targets)
-        case Policy.EACH:
+        case PlanPolicy.EACH:
             assert set(found.targets) == {alone(version, capability) for capability in can}
-        case Policy.SIZE:
+        case PlanPolicy.SIZE:
             assert len(found.targets) == fewest(can, rows(version, either))
-        case Policy.PTX:
+        case PlanPolicy.PTX:
             real = [target for target in found.targets if target.kind is TargetKind.REAL]
             ptx = [target for target in found.targets if target.kind is TargetKind.VIRTUAL]
             assert len(real) == fewest(reach[1], rows(version, native))
@@ -175,16 +175,16 @@ def check(subset: Sequence[ComputeCapability], version: CudaVersion, policy: Pol
             assert found.targets == (*real, *ptx)
 
 
-@pytest.mark.parametrize("policy", Policy)
+@pytest.mark.parametrize("policy", PlanPolicy)
 @pytest.mark.parametrize("version", EVERY_TOOLKIT if EXHAUSTIVE else different_toolkits(), ids=str)
 def test_it_covers_what_it_promises_and_nothing_smaller_does(
-    version: CudaVersion, policy: Policy, record_property: Callable[[str, object], None]
+    version: CudaVersion, policy: PlanPolicy, record_property: Callable[[str, object], None]
 ) -> None:
     # Of the larger subsets every 97th, or all of them where that is asked for.
     checked = 0
     for size in (1, 2, 3, 4):
         step = 1 if EXHAUSTIVE or size < 3 else 97
-        offset = sorted(Policy).index(policy) % step
+        offset = sorted(PlanPolicy).index(policy) % step
         for subset in itertools.islice(itertools.combinations(CAPABILITIES, size), offset, None, step):
             check(subset, version, policy)
             checked += 1
@@ -257,7 +257,7 @@ def test_what_is_not_known_is_no_refusal() -> None:
     assert [one.covered for one in newer.served] == [False, True]
     assert newer.unsettled
     assert newer.served[0].outcome is Outcome.UNKNOWN
-    future = undecided([gpu("9.0")], CudaVersion(13, 9), Policy.NATIVE)
+    future = undecided([gpu("9.0")], CudaVersion(13, 9), PlanPolicy.NATIVE)
     assert future.unsettled
     assert not future.targets
     assert [finding.code for finding in future.findings] == ["toolkit-beyond-tables"]
@@ -311,7 +311,7 @@ def test_a_driver_that_is_named_counts() -> None:
 )
 def test_targets_that_hold_what_is_needed(gpus: str, version: str, needs: str, policy: str, targets: str) -> None:
     columns = [gpu(capability) for capability in gpus.split()]
-    found = plan(columns, cuda(version), policy=Policy(policy), needs=Requirement.parse(needs))
+    found = plan(columns, cuda(version), policy=PlanPolicy(policy), needs=Requirement.parse(needs))
     assert names(found.targets) == targets
     codes = [finding.code for finding in found.findings]
     assert ("no-forward-ptx" in codes) is (policy == "ptx" and "compute" not in targets)
@@ -366,7 +366,7 @@ def test_a_plan_is_of_what_the_tool_can_say(  # noqa: PLR0917 - pytest passes th
 ) -> None:
     emitter = cuda(version)
     offered = offers(dialect, tool, emitter.targets, emitter.cuda)
-    found = plan([gpu(c) for c in gpus.split()], emitter, policy=Policy(policy), offers=offered)
+    found = plan([gpu(c) for c in gpus.split()], emitter, policy=PlanPolicy(policy), offers=offered)
     assert names(found.targets) == targets
     said = spell(found.targets, dialect, tool, toolkit=emitter.cuda)
     reading = read(said.text, dialect, tool, toolkit=emitter.cuda)

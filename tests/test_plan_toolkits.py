@@ -21,7 +21,7 @@ import wheels
 from capably.arch import Target, TargetKind
 from capably.engine import judge
 from capably.facts import Device
-from capably.plan import Policy, plan, toolkit_named
+from capably.plan import PlanPolicy, plan, toolkit_named
 from capably.probe.compilers import find_compilers
 from capably.probe.machine import Machine
 from capably.reasons import Outcome
@@ -143,7 +143,7 @@ def emitter(version: str) -> Toolkit:
 def every_plan(version: str) -> Iterable[tuple[Target, ...]]:
     """The different sets of targets that plans for few GPUs consist of."""
     found = set()
-    for policy in Policy:
+    for policy in PlanPolicy:
         for size in range(1, 5 if EXHAUSTIVE else 3):
             for subset in itertools.combinations(CAPABILITIES, size):
                 gpus = [(Device(c), tables().newest_driver(c)) for c in subset]

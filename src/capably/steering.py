@@ -15,7 +15,7 @@ from capably.archlist import NoteKind, applying, read
 from capably.engine import judge
 from capably.errors import DialectError, UnknownNameError
 from capably.facts import Device, Driver, Toolkit
-from capably.plan import Policy, plan, toolkit_named
+from capably.plan import PlanPolicy, plan, toolkit_named
 from capably.reasons import Outcome
 from capably.requirement import Requirement
 from capably.spelling import deciding, environment, offers
@@ -209,21 +209,21 @@ class _Asking:
         chosen = own_choice(self.version, device, self.cuda)
         if isinstance(chosen, Unusable) or self.cuda is None:
             return chosen
-        return self.proved(device, [chosen], (Policy.NATIVE,))
+        return self.proved(device, [chosen], (PlanPolicy.NATIVE,))
 
     def planned(self, device: Device) -> Entry | Unusable:
         """Machine code for one GPU, best of its own number; PTX where the toolkit has none."""
         emitter = toolkit_named(self.cuda) if self.cuda is not None else None
         if emitter is not None:
             offered = offers(self.dialect, self.version, emitter.targets, emitter.cuda)
-            return self.proved(device, offered, (Policy.NATIVE, Policy.SIZE))
+            return self.proved(device, offered, (PlanPolicy.NATIVE, PlanPolicy.SIZE))
         try:
             environment([Target(device.capability)], self.dialect, self.version)
         except DialectError as error:
             return _unusable(device, [(error.problem, "")])
         return (Target(device.capability),)
 
-    def proved(self, device: Device, offered: Sequence[Entry], policies: Iterable[Policy]) -> Entry | Unusable:
+    def proved(self, device: Device, offered: Sequence[Entry], policies: Iterable[PlanPolicy]) -> Entry | Unusable:
         """The first plan that covers *device*, or why none does."""
         emitter = toolkit_named(self.cuda) if self.cuda is not None else None
         if emitter is None:  # beyond the tables: nothing can be proved, and nothing is refused

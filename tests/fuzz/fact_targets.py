@@ -23,11 +23,11 @@ from capably.cli.console import explain as tell
 from capably.cli.environment import Environment
 from capably.cli.installed import read_installed
 from capably.cli.policy import read_policy
-from capably.diagnose import diagnose
+from capably.doctor import diagnose
 from capably.errors import CapablyError, PolicyError, RecordError
 from capably.facts import Artifact, ArtifactKind, System
 from capably.gate import Policy, decide
-from capably.messages import explain
+from capably.logs import explain
 from capably.probe import Machine, system
 from capably.probe.ask import Asking
 from capably.probe.fleet import look

@@ -15,7 +15,7 @@ from capably.cli.console import WrongUseError, note, output_options, print_answe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from capably.diagnose import Installed
+    from capably.doctor import Installed
     from capably.facts import Device, Driver, System
 
 __all__ = ["doctor"]
@@ -93,7 +93,7 @@ def doctor(  # noqa: PLR0917 - click passes options by name
     """  # noqa: D301 - the backspace tells click to keep the lines below it as they are
     from capably import probe  # noqa: PLC0415 - see capably.cli.app
     from capably.cli.installed import looking, read_installed  # noqa: PLC0415 - as above
-    from capably.diagnose import diagnose  # noqa: PLC0415 - as above
+    from capably.doctor import diagnose  # noqa: PLC0415 - as above
     from capably.report.answer import Result  # noqa: PLC0415 - as above
 
     installed: list[Installed] = []
@@ -176,7 +176,7 @@ def system_libraries() -> frozenset[str] | None:
 
 def _recorded(system: System) -> list[Installed]:
     """The distributions that a record names: their versions, without their files."""
-    from capably.diagnose import Installed  # noqa: PLC0415 - see capably.cli.app
+    from capably.doctor import Installed  # noqa: PLC0415 - see capably.cli.app
     from capably.facts import Artifact, ArtifactKind  # noqa: PLC0415 - as above
 
     return [

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from capably.facts import Artifact, System
-    from capably.messages import Found
+    from capably.logs import SeenMessage
     from capably.reasons import Page
     from capably.tables import Cause
 
@@ -138,8 +138,8 @@ def _page(code: str, *, json_wanted: bool, color: str) -> int:
 
 
 def _log(text: bytes, record: str | None, python: str | None, *, json_wanted: bool, color: str, quiet: bool) -> int:
-    from capably.messages import explain as explain_log  # noqa: PLC0415 - see capably.cli.app
-    from capably.messages import recognise  # noqa: PLC0415 - as above
+    from capably.logs import explain as explain_log  # noqa: PLC0415 - see capably.cli.app
+    from capably.logs import recognise  # noqa: PLC0415 - as above
     from capably.report.explain import log_document, log_text  # noqa: PLC0415 - as above
     from capably.report.machine import dumps  # noqa: PLC0415 - as above
 
@@ -161,12 +161,12 @@ def _log(text: bytes, record: str | None, python: str | None, *, json_wanted: bo
 
 
 def _facts(
-    recognised: Sequence[Found], record: str | None, python: str | None, *, color: str, quiet: bool
+    recognised: Sequence[SeenMessage], record: str | None, python: str | None, *, color: str, quiet: bool
 ) -> tuple[System, list[Artifact]]:
     """The machine, and what is installed on it where that could tell something."""
     from capably.cli.environment import distributions  # noqa: PLC0415 - see capably.cli.app
     from capably.cli.installed import looking, read_installed  # noqa: PLC0415 - as above
-    from capably.messages import reads_packages  # noqa: PLC0415 - as above
+    from capably.logs import reads_packages  # noqa: PLC0415 - as above
 
     with looking(record, python) as (environment, system_to_come):
         system = system_to_come.result()
@@ -194,7 +194,7 @@ def _read(place: str, *, quiet: bool) -> bytes:
 
 def _tail(file: BinaryIO) -> tuple[bytes, bool]:
     """The last bytes of *file*, and whether its end was reached: a pipe need not have one."""
-    from capably.messages import MOST_BYTES  # noqa: PLC0415 - see capably.cli.app
+    from capably.logs import MOST_BYTES  # noqa: PLC0415 - see capably.cli.app
 
     with contextlib.suppress(OSError, ValueError):  # no such thing in a pipe
         file.seek(-MOST_BYTES, os.SEEK_END)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from capably.cli.environment import Environment
-    from capably.diagnose import Installed
+    from capably.doctor import Installed
     from capably.facts import System
     from capably.scanner.metadata import Distribution
 
@@ -62,7 +62,7 @@ def _prefix(paths: tuple[str, ...]) -> str:
 def read_installed(environment: Environment, *, no_cache: bool, quiet: bool, color: str) -> list[Installed]:
     """Every distribution with GPU code, those that something particular is known about, and those that are damaged."""
     from capably.cli.environment import distributions  # noqa: PLC0415 - see capably.cli.app
-    from capably.diagnose import Installed  # noqa: PLC0415 - as above
+    from capably.doctor import Installed  # noqa: PLC0415 - as above
     from capably.errors import CapablyError  # noqa: PLC0415 - as above
     from capably.facts import DAMAGE  # noqa: PLC0415 - as above
     from capably.scanner import scan_distribution  # noqa: PLC0415 - as above

@@ -137,7 +137,7 @@ def plan(  # noqa: PLR0917 - click passes options by name
     eval "$(capably plan --for flashinfer --shell)"
     """  # noqa: D301 - the backspace tells click to keep the lines below it as they are
     from capably.cli.tools import Versions, asked_tool  # noqa: PLC0415 - see capably.cli.app
-    from capably.plan import Policy, toolkit_named, undecided  # noqa: PLC0415 - as above
+    from capably.plan import PlanPolicy, toolkit_named, undecided  # noqa: PLC0415 - as above
     from capably.plan import plan as make_plan  # noqa: PLC0415 - as above
     from capably.spelling import offers, spell  # noqa: PLC0415 - as above
     from capably.steering import Unusable, own_choice  # noqa: PLC0415 - as above
@@ -166,14 +166,14 @@ def plan(  # noqa: PLR0917 - click passes options by name
     versions = Versions(system if record else None)
     made_for = asked_tool(tool, versions, cuda, quiet=quiet) if tool is not None else None
     needs = _needs(requirement, made_for)
-    chosen = Policy(policy or ("each" if made_for is not None and made_for.asked == "flashinfer" else "native"))
+    chosen = PlanPolicy(policy or ("each" if made_for is not None and made_for.asked == "flashinfer" else "native"))
     emitter: Toolkit | None = toolkit_named(cuda)
     refused: dict[Device, Unusable] = {}
     if emitter is None:
         found = undecided(columns, cuda, chosen, needs)
     else:
         offered = offers(made_for.dialect, made_for.version, emitter.targets, cuda) if made_for is not None else None
-        if made_for is not None and made_for.dialect == "flashinfer" and chosen is Policy.EACH:
+        if made_for is not None and made_for.dialect == "flashinfer" and chosen is PlanPolicy.EACH:
             own = {device: own_choice(made_for.version, device, cuda) for device, _ in columns}
             refused = {device: choice for device, choice in own.items() if isinstance(choice, Unusable)}
             offered = tuple(dict.fromkeys(choice for choice in own.values() if not isinstance(choice, Unusable)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from capably.diagnose import Severity
+from capably.doctor import Severity
 from capably.engine import Coverage
 from capably.facts import to_object
 from capably.naming import full_name
@@ -16,7 +16,7 @@ from capably.tables import tables
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from capably.diagnose import Diagnosis, Examination, Judged
+    from capably.doctor import Diagnosis, Examination, JudgedPackage
     from capably.facts import Device, Driver, System
     from capably.report.layout import Style
 
@@ -114,7 +114,7 @@ def _machine(system: System, gpus: Sequence[tuple[Device, Driver]], style: Style
         yield from _row(str(toolkit.kind), text, style, *(good if toolkit.version or toolkit.cuda else plain))
 
 
-def _word(one: Judged) -> Cell:
+def _word(one: JudgedPackage) -> Cell:
     row = tables().package(one.installed.name)
     if row is not None and row.kernels == "run-time" and one.verdict.coverage is Coverage.NONE:
         return Cell("at run time", "dim")  # what is prebuilt in it is not what matters

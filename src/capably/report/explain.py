@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from capably.messages import State
+from capably.logs import State
 from capably.reasons import FINDINGS, REASONS, Page
 from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from capably.messages import Explanation
+    from capably.logs import Explanation
     from capably.report.layout import Style
     from capably.tables import Cause
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from capably.arch import Suffix, Target, TargetKind
 from capably.naming import full_name
-from capably.plan import Policy, compiled
+from capably.plan import PlanPolicy, compiled
 from capably.reasons import Outcome
 from capably.report.machine import driver_object, finding_object, reason_object
 from capably.report.safe import columns
@@ -30,10 +30,10 @@ __all__ = ["Origin", "Tool", "left_out", "list_object", "paste", "plan_document"
 
 _SCHEMA = 1
 _PROMISES = {
-    Policy.NATIVE: "machine code for every GPU",
-    Policy.EACH: "for every GPU what it would get alone, machine code if there is some",
-    Policy.PTX: "machine code where there is some, and PTX for GPUs to come",
-    Policy.SIZE: "the fewest images, be they PTX",
+    PlanPolicy.NATIVE: "machine code for every GPU",
+    PlanPolicy.EACH: "for every GPU what it would get alone, machine code if there is some",
+    PlanPolicy.PTX: "machine code where there is some, and PTX for GPUs to come",
+    PlanPolicy.SIZE: "the fewest images, be they PTX",
 }
 _WORDS = {
     Outcome.RUNS: ("native", "good"),
@@ -292,9 +292,9 @@ def _ways_out(one: Served) -> Iterator[str]:
         yield f"{'build with' if judged else 'plan for'} {_versions(one.toolkits)}"
     if one.ptx:
         yield (
-            f"or take PTX, which the driver compiles there: --policy {Policy.PTX}"
+            f"or take PTX, which the driver compiles there: --policy {PlanPolicy.PTX}"
             if one.toolkits
-            else (f"no toolkit that is known has machine code for it; PTX would do: --policy {Policy.PTX}")
+            else (f"no toolkit that is known has machine code for it; PTX would do: --policy {PlanPolicy.PTX}")
         )
     elif not one.toolkits:
         unknown = one.outcome is Outcome.UNKNOWN and not one.blocked
@@ -335,7 +335,11 @@ def _all_at_once(plan: Plan) -> str:
     left = [one for one in plan.served if not one.covered]
     if any(_driver_problem(one) for one in left):
         return "no toolkit covers all of these GPUs with that driver"
-    return f"{text}; --policy {Policy.PTX} covers them by CUDA {plan.toolkit}" if all(one.ptx for one in left) else text
+    return (
+        f"{text}; --policy {PlanPolicy.PTX} covers them by CUDA {plan.toolkit}"
+        if all(one.ptx for one in left)
+        else text
+    )
 
 
 def _missed(plan: Plan, target: str) -> bool:

@@ -1,0 +1,144 @@
+"""Finds the messages that are known in a log, within a bounded time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from capably.tables import Message, tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+__all__ = ["SeenMessage", "named_modules", "recognise"]
+
+MOST_BYTES = 4 << 20
+"""How much of a log is read: its end, where the errors are."""
+
+
+_BEFORE, _AFTER = 240, 900
+
+
+_MOST_PLACES = 24
+
+
+_EXCERPT = 200
+
+
+_ESCAPES = re.compile(rb"\x1b\[[0-9;?]{0,32}[@-~]|\x1b\][^\x07\x1b]{0,2048}(?:\x07|\x1b\\)")
+
+
+@dataclass(frozen=True, slots=True)
+class SeenMessage:
+    """A message in a log.
+
+    Attributes:
+        excerpt: The text that matched, and a little around it; as it was in the log, so not fit to print.
+        params: Sorted pairs of what the message says: ``target``, ``capability``, ``listed`` and so on.
+        lines: In how many lines it was seen.
+        more: There may be more of them: not all places were tried, or not all of the log was read.
+    """
+
+    message: Message
+    excerpt: str
+    params: tuple[tuple[str, str], ...] = ()
+    lines: int = 1
+    more: bool = False
+
+
+def recognise(log: str | bytes) -> tuple[SeenMessage, ...]:
+    """The messages in *log* that are known, those that explain the others first.
+
+    Time is bounded: the last 4 MiB are searched for fixed texts, and patterns are tried near the first and
+    last places of each only.
+
+    >>> [found.message.code for found in recognise("RuntimeError: no kernel image is available")]
+    ['no-kernel-image']
+    """
+    raw = _encoded(log)
+    data = _plain(raw)
+    lower = data.lower()  # of bytes: ASCII only, and of the same length
+    found = []
+    for message in tables().messages:
+        places, cut = _places(lower, message.needles)
+        hits = {place: hit for place in places if (hit := _match(message, data, place))}
+        if hits:
+            params: dict[str, str] = {}
+            for hit in hits.values():  # the last one speaks, the others fill in what it does not say
+                params.update(hit.params)
+            # Several needles may be in one message, so that places say less than lines.
+            lines = len({data.rfind(b"\n", 0, place) for place in hits})
+            more = cut or len(raw) >= MOST_BYTES
+            excerpt = hits[max(hits)].excerpt
+            found.append(SeenMessage(message, excerpt, tuple(sorted(params.items())), lines, more))
+    return tuple(sorted(found, key=lambda one: one.message.rank))
+
+
+def _encoded(log: str | bytes) -> bytes:
+    """The end of *log*, of a text no more than can be read: as much as that, or more, where it is not the whole."""
+    return log[-MOST_BYTES:].encode("utf-8", "replace") if isinstance(log, str) else log
+
+
+def _plain(data: bytes) -> bytes:
+    """The end of *data*, without what colours a terminal and makes links there."""
+    # Windows PowerShell 5 writes logs in UTF-16. The messages are ASCII: all that there is too much of is a null each.
+    return _ESCAPES.sub(b"", data[-MOST_BYTES:].replace(b"\0", b""))
+
+
+def _places(lower: bytes, needles: Iterable[str]) -> tuple[list[int], bool]:
+    """Where the needles are, at most so many of each from the front and from the back; and whether there are more."""
+    places: set[int] = set()
+    cut = False
+    for needle in needles:
+        sought = needle.encode()
+        start = 0
+        for _ in range(_MOST_PLACES):
+            at = lower.find(sought, start)
+            if at < 0:
+                break
+            places.add(at)
+            start = at + len(sought)
+        end = len(lower)
+        for _ in range(_MOST_PLACES):
+            at = lower.rfind(sought, start, end)
+            if at < 0:
+                break
+            places.add(at)
+            end = at
+        else:
+            cut = cut or lower.find(sought, start, end) >= 0
+    return sorted(places), cut
+
+
+def _match(message: Message, data: bytes, place: int) -> SeenMessage | None:
+    start = max(place - _BEFORE, 0)
+    text = " ".join(data[start : place + _AFTER].decode("utf-8", "replace").split())
+    here = len(" ".join(data[start:place].decode("utf-8", "replace").split()))
+    params: dict[str, str] = {}
+    excerpt = None
+    for pattern in message.patterns:
+        for match in pattern.finditer(text):
+            if match.start() - 80 <= here <= match.end() + 200:
+                params |= {name: value for name, value in match.groupdict().items() if value is not None}
+                if excerpt is None:
+                    lead = text[max(match.start() - 40, 0) : match.start()]
+                    if match.start() > 40:
+                        lead = lead.partition(" ")[2]  # from a whole word on
+                    trail = text[match.end() : match.end() + 80]
+                    if len(text) > match.end() + 80 and " " in trail:
+                        trail = f"{trail.rpartition(' ')[0]} …"  # up to a whole word
+                    excerpt = (lead + match[0] + trail)[:_EXCERPT]
+    if excerpt is None:
+        return None
+    listed = re.search(r"supports CUDA capabilities((?: (?:sm|compute)_[0-9]{2,3}[af]?){1,40})", text)
+    if listed:
+        params["listed"] = listed[1].strip()
+    return SeenMessage(message, excerpt, tuple(sorted(params.items())))
+
+
+def named_modules(log: str | bytes) -> frozenset[str]:
+    """Top-level names below ``site-packages`` that the log names, as tracebacks do; as distributions are written."""
+    names = set(re.findall(rb"(?:site|dist)-packages[/\\\\]([A-Za-z0-9_]{1,80})", _plain(_encoded(log))))
+    return frozenset(name.decode().lower().replace("_", "-") for name in names)
