@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import time
 from dataclasses import dataclass, field
 
@@ -19,6 +18,7 @@ from capably.probe import PATIENCE, PYTHON
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
     from typing import Any  # noqa: TC004 - of fields, which nobody resolves
 
@@ -45,8 +45,7 @@ _MARK = "CAPABLY_PROBE_CHILD"
 _refuted: dict[str, float] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure:  # no data class, nor is `Asking`: each takes half a millisecond to make, before the child can start
     """A conversation that came to no end.
 
     Attributes:
@@ -55,9 +54,10 @@ class Failure:
         what: What happened, in words.
     """
 
-    code: str
-    call: str
-    what: str
+    __slots__ = ("call", "code", "what")
+
+    def __init__(self, code: str, call: str, what: str) -> None:
+        self.code, self.call, self.what = code, call, what
 
 
 @dataclass(slots=True)
@@ -77,7 +77,6 @@ class Answers:
     failures: list[Failure] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
 class Asking:
     """The process that asks.
 
@@ -88,10 +87,10 @@ class Asking:
         nvml: It asks NVML too.
     """
 
-    process: subprocess.Popen[bytes]
-    executable: str
-    proof: bytes
-    nvml: bool
+    __slots__ = ("executable", "nvml", "process", "proof")
+
+    def __init__(self, process: subprocess.Popen[bytes], executable: str, proof: bytes, *, nvml: bool) -> None:
+        self.process, self.executable, self.proof, self.nvml = process, executable, proof, nvml
 
 
 def ask_drivers(
@@ -142,8 +141,8 @@ def start(machine: Machine, *, with_nvml: bool = True) -> Asking | Failure:
         )
     except (OSError, ValueError) as error:  # a null byte in a variable is the latter
         what = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        return _failed(f"{machine.shown(executable)}{f', by {PYTHON},' if named else ''} does not start: {what}")
-    return Asking(process, executable, token[::-1].encode(), with_nvml)
+        return _failed(f"{machine.shown(executable)}{f', by {PYTHON},' if named else ''} did not start: {what}")
+    return Asking(process, executable, token[::-1].encode(), nvml=with_nvml)
 
 
 def finish(asking: Asking | Failure) -> None:

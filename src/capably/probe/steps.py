@@ -6,7 +6,6 @@ A step has exactly the fields, kinds and ranges that are listed here, or it is n
 from __future__ import annotations
 
 import json
-import re
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["read"]
 
 _MOST_DEVICES = 1024
+_HEX = "0123456789abcdef"
 
 
 def _whole(least: int, most: int) -> Check:
@@ -25,12 +25,21 @@ def _whole(least: int, most: int) -> Check:
 
 
 def _text(most: int) -> Check:
-    # Halves of surrogate pairs are no text: they cannot be printed.
-    return lambda value: isinstance(value, str) and len(value) <= most and not re.search("[\ud800-\udfff]", value)
+    return lambda value: isinstance(value, str) and len(value) <= most and (value.isascii() or _printable(value))
 
 
-def _like(pattern: str) -> Check:
-    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+def _printable(value: str) -> bool:
+    """It has no half of a surrogate pair, which cannot be printed."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _made_of(characters: str, *lengths: int) -> Check:
+    # Not by patterns: to compile them takes longer than all else here, and somebody waits.
+    return lambda value: isinstance(value, str) and len(value) in lengths and not value.strip(characters)
+
+
+def _is(name: str) -> Check:
+    return lambda value: isinstance(value, str) and value == name
 
 
 def _flag(value: Any) -> bool:  # noqa: ANN401 - JSON
@@ -57,20 +66,20 @@ _code = _whole(-(1 << 31), (1 << 31) - 1)
 _bytes = _maybe(_whole(0, (1 << 64) - 1))
 _name = _maybe(_text(256))
 _capability = _maybe(lambda value: isinstance(value, list) and len(value) == 2 and all(map(_code, value)))
-_pci = _maybe(_like("[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\\.[0-7]"))
+_pci = _maybe(_made_of(f"{_HEX}:.", *range(12, 17)))
 _slice = _fields(uuid=_name, name=_name, memory=_bytes)
 _FORMS: tuple[Check, ...] = (
     _fields(calling=_text(64)),
     _fields(
-        step=_like("library"),
+        step=_is("library"),
         found=_flag,
         problem=_text(1024),
         file=_maybe(_text(8192)),
         version=_maybe(_whole(0, 1_000_000)),
     ),
-    _fields(step=_like("nvml"), missing=_text(1024)),
+    _fields(step=_is("nvml"), missing=_text(1024)),
     _fields(
-        step=_like("nvml"),
+        step=_is("nvml"),
         error=_code,
         release=_name,
         refused=_many(_code),
@@ -87,13 +96,13 @@ _FORMS: tuple[Check, ...] = (
         ),
     ),
     _fields(
-        step=_like("cuda"),
+        step=_is("cuda"),
         error=_code,
         devices=_many(
             _fields(
                 name=_name,
                 capability=_capability,
-                uuid=_maybe(_like("[0-9a-f]{32}")),
+                uuid=_maybe(_made_of(_HEX, 32)),
                 pci=_pci,
                 memory=_bytes,
                 multiprocessors=_maybe(_whole(0, 1 << 20)),
@@ -101,7 +110,7 @@ _FORMS: tuple[Check, ...] = (
             )
         ),
     ),
-    _fields(step=_like("done")),
+    _fields(step=_is("done")),
 )
 
 
