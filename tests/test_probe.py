@@ -6,24 +6,28 @@ driver's log of calls tells who called what.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import A100, H100, H100B, ORIN, RTX3090, RTX4090, SLICE1, SLICE2, T4, Host, needs_compiler
+from fakes import A100, COMPILER, H100, H100B, ORIN, RTX3090, RTX4090, SLICE1, SLICE2, T4, Host, needs_compiler
 
 from capably import probe
 from capably.arch import ComputeCapability
 from capably.probe import child
 from capably.probe.machine import Machine
+from capably.probe.steps import read
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from capably.facts import System
 
@@ -88,6 +92,22 @@ def untouched(host: Host, pid: int) -> None:
     """The process that asked has called nothing, and nobody has made a context."""
     assert host.calls(pid) == []
     assert not [call for call in host.all_calls() if "Ctx" in call]
+
+
+def nothing_runs(host: Host) -> None:
+    """Nobody who has called the driver is left; the kernel may take a moment."""
+    pids = {int(line.split()[0]) for line in host.log.read_text().splitlines()}
+    end = time.monotonic() + 3
+    while running := {pid for pid in pids if alive(pid)}:
+        assert time.monotonic() < end, running
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def names(system: System) -> list[str | None]:
@@ -404,9 +424,7 @@ def test_a_driver_that_hangs_or_crashes_is_survived(
     if absence:
         assert call in system.findings[0].message
     untouched(host, pid)
-    for line in host.log.read_text().splitlines():  # nothing is left running
-        with pytest.raises(ProcessLookupError):
-            os.kill(int(line.split()[0]), 0)
+    nothing_runs(host)
 
 
 def test_a_server_with_many_open_files_is_answered(tmp_path: Path) -> None:
@@ -425,9 +443,11 @@ def test_patience_can_be_set(tmp_path: Path) -> None:
     start = time.monotonic()
     assert host.run(DEVICES, CAPABLY_PROBE_TIMEOUT="0.5")["devices"] == []
     assert time.monotonic() - start < 10
-    for wrong in ("0", "soon", "-1", "1e9"):
+    for wrong in ("0", "1e-9", "0.05", "soon", "nan", "-1", "1e9"):
         script = "import capably\ntry: capably.devices()\nexcept capably.ParseError as e: say(str(e))"
-        assert "CAPABLY_PROBE_TIMEOUT" in host.run(script, CAPABLY_PROBE_TIMEOUT=wrong)
+        said = host.run(script, CAPABLY_PROBE_TIMEOUT=wrong)
+        assert "CAPABLY_PROBE_TIMEOUT" in said
+        assert "from 0.1 to 3600" in said
 
 
 def test_who_interrupts_does_not_wait_for_a_driver_that_hangs(tmp_path: Path) -> None:
@@ -448,6 +468,7 @@ def test_who_interrupts_does_not_wait_for_a_driver_that_hangs(tmp_path: Path) ->
             assert process.wait(60) == 130
         finally:
             process.kill()
+    nothing_runs(host)
 
 
 def test_a_slow_driver_is_waited_for(tmp_path: Path) -> None:
@@ -461,6 +482,252 @@ def test_without_an_interpreter_that_is_said(tmp_path: Path) -> None:
         system = probe.system(machine, toolkits=False)
         assert system.absence in ("probe-failed", "probe-crashed")
         assert system.devices == ()
+
+
+# -- answers that are none
+
+ASKED_TWICE = """
+import capably, sys
+from capably import probe
+seen = [probe.look(thorough=True) for _ in range(2)]
+try: raised = str(capably.usable(">=7.5", thorough=True).require("Mine"))
+except Exception as error: raised = type(error).__name__
+say({"absence": [look.absence for look in seen], "lasting": [look.lasting for look in seen], "raised": raised,
+     "devices": [d.name for d in seen[0].devices], "message": seen[0].findings[0].message if seen[0].findings else ""})
+"""
+NVML = '{"step": "nvml", "error": 0, "release": null, "refused": [], "devices": '
+
+
+@pytest.mark.parametrize(
+    ("fleet", "message"),
+    [
+        (("exit cuInit 0", T4), "cuInit ended the process that asks, without an answer (exit 0)"),
+        (("exit cuDeviceGetCount 0", T4), "cuInit ended the process that asks, without an answer (exit 0)"),
+        (("exit cuDriverGetVersion 0", T4), "loading libcuda ended the process that asks, without an answer (exit 0)"),
+        (("exit nvmlInit_v2 0", "exit cuInit 0", T4), "cuInit ended the process that asks, without an answer (exit 0)"),
+        (("flood cuInit 5000000", T4), "nonsense came in place of the answer to cuInit"),
+        (("flood cuInit 40", T4), "nonsense came in place of the answer to cuInit"),
+        (('answer cuInit {"step": "done"}', T4), "nonsense came in place of the answer to cuInit"),
+        (('answer cuInit {"step": "cuda", "error": 0}', T4), "nonsense came in place of the answer to cuInit"),
+        (('answer cuInit {"step": "cuda", "error": "0", "devices": []}', T4), "nonsense came in place"),
+        (('answer cuInit {"step": "cuda", "error": true, "devices": []}', T4), "nonsense came in place"),
+        (('answer cuInit {"step": "cuda", "error": 0, "devices": [{"name": 5}]}', T4), "nonsense came in place"),
+        (("answer cuInit [1, 2]", T4), "nonsense came in place of the answer to cuInit"),
+        (("answer cuInit " + "[" * 400, T4), "nonsense came in place of the answer to cuInit"),
+        (('answer cuDriverGetVersion {"step": "library", "found": 1}', T4), "the answer to loading libcuda"),
+        (("answer nvmlInit_v2 " + NVML + "7}", 'answer cuInit {"calling": 7}', T4), "nonsense came in place"),
+    ],
+)
+def test_whatever_is_no_answer_is_never_no_gpu(tmp_path: Path, fleet: tuple[str, ...], message: str) -> None:
+    host = Host(tmp_path, fleet)
+    told = host.run(ASKED_TWICE)
+    assert told["absence"] == ["probe-failed"] * 2
+    assert told["lasting"] == [False, False]
+    assert told["devices"] == []
+    assert told["raised"] == "UndecidedError"
+    assert message in told["message"]
+    nothing_runs(host)
+    assert host.all_calls().count(fleet[0].split()[1]) == 3  # nothing was remembered: each time it is asked again
+
+
+def test_nonsense_from_nvml_is_settled_by_the_driver(tmp_path: Path) -> None:
+    for number, lie in enumerate(
+        ("exit nvmlInit_v2 0", f"answer nvmlInit_v2 {NVML}[[]]}}", "flood nvmlInit_v2 5000000")
+    ):
+        told = Host(tmp_path / str(number), (lie, T4, RTX4090)).run(ASKED_TWICE)
+        assert told["devices"] == ["NVIDIA GeForce RTX 4090", "Tesla T4"]
+
+
+def test_a_driver_that_prints_does_no_harm(tmp_path: Path) -> None:
+    host = Host(tmp_path, ("print nvmlInit_v2 5000000", "print cuInit 5000000", T4, RTX4090))
+    assert len(host.run(DEVICES)["devices"]) == 2
+
+
+def test_a_crash_that_the_kernel_forgets_is_not_no_gpu(tmp_path: Path) -> None:
+    ignoring = f"import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n{ASKED_TWICE}"
+    told = Host(tmp_path / "a", ("abort cuInit", T4)).run(ignoring)
+    assert told["absence"] == ["probe-failed"] * 2
+    assert told["raised"] == "UndecidedError"
+    assert "SIGCHLD is ignored" in told["message"]
+    assert Host(tmp_path / "b", (T4,)).run(ignoring)["devices"] == ["Tesla T4"]
+
+
+def test_a_second_question_that_stays_open_is_not_no_gpu(tmp_path: Path) -> None:
+    # NVML is not there, and the variable hides all: whether there are any is asked without it, which fails.
+    host = Host(tmp_path / "a", ("exit cuDeviceGetName 0", T4), nvml=False)
+    (tmp_path / "a/lib/libnvidia-ml.so.1").write_text("no library")
+    told = host.run(ASKED_TWICE, CUDA_VISIBLE_DEVICES="")
+    assert told["absence"] == ["probe-failed"] * 2
+    assert told["raised"] == "UndecidedError"
+
+
+def test_what_a_driver_starts_ends_with_the_child(tmp_path: Path) -> None:
+    host = Host(tmp_path, ("fork cuInit", T4, RTX4090))
+    begin = time.monotonic()
+    assert len(host.run(DEVICES)["devices"]) == 2
+    assert time.monotonic() - begin < 15  # though what it has started holds the pipe for a minute
+    library = str(tmp_path / "lib")
+    end = time.monotonic() + 3
+    while using := [maps for maps in Path("/proc").glob("[0-9]*/maps") if maps_name(maps, library)]:
+        assert time.monotonic() < end, using
+        time.sleep(0.02)
+
+
+def maps_name(maps: Path, folder: str) -> bool:
+    try:
+        return folder in maps.read_text("utf-8", "replace")
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("before", ["pass", "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])"])
+def test_nothing_asks_on_when_the_process_that_wants_to_know_is_killed(tmp_path: Path, before: str) -> None:
+    host = Host(tmp_path, ("hang cuInit", T4))
+    script = f"import signal\nfrom capably import probe\n{before}\nprobe.look(thorough=True)"
+    environ = host.variables(CAPABLY_PROBE_TIMEOUT="600")
+    with subprocess.Popen([sys.executable, "-c", script], env=environ) as process:
+        try:
+            while not host.log.exists() or "cuInit" not in host.log.read_text():
+                assert process.poll() is None
+                time.sleep(0.05)
+        finally:
+            process.kill()
+    nothing_runs(host)
+
+
+def test_a_child_ends_in_time_though_signals_are_blocked(tmp_path: Path) -> None:
+    host = Host(tmp_path, ("hang cuDriverGetVersion", T4))
+    request = json.dumps({"cuda": ["libcuda.so.1"], "nvml": [], "seconds": 0.1})
+    script = "import sys; from capably.probe import child; child.main(sys.argv[1:])"
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", script, request],
+        env=host.variables(),
+        capture_output=True,
+        check=False,
+        timeout=30,
+        preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM]),
+    )
+    assert done.returncode == -signal.SIGALRM
+    assert time.monotonic() - begin < 20
+
+
+def test_a_limit_is_named_where_it_is_reached(tmp_path: Path) -> None:
+    system, _ = look(
+        Host(tmp_path / "a", ("hang cuInit", T4)), tree(tmp_path), PATIENCE="0.5", CUDA_VISIBLE_DEVICES="7"
+    )
+    assert system.findings[0].message == "cuInit did not return within 0.5 s (CAPABLY_PROBE_TIMEOUT sets the limit)"
+
+
+# -- a program that embeds Python
+
+# It does its own work whatever it is called with, as applications do, and says that it was started.
+APPLICATION = """
+import json, os, sys
+sys.executable, sys.base_prefix = os.environ["APPLICATION"], "/nonexistent"
+with open(os.environ["STARTS"], "a") as starts: starts.write(f"{os.getpid()}\\n")
+from capably import probe
+seen = [probe.look() for _ in range(3)]
+print(json.dumps([[look.absence, look.lasting, look.findings[0].message] for look in seen]))
+"""
+
+
+def embedding(folder: Path) -> Path:
+    """A real program that embeds this interpreter."""
+    config = sysconfig.get_config_vars()
+    shared = Path(config["LIBDIR"], config["LDLIBRARY"])
+    if not shared.is_file() or not str(config["LDLIBRARY"]).endswith(".so"):
+        pytest.skip("this interpreter has no shared library to embed")
+    source = folder / "application.c"
+    source.write_text(
+        "#include <stdlib.h>\nvoid Py_Initialize(void); int PyRun_SimpleString(const char *);\n"
+        'int main(void) { Py_Initialize(); return PyRun_SimpleString(getenv("WORK")); }\n'
+    )
+    program = folder / "application"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    flags = [f"-L{config['LIBDIR']}", f"-Wl,-rpath,{config['LIBDIR']}", f"-lpython{version}"]
+    subprocess.run([str(COMPILER), "-o", str(program), str(source), *flags], check=True)
+    return program
+
+
+def wrapping(folder: Path) -> Path:
+    """A program that only starts an interpreter with work of its own."""
+    program = folder / "application"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "$WORK"\n')
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize("build", [embedding, wrapping])
+def test_an_application_that_embeds_python_starts_itself_once(tmp_path: Path, build: Callable[[Path], Path]) -> None:
+    host = Host(tmp_path, (T4, RTX4090))
+    starts = tmp_path / "starts"
+    program = build(tmp_path)
+    environ = host.variables(APPLICATION=str(program), STARTS=str(starts), WORK=APPLICATION, PYTHONHOME=sys.base_prefix)
+    if build is wrapping:
+        del environ["PYTHONHOME"]
+    with subprocess.Popen([program], env=environ, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            said, _ = process.communicate(timeout=50)
+        finally:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+    looks = json.loads(said)
+    assert len(starts.read_text().splitlines()) == 2  # itself, and one try
+    assert [look[:2] for look in looks] == [["probe-failed", False]] * 3
+    assert "does not answer as a Python interpreter" in looks[0][2]
+    assert "is not a Python interpreter" in looks[1][2]
+    assert not host.log.exists()
+
+
+@pytest.mark.parametrize(
+    "program", ["exit 0", "exit 1", "echo hello; sleep 60", 'for one; do echo "$one"; done', "cat", "yes | tr -d '\\n'"]
+)
+def test_what_does_not_answer_as_an_interpreter_is_started_once(tmp_path: Path, program: str) -> None:
+    host = Host(tmp_path, (T4,))
+    application = tmp_path / "application"
+    application.write_text(f"#!/bin/sh\necho started >> {tmp_path}/starts\n{program}\n")
+    application.chmod(0o755)
+    begin = time.monotonic()
+    code = f"import sys\nsys.executable, sys.base_prefix = {str(application)!r}, '/nonexistent'\n{ASKED_TWICE}"
+    told = host.run(code, CAPABLY_PROBE_TIMEOUT="2")
+    assert time.monotonic() - begin < 15
+    assert told["absence"] == ["probe-failed"] * 2
+    assert told["raised"] == "UndecidedError"
+    assert (tmp_path / "starts").read_text() == "started\n"
+    assert not host.log.exists()
+
+
+def test_a_slow_start_is_tried_again_with_more_patience(tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    slow.write_text(f'#!/bin/sh\nsleep 1\nexec {sys.executable} "$@"\n')
+    slow.chmod(0o755)
+    code = """
+import capably
+from capably.probe import Machine
+from capably.probe.fleet import look
+say([[d.name for d in look(Machine(patience=seconds), thorough=False).devices] for seconds in (0.2, 0.2, 20)])
+"""
+    assert Host(tmp_path, (T4,)).run(code, CAPABLY_PROBE_PYTHON=str(slow)) == [[], [], ["Tesla T4"]]
+
+
+@pytest.mark.parametrize("executable", ["None", "''", "'application'", "'/opt/application/bin/application'"])
+def test_an_interpreter_beside_the_application_is_found(tmp_path: Path, executable: str) -> None:
+    code = f"import sys\nsys.executable = {executable}\n{DEVICES}"
+    assert len(Host(tmp_path, (T4,)).run(code)["devices"]) == 1
+
+
+@pytest.mark.parametrize("executable", ["None", "''"])
+def test_without_any_interpreter_the_variable_names_one(tmp_path: Path, executable: str) -> None:
+    host = Host(tmp_path, (T4,))
+    code = f"import sys\nsys.executable, sys.base_prefix = {executable}, '/nonexistent'\n{ASKED_TWICE}"
+    told = host.run(code)
+    assert told["absence"] == ["probe-failed"] * 2
+    assert "no Python interpreter" in told["message"]
+    assert host.run(code, CAPABLY_PROBE_PYTHON=sys.executable)["devices"] == ["Tesla T4"]
+    told = host.run(code, CAPABLY_PROBE_PYTHON="/nonexistent/python")
+    assert "CAPABLY_PROBE_PYTHON" in told["message"]
+    assert "No such file" in told["message"]
 
 
 # -- fork, and a process that has a driver of its own
@@ -553,7 +820,15 @@ def test_the_child_answers_in_lines(tmp_path: Path, wanted: str, fleet: tuple[st
     )
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     steps = [line.get("step") or line["calling"] for line in lines]
-    assert steps == ["loading libcuda", "library", "nvmlInit_v2", "nvml", *(["cuInit", "cuda"] if wanted else [])]
+    assert steps == [
+        *("loading libcuda", "library", "nvmlInit_v2", "nvml"),
+        *(["cuInit", "cuda"] if wanted else []),
+        "done",
+    ]
+    turns = [step for step in ("library", "nvml", "cuda", "done") if step in steps]
+    for line in done.stdout.splitlines():  # what it says is what is taken from it
+        step = json.loads(line)
+        assert read(line.encode(), step.get("step", turns[0])) == step
     assert lines[1]["file"].endswith("libcuda.so.580.65.06")
     assert lines[1]["version"] == 13000
 

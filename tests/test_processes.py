@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -69,6 +70,30 @@ def test_how_a_child_ended_is_unknown_where_the_kernel_forgets_it() -> None:
         "assert ended == Ended(b'hello\\n', None), ended; assert not ended.good"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_who_is_interrupted_ends_what_a_thread_waits_for() -> None:
+    ended: list[Ended | str] = []
+
+    def work() -> None:
+        ended.append(run("echo hello; sleep 300"))
+        try:
+            run("sleep 300")
+        except InterruptedError as error:
+            ended.append(type(error).__name__)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not processes._running:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    begin = time.monotonic()
+    with processes.stopped():
+        thread.join(SECONDS)
+    assert time.monotonic() - begin < 10
+    assert [one if isinstance(one, str) else one.code for one in ended] == [-signal.SIGKILL, "InterruptedError"]
+    assert not processes._running
+    assert run("exit 3").code == 3
 
 
 def test_leaving_early_ends_the_program() -> None:

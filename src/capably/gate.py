@@ -539,7 +539,7 @@ def _impatient(environ: Mapping[str, str]) -> tuple[str, ...]:
     text = environ.get(probe.PATIENCE)
     if not text or probe.patience(text) is not None:
         return ()
-    return (f"{probe.PATIENCE}={_shown(text)!r}: it takes a number of seconds up to 3600, such as 20",)
+    return (f"{probe.PATIENCE}={_shown(text)!r}: it takes a number of seconds from 0.1 to 3600, such as 20",)
 
 
 def _shown(text: str) -> str:

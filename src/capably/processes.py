@@ -7,6 +7,7 @@ read of them is bounded, and the wait for it too, whoever holds the pipe.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
 import signal
@@ -18,10 +19,13 @@ TYPE_CHECKING = False  # to import typing costs 8 ms, and the gate starts a proc
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Ended", "collect", "end", "pieces", "start"]
+__all__ = ["Ended", "collect", "end", "pieces", "start", "stopped", "wait"]
 
 _LAST_MOMENTS = 1.0  # seconds for the kernel to end what was killed
 _PIECE = 65536
+
+_running: set[subprocess.Popen[bytes]] = set()
+_stopping = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def start(
     Raises:
         OSError: It cannot be started.
     """
-    return subprocess.Popen(  # noqa: S603 - a list, no shell
+    process = subprocess.Popen(  # noqa: S603 - a list, no shell
         list(command),
         stdin=subprocess.PIPE if talk else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -74,6 +78,28 @@ def start(
         cwd=folder,
         start_new_session=True,
     )
+    _running.add(process)
+    if _stopping:  # asked after it is listed, so that `stopped` misses none
+        end(process)
+        raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+    return process
+
+
+@contextlib.contextmanager
+def stopped() -> Iterator[None]:
+    """End what other threads wait for, and let them start nothing within: for whoever is interrupted.
+
+    What the terminal interrupts does not reach a session of its own.
+    """
+    global _stopping  # noqa: PLW0603 - read in `start` only
+    _stopping = True
+    try:
+        for process in tuple(_running):
+            if process.returncode is None:
+                _kill_group(process)
+        yield
+    finally:
+        _stopping = False
 
 
 def pieces(process: subprocess.Popen[bytes], deadline: float) -> Iterator[bytes | None]:
@@ -122,7 +148,7 @@ def collect(process: subprocess.Popen[bytes], *, seconds: float, most_bytes: int
             if room < 0:
                 problem = "flood"
                 break
-        code = None if problem else _wait(process, deadline)
+        code = None if problem else wait(process, deadline)
         if problem is None and code is None and not _gone(process):
             problem = "timeout"
     finally:
@@ -130,7 +156,7 @@ def collect(process: subprocess.Popen[bytes], *, seconds: float, most_bytes: int
     return Ended(b"".join(found), code, problem)
 
 
-def _wait(process: subprocess.Popen[bytes], deadline: float) -> int | None:
+def wait(process: subprocess.Popen[bytes], deadline: float) -> int | None:
     """How *process* ended; None where it did not, or nobody can know.
 
     Where ``SIGCHLD`` is ignored the kernel forgets how a child ended, and `subprocess` makes a 0 of that.
@@ -162,6 +188,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 def end(process: subprocess.Popen[bytes]) -> None:
     """Leave nothing running of *process* and its children. What the kernel holds in a call dies when that ends."""
+    _running.discard(process)
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             with contextlib.suppress(OSError):

@@ -859,7 +859,7 @@ FINDINGS: dict[str, Page] = {
         Page(
             "probe-timed-out",
             "The driver does not answer",
-            "{call} did not return within {seconds} s",
+            "{call} did not return within {seconds} s (CAPABLY_PROBE_TIMEOUT sets the limit)",
             "A driver library hangs: a GPU that fell off the bus, a fabric that is not up, or a machine that is slow to "
             "wake its GPUs. It was asked in a process of its own, which was ended.",
             "Read what `dmesg` says about NVRM; for a slow machine set CAPABLY_PROBE_TIMEOUT (seconds) or start "
@@ -875,9 +875,11 @@ FINDINGS: dict[str, Page] = {
         Page(
             "probe-failed",
             "The driver could not be asked",
-            "the process that asks the driver did not start ({problem})",
-            "A child process asks the driver, and there is no Python interpreter to start, or it may not be started.",
-            "Run capably by a regular interpreter.",
+            "the driver could not be asked: {problem}",
+            "A child process asks the driver. It could not be started, or it ended or answered in a way that tells nothing "
+            "about the GPUs. Whether there are any is not known then, and nothing is remembered.",
+            "Run `nvidia-smi`: if it fails too, install the driver again. Inside of an application that embeds Python, set "
+            "CAPABLY_PROBE_PYTHON to the path of a Python 3 interpreter.",
         ),
         Page(
             "platform-not-probed",

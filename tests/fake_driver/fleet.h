@@ -5,6 +5,11 @@
  *   fail FUNCTION CODE          this function returns CODE
  *   hang FUNCTION               this function never returns
  *   abort FUNCTION              this function ends the process
+ *   exit FUNCTION CODE          so does this one, as if nothing were wrong where CODE is 0
+ *   print FUNCTION BYTES        it prints that many bytes, to standard output and standard error each
+ *   flood FUNCTION BYTES        it writes that many bytes into every other pipe of its process
+ *   answer FUNCTION TEXT        it writes TEXT, a line, into every other pipe of its process
+ *   fork FUNCTION               it leaves a process behind, which holds every file of this one for a minute
  *   delay FUNCTION MILLISECONDS this function takes that long
  *   gpu cc=8.6 uuid=GPU-… pci=0000:41:00.0 name=NVIDIA_GeForce_RTX_3090 memory=24576 sm=82 speed=2
  *   slice uuid=MIG-… name=NVIDIA_A100_MIG_1g.5gb memory=4864 sm=14      of the gpu line before it
@@ -18,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MOST 64
@@ -81,6 +87,22 @@ static void read_fleet(void) {
     if (file) fclose(file);
 }
 
+/* Writes *text* repeatedly, *bytes* of it in all, into the files from *first* to *last* that are pipes, or into all. */
+static void write_into(int first, int last, int pipes_only, const char *text, size_t bytes) {
+    struct stat about;
+    for (int file = first; file <= last; file++) {
+        if (fstat(file, &about) || (pipes_only && !S_ISFIFO(about.st_mode))) continue;
+        for (size_t done = 0, length = strlen(text); done < bytes; done += length)
+            if (write(file, text, length < bytes - done ? length : bytes - done) < 0) break; /* the end that is read */
+    }
+}
+
+static void leave_process(void) {
+    if (fork()) return;
+    usleep(60000000);
+    _exit(0);
+}
+
 /* Logs a call and does what the fleet file says about it: its result, or 0. */
 static int enter(const char *function) {
     const char *path = getenv("FAKE_CUDA_LOG");
@@ -100,6 +122,14 @@ static int enter(const char *function) {
         if (!strcmp(verb, "fail")) result = number;
         else if (!strcmp(verb, "hang")) for (;;) pause();
         else if (!strcmp(verb, "abort")) abort();
+        else if (!strcmp(verb, "exit")) exit(number);
+        else if (!strcmp(verb, "print")) write_into(1, 2, 0, "the driver has something to say\n", (size_t)number);
+        else if (!strcmp(verb, "flood")) write_into(3, 1023, 1, "the driver has something to say\n", (size_t)number);
+        else if (!strcmp(verb, "answer")) {
+            const char *text = strstr(line, name) + strlen(name) + 1;
+            write_into(3, 1023, 1, text, strlen(text));
+        }
+        else if (!strcmp(verb, "fork")) leave_process();
         else if (!strcmp(verb, "delay")) usleep((useconds_t)number * 1000);
     }
     if (file) fclose(file);

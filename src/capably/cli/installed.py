@@ -40,17 +40,24 @@ def looking(record: str | None, python: str | None) -> Iterator[tuple[Environmen
     from capably.cli.environment import find_environment  # noqa: PLC0415 - as above
 
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(find_environment, python) if record is None or python is not None else None
-        from capably import probe  # noqa: PLC0415 - while the interpreter there starts
-        from capably.tables import tables  # noqa: PLC0415 - as above
+        try:
+            asked = pool.submit(find_environment, python) if record is None or python is not None else None
+            from capably import probe  # noqa: PLC0415 - while the interpreter there starts
+            from capably.tables import tables  # noqa: PLC0415 - as above
 
-        tables()
-        environment = asked.result() if asked else None
-        paths = environment.paths if environment else ()
-        if record is not None:
-            yield environment, pool.submit(probe.load, record)
-        else:
-            yield environment, pool.submit(probe.system, probe.Machine(prefix=_prefix(paths), paths=paths))
+            tables()
+            environment = asked.result() if asked else None
+            paths = environment.paths if environment else ()
+            if record is not None:
+                yield environment, pool.submit(probe.load, record)
+            else:
+                yield environment, pool.submit(probe.system, probe.Machine(prefix=_prefix(paths), paths=paths))
+        except BaseException:  # an interrupt above all: the pool waits for its thread, and that for a driver
+            from capably import processes  # noqa: PLC0415 - rarely needed
+
+            with processes.stopped():
+                pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _prefix(paths: tuple[str, ...]) -> str:

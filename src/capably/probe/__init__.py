@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PATIENCE",
+    "PYTHON",
     "Machine",
     "devices",
     "dumps",
@@ -40,6 +41,9 @@ __all__ = [
 _REPLAY = "CAPABLY_SYSTEM"
 PATIENCE = "CAPABLY_PROBE_TIMEOUT"
 """The variable that says for how many seconds a driver is waited for."""
+PYTHON = "CAPABLY_PROBE_PYTHON"
+"""The variable that names the interpreter for the process that asks the driver."""
+_LEAST, _MOST = 0.1, 3600.0  # seconds; no interpreter starts in much less
 # What may change between two calls and would change the answer.
 _ASKED = (_REPLAY, PATIENCE, "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "LD_LIBRARY_PATH")
 
@@ -187,14 +191,17 @@ def _look(
 
         return without_driver(here)
     if library is None:
-        from capably.probe.ask import start  # noqa: PLC0415 - as above
+        from capably.probe import ask  # noqa: PLC0415 - as above
 
-        asking = start(here)
-        if meanwhile is not None:
-            meanwhile()
-        from capably.probe import fleet  # noqa: PLC0415 - loaded while the child starts
+        asking = ask.start(here)
+        try:
+            if meanwhile is not None:
+                meanwhile()
+            from capably.probe import fleet  # noqa: PLC0415 - loaded while the child starts
 
-        return fleet.look(here, thorough=thorough, asking=asking)
+            return fleet.look(here, thorough=thorough, asking=asking)
+        finally:  # whoever interrupts this thread does not reach a child in a session of its own
+            ask.finish(asking)
     from capably.probe import fleet  # noqa: PLC0415 - as above
 
     return fleet.look_in_process(here, library) or fleet.look(here, thorough=thorough)
@@ -220,16 +227,16 @@ def kernel_driver(machine: Machine | None = None) -> Driver | None:
 
 
 def patience(text: str) -> float | None:
-    """The seconds that ``CAPABLY_PROBE_TIMEOUT`` grants; None where *text* is no number of them, or more than an hour.
+    """The seconds that ``CAPABLY_PROBE_TIMEOUT`` grants; None where *text* is no number of them from 0.1 to 3600.
 
-    >>> patience("20"), patience("soon")
-    (20.0, None)
+    >>> patience("20"), patience("soon"), patience("1e-9")
+    (20.0, None, None)
     """
     try:
         seconds = float(text)
     except ValueError:
         return None
-    return seconds if 0 < seconds <= 3600 else None
+    return seconds if _LEAST <= seconds <= _MOST else None
 
 
 def _here(machine: Machine | None, *, strict: bool = True) -> Machine:
@@ -241,7 +248,9 @@ def _here(machine: Machine | None, *, strict: bool = True) -> Machine:
     if seconds is None:
         if not strict:
             return here
-        raise ParseError(f"number of seconds in {PATIENCE}", text, 0, len(text), "a number up to 3600, such as `20`")
+        raise ParseError(
+            f"number of seconds in {PATIENCE}", text, 0, len(text), "a number from 0.1 to 3600, such as `20`"
+        )
     from dataclasses import replace  # noqa: PLC0415 - rarely needed
 
     return replace(here, patience=seconds)

@@ -2,12 +2,13 @@
 
 Run by `capably.probe.ask` in an interpreter without site-packages (``python -I -S``); it imports the standard library
 only, and nothing of capably. The answer is JSON, one line for each step, so that what was learnt before a
-crash is not lost:
+crash is not lost; `capably.probe.steps` has the fields:
 
     {"step": "library", …}   which libcuda there is and what it supports: known before cuInit
     {"calling": "…"}         what is about to be called that may take long or for ever
     {"step": "nvml", …}      the inventory: every GPU, whatever CUDA_VISIBLE_DEVICES says
     {"step": "cuda", …}      what CUDA sees, in CUDA's order; only after a line `cuda` on standard input
+    {"step": "done"}         nothing is missing
 
 No context is created anywhere.
 """
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _MOST_DEVICES = 1024
 _MISSING = -1  # no result of the libraries: the function is not there
+_USUAL_FILES = 1024
+_PR_SET_PDEATHSIG = 1
 
 # CUdevice_attribute
 _MULTIPROCESSORS = 16
@@ -40,7 +43,7 @@ def open_library(names: list[str], mode: int = ctypes.DEFAULT_MODE) -> tuple[cty
     for name in names:
         try:
             return ctypes.CDLL(name, mode=mode), ""
-        except OSError as error:
+        except (OSError, ValueError) as error:  # the latter where the linker quotes what is no UTF-8
             problem = problem or str(error)
     return None, problem
 
@@ -208,20 +211,36 @@ def ask_devices(library: ctypes.CDLL) -> dict[str, Any]:
     return answer
 
 
-def main(arguments: list[str]) -> int:
-    """Answer the request, an object with the names of libraries and the seconds to live."""
+def _bound(seconds: float) -> None:
+    """End with whoever asked, and in any case soon after they have stopped to listen."""
     import resource  # noqa: PLC0415 - only where the module is a process of its own
     import signal  # noqa: PLC0415 - as above
 
-    request = json.loads(arguments[0])
-    # The default action of this signal ends the process inside of any call, also when nobody waits for it.
-    signal.alarm(int(request["seconds"]) + 1)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # Python's own waits for the call to return
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # The default action of this signal ends the process inside of any call. Who asks may have it ignored or blocked,
+    # which is inherited.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+    signal.alarm(int(seconds) + 1)
+    call(ctypes.CDLL(None), "prctl", _PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), *[ctypes.c_ulong(0)] * 3)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    # A library that prints must not print into the answer.
-    out = os.dup(1)
+
+
+def _set_aside() -> int:
+    """Where the answer goes, so that a library does not write into it: neither what it prints, nor by a stale number."""
+    import resource  # noqa: PLC0415 - as above
+
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    top = most if 0 < most < _USUAL_FILES else _USUAL_FILES
+    out = os.dup2(1, top - 1 - os.urandom(1)[0] % (top // 2), inheritable=False)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return out
+
+
+def main(arguments: list[str]) -> int:
+    """Answer the request, an object with the names of libraries and the seconds to live."""
+    request = json.loads(arguments[0])
+    _bound(request["seconds"])
+    out = _set_aside()
 
     def say(answer: dict[str, Any]) -> None:
         os.write(out, json.dumps(answer).encode() + b"\n")
@@ -232,7 +251,7 @@ def main(arguments: list[str]) -> int:
         {
             "step": "library",
             "found": cuda is not None,
-            "problem": problem,
+            "problem": _plain(problem),
             "file": mapped_file("libcuda.so") if cuda is not None else None,
             "version": driver_version(cuda) if cuda is not None else None,
         }
@@ -240,9 +259,15 @@ def main(arguments: list[str]) -> int:
     if request["nvml"]:
         say({"calling": "nvmlInit_v2"})
         nvml, problem = open_library(request["nvml"])
-        say(ask_nvml(nvml) if nvml is not None else {"step": "nvml", "missing": problem})
+        say(ask_nvml(nvml) if nvml is not None else {"step": "nvml", "missing": _plain(problem)})
     if cuda is not None and sys.stdin.readline().strip() == "cuda":
         say({"calling": "cuInit"})
         code = call(cuda, "cuInit", ctypes.c_uint(0))
         say({"step": "cuda", "error": code, "devices": []} if code else ask_devices(cuda))
+    say({"step": "done"})
     return 0
+
+
+def _plain(problem: str) -> str:
+    """What the linker says, which quotes paths of any bytes and length, as a text that can be printed."""
+    return problem.encode("utf-8", "replace").decode()[:1024]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from capably.facts import PtxJit
-    from capably.probe.ask import Child
+    from capably.probe.ask import Asking, Failure
     from capably.probe.machine import Machine
 
 __all__ = ["Look", "look", "look_in_process"]
@@ -60,13 +60,13 @@ class Look:
         return self.absence not in _PASSING
 
 
-def look(machine: Machine, *, thorough: bool, asking: Child | None = None) -> Look:
+def look(machine: Machine, *, thorough: bool, asking: Asking | Failure | None = None) -> Look:
     """The devices of *machine*.
 
     Args:
         machine: Where to look.
         thorough: Ask the driver even where NVML and the documented rules leave no doubt about the devices.
-        asking: The process that asks, where it is started already.
+        asking: What `capably.probe.ask.start` gave, where it was called already.
     """
     order = machine.environ.get("CUDA_DEVICE_ORDER")
     value = machine.environ.get("CUDA_VISIBLE_DEVICES")
@@ -74,10 +74,12 @@ def look(machine: Machine, *, thorough: bool, asking: Child | None = None) -> Lo
     if _needs_unhidden(answers, value):
         # The driver sees nothing and nobody else can count: what would it see if nothing were hidden?
         bare = replace(machine, environ={k: v for k, v in machine.environ.items() if k != "CUDA_VISIBLE_DEVICES"})
-        unhidden = ask_drivers(bare, lambda _: True).cuda or {}
-        everything = _from_cuda(unhidden.get("devices", ()), ())
+        unhidden = ask_drivers(bare, lambda _: True)
+        everything = _from_cuda((unhidden.cuda or {}).get("devices", ()), ())
+        unanswered = unhidden.failures[-1:] if unhidden.cuda is None else ()
     else:
         everything = ()
+        unanswered = answers.failures[-1:] if answers.cuda is None else ()
     inventory = _from_nvml((answers.nvml or {}).get("devices", ()))
     findings: list[Finding] = []
     if answers.cuda is not None:
@@ -98,7 +100,7 @@ def look(machine: Machine, *, thorough: bool, asking: Child | None = None) -> Lo
     state = _state(machine, answers)
     absence = None
     if not seen.devices:
-        cause = _absence(machine, answers, state, hidden=bool(fleet))
+        cause = _unasked(machine, *unanswered) if unanswered else _absence(machine, answers, state, hidden=bool(fleet))
         absence = cause.code
         findings.insert(0, cause)
     findings += _about_driver(state, absence)
@@ -323,15 +325,16 @@ _CUDA_ERRORS = {
 _NO_DEVICE = 100
 
 
+def _unasked(machine: Machine, failure: Failure) -> Finding:
+    """Why nobody knows whether a device is visible."""
+    call, what = failure.call, failure.what
+    return _finding(failure.code, call=call, what=what, problem=what, seconds=f"{machine.patience:g}")
+
+
 def _absence(machine: Machine, answers: Answers, state: DriverState, *, hidden: bool) -> Finding:
     """Why no device is visible: the cause that holds, told apart by what the kernel and the libraries show."""
     value = machine.environ.get("CUDA_VISIBLE_DEVICES")
     error = state.error
-    for calling, what in answers.failures[-1:] if answers.cuda is None else ():
-        if calling == "start":
-            return _finding("probe-failed", problem=what)
-        code = "probe-timed-out" if what == "timeout" else "probe-crashed"
-        return _finding(code, call=calling, what=what, seconds=f"{machine.patience:g}")
     if error == 803:
         user = state.user_library or "another release"
         return _finding("driver-library-mismatch", user=user, kernel=state.kernel_module or state.nvml or "another")

@@ -34,6 +34,25 @@ def _processor() -> str:
     return platform.machine()
 
 
+def _interpreter() -> str:
+    """An interpreter for the child process; empty where none is known.
+
+    What embeds Python is no interpreter, and starts as the application that it is. The files of an interpreter are often
+    beside it.
+    """
+    # A frozen application would only start itself again.
+    own = "" if getattr(sys, "frozen", False) else sys.executable or ""
+    if not os.path.isabs(own):  # noqa: PTH117 - pathlib costs 5 ms
+        own = ""
+    if any(name in own.rsplit("/", 1)[-1].lower() for name in ("python", "pypy")):
+        return own
+    for name in (f"python{sys.version_info.major}.{sys.version_info.minor}", "python3"):
+        path = f"{sys.base_prefix}/bin/{name}"
+        if os.path.isfile(path) and os.access(path, os.X_OK):  # noqa: PTH113 - as above
+            return path
+    return own  # which has to show that it is one
+
+
 @dataclass(frozen=True)
 class Machine:
     """What a probe may look at; tests hand in trees and variables of their own.
@@ -46,7 +65,8 @@ class Machine:
         home: Folder of the user.
         user: Who that is; None to ask the system when it has to be known.
         host: Name of the machine; None likewise.
-        executable: An interpreter for the child process; empty where there is none.
+        executable: An interpreter for the child process; empty where there is none. The one that the variable
+            ``CAPABLY_PROBE_PYTHON`` names goes before it.
         os_name: As `sys.platform`.
         processor: As `platform.machine`.
         libcuda: Names by which the driver's library is looked for, in order.
@@ -60,8 +80,7 @@ class Machine:
     prefix: str = sys.prefix
     paths: tuple[str, ...] = field(default_factory=lambda: tuple(path for path in sys.path if path))
     home: str = field(default_factory=lambda: os.path.expanduser("~"))  # noqa: PTH111 - never raises
-    # A frozen application is no interpreter: started as one, it would start itself again and again.
-    executable: str = "" if getattr(sys, "frozen", False) else sys.executable or ""
+    executable: str = field(default_factory=_interpreter)
     user: str | None = None
     host: str | None = None
     os_name: str = sys.platform

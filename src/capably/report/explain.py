@@ -162,7 +162,7 @@ _CASES: dict[str, dict[str, str]] = {
     "cuda-major-newer-than-driver": {"needed": "13", "first": "580"},
     "driver-failed": {"name": "CUDA_ERROR_UNKNOWN"},
     "forward-compat-in-use": {"release": "580.65.06"},
-    "probe-failed": {"problem": "no Python interpreter"},
+    "probe-failed": {"problem": "cuInit ended the process that asks, without an answer (exit 0)"},
     "cpu-only-torch": {"version": "2.13.0+cpu"},
     "needs-cuda-torch": {"version": "2.13.0+cpu", "names": "libc10_cuda.so", "subject": "xformers"},
     "shared-library-missing": {"names": "libcudart.so.12", "where": "nowhere", "subject": "bitsandbytes"},
