@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MOST_DEVICES = 1024
+_MOST_BYTES = (1 << 63) - 1  # NVML says -1 for what it does not know
 _MISSING = -1  # no result of the libraries: the function is not there
 _USUAL_FILES = 1024
 _PR_SET_PDEATHSIG = 1
@@ -100,7 +101,8 @@ def _text(library: ctypes.CDLL, name: str, *before: Any) -> str | None:  # noqa:
 
 def _memory(library: ctypes.CDLL, handle: ctypes.c_void_p) -> int | None:
     memory = _Memory()
-    return None if call(library, "nvmlDeviceGetMemoryInfo", handle, ctypes.byref(memory)) else int(memory.total)
+    unknown = call(library, "nvmlDeviceGetMemoryInfo", handle, ctypes.byref(memory)) or memory.total > _MOST_BYTES
+    return None if unknown else int(memory.total)
 
 
 def _slices(library: ctypes.CDLL, handle: ctypes.c_void_p) -> list[dict[str, Any]]:
@@ -191,7 +193,7 @@ def _cuda_device(library: ctypes.CDLL, device: ctypes.c_int) -> dict[str, Any]:
         "capability": None if None in capability else capability,
         "uuid": None if no_uuid else uuid.raw.hex(),
         "pci": None if no_pci else normal_pci(pci.value.decode("ascii", "replace")),
-        "memory": None if no_memory else memory.value,
+        "memory": None if no_memory or memory.value > _MOST_BYTES else memory.value,
         "multiprocessors": _attribute(library, device, _MULTIPROCESSORS),
         "integrated": None if integrated is None else bool(integrated),
     }

@@ -63,7 +63,7 @@ def _fields(**checks: Check) -> Check:
 
 
 _code = _whole(-(1 << 31), (1 << 31) - 1)
-_bytes = _maybe(_whole(0, (1 << 64) - 1))
+_bytes = _maybe(_whole(0, (1 << 63) - 1))
 _name = _maybe(_text(256))
 _capability = _maybe(lambda value: isinstance(value, list) and len(value) == 2 and all(map(_code, value)))
 _pci = _maybe(_made_of(f"{_HEX}:.", *range(12, 17)))
