@@ -25,7 +25,7 @@ from capably.errors import (
     UnsupportedDeviceError,
 )
 from capably.facts import Device, Driver, DriverState, Toolkit, ToolkitKind, Visibility
-from capably.gate import Answer, Policy, _read, decide
+from capably.gate import Answer, Policy, decide
 from capably.probe.fleet import Look
 from capably.reasons import Outcome
 from capably.requirement import Requirement
@@ -101,7 +101,7 @@ def test_a_patience_that_cannot_be_read_takes_no_gpu_away_and_is_named(tmp_path:
 def test_a_product_is_no_requirement_and_its_capability_is_named(text: str, capability: str, product: str) -> None:
     # The capabilities are NVIDIA's, from its list of CUDA GPUs.
     with pytest.raises(ParseError) as raised:
-        capably.judge(_read(text), Device(ComputeCapability(9, 0)))
+        capably.supports(text, Device(ComputeCapability(9, 0)))
     assert f"expected `{capability}`, the compute capability of {product}" in str(raised.value)
     assert "a product is no condition" in str(raised.value)
 

@@ -16,8 +16,6 @@ __all__ = ["about_driver"]
 
 # There is nothing to mend where a machine has no GPU, or where GPUs are not looked for.
 _NO_FAULT = frozenset({"no-nvidia-device", "platform-not-probed"})
-
-
 _COMMANDS = {
     "no-nvidia-device": "lspci -d 10de:",
     "no-driver": "sudo modprobe nvidia; sudo dmesg | grep -i nvrm",
@@ -34,21 +32,13 @@ _COMMANDS = {
     "probe-timed-out": "sudo dmesg | grep -i nvrm",
     "probe-crashed": "nvidia-smi",
 }
-
-
 # Nobody reboots a host from within a container; there it is the image that brings the wrong half.
 _IN_CONTAINER = dict.fromkeys(
     ("driver-library-mismatch", "driver-parts-differ"),
     "ldconfig -p | grep libcuda; cat /proc/driver/nvidia/version",
 )
-
-
 _BY_PARTS = frozenset({"driver-library-mismatch", "forward-compat-unsupported"})
-
-
 _COMPILER_FINDINGS = frozenset({"toolkits-disagree", "compiler-silent", "compiler-not-run"})
-
-
 _NOTES = frozenset({"forward-compat-in-use", "mig-first-only"})
 
 

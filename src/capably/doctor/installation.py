@@ -22,14 +22,10 @@ __all__ = ["about_installation", "torch_cuda"]
 _RUNTIME = re.compile(
     r"(?:nvidia-cuda-runtime(?:-cu(?P<major>[0-9]+))?|cuda-toolkit(?:\[[^\]]*\])?) *==(?P<version>[0-9]+\.[0-9]+)"
 )
-
-
 _CHECKED = re.compile(
     r"lib(?:cudart|cublas(?:Lt)?|nvrtc|nvJitLink|cudnn\w*|nccl|cusparse(?:Lt)?|curand|cufft|cusolver|torch\w*|c10\w*)"
     r"\.so(?:\.[0-9]+)*"
 )
-
-
 _OF_TORCH = re.compile(r"lib(?:torch|c10)\w*\.so")
 
 

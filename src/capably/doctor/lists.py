@@ -22,12 +22,8 @@ __all__ = ["about_lists"]
 
 # Distribution -> whose words it reads when it compiles at run time, and the name `capably plan --for` takes.
 _READERS = {"torch": ("torch-python", "torch"), "flashinfer-python": ("flashinfer", "flashinfer")}
-
-
 # Not the fault of the text: the tool was to look for GPUs.
 _OF_DETECTION = frozenset({ListError.NO_DEVICE, ListError.NO_USABLE_BUILD_LIST})
-
-
 _ODD = frozenset({NoteKind.DROPPED, NoteKind.SURPRISE, NoteKind.LATER})
 
 

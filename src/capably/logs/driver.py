@@ -109,6 +109,4 @@ BROKEN = (
     "probe-timed-out",
     "probe-crashed",
 )
-
-
 HIDDEN = ("hidden-by-environment", "container-without-devices", "no-nvidia-device")

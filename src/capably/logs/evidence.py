@@ -49,8 +49,6 @@ class State(enum.StrEnum):
 
 
 Tested = tuple[State, tuple[str, ...]]
-
-
 UNDECIDED: Tested = (State.OPEN, ())
 
 

@@ -22,11 +22,7 @@ _BEFORE, _AFTER = 240, 900
 
 
 _MOST_PLACES = 24
-
-
 _EXCERPT = 200
-
-
 _ESCAPES = re.compile(rb"\x1b\[[0-9;?]{0,32}[@-~]|\x1b\][^\x07\x1b]{0,2048}(?:\x07|\x1b\\)")
 
 

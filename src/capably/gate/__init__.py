@@ -1,0 +1,21 @@
+"""The gate: what a framework calls instead of a check of its own.
+
+`require` raises where the GPUs do not do, `supports` answers for one of them, `usable` tells those that do. The
+device at run time decides, unless another `Policy` is asked for; lists in the environment say what somebody
+wants to be compiled, and never make a device too old or new enough. An answer holds what decided and what was
+ignored.
+
+Nothing here initialises CUDA in the calling process. Answers are plain data: they hold after a fork, in
+threads, and until a variable changes that decides which devices a process sees. What changes behind all calls
+(CUDA initialised under another value of a variable that is put back before the next call) takes
+``capably.devices(refresh=True)`` to be noticed.
+"""
+
+from __future__ import annotations
+
+from capably.gate.answer import Answer
+from capably.gate.calls import require, supports, usable
+from capably.gate.deciding import decide
+from capably.gate.policy import Policy
+
+__all__ = ["Answer", "Policy", "decide", "require", "supports", "usable"]

@@ -1,0 +1,324 @@
+"""What the gate found out, and how it refuses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from capably.errors import (
+    CapablyError,
+    DeviceTooOldError,
+    DriverError,
+    GpuListError,
+    HiddenDeviceError,
+    IncompatibleError,
+    NoDeviceError,
+    PackageError,
+    ToolkitError,
+    UndecidedError,
+    UnsupportedDeviceError,
+)
+from capably.escaping import escaped
+from capably.gate.lists import gpus_in_words, targets_of_list
+from capably.gate.policy import GPUS_HERE, OVERRIDE, TORCH_LIST, Policy
+from capably.reasons import FINDINGS, Outcome
+from capably.requirement import Requirement
+
+TYPE_CHECKING = False  # to import typing costs 8 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import overload
+
+    from capably.engine import Verdict  # noqa: TC004 - of the fields only, which nobody resolves
+    from capably.facts import Device, Finding  # noqa: TC004 - as above
+    from capably.version import CudaVersion
+
+__all__ = ["Answer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Sequence["Device"]):
+    """Which devices meet a requirement, and how that was found out. As a sequence: those that do.
+
+    Attributes:
+        requirement: What was asked.
+        policy: Who was to decide.
+        decided_by: Who decided: ``the GPUs of this process``, the name of a variable, or ``nothing``.
+        verdicts: Of every device that was judged, in order; of a list, of every entry.
+        entries: Where a list decided: its entries, beside the verdicts.
+        blames: Beside the verdicts, of those that are refused: what stands against them, the ``device``, or, where it
+            would do, the ``compiler``, the ``driver`` or the ``packages``. Empty for the others.
+        absence: Why no device is visible, where that is so.
+        ignored: What was not asked, and why, a sentence each.
+        unread: Why what should decide cannot be read, where that is so.
+        lists: The variables with lists that are set: name, text, and the dialect to read it in, if one was named.
+        visible_devices: ``CUDA_VISIBLE_DEVICES``, as it was.
+        lasting: The next call says the same while no variable changes. A compiler, a package or a driver that does not
+            answer may be another then.
+        own_list: The variable with the list of the tool that was named, where one was.
+    """
+
+    requirement: Requirement
+    policy: Policy
+    decided_by: str
+    verdicts: tuple[Verdict, ...] = ()
+    entries: tuple[str, ...] = ()
+    blames: tuple[str, ...] = ()
+    absence: Finding | None = None
+    ignored: tuple[str, ...] = ()
+    unread: str | None = None
+    lists: tuple[tuple[str, str, str | None], ...] = ()
+    visible_devices: str | None = None
+    lasting: bool = True
+    own_list: str | None = None
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """The devices that meet it."""
+        return tuple(verdict.device for verdict in self.verdicts if verdict.outcome is Outcome.RUNS)
+
+    @property
+    def refused(self) -> tuple[Verdict, ...]:
+        """The verdicts of those that do not, with their reasons."""
+        return tuple(verdict for verdict in self.verdicts if verdict.outcome is Outcome.FAILS)
+
+    @property
+    def undecided(self) -> tuple[Verdict, ...]:
+        """The verdicts of those of which it is not known."""
+        return tuple(verdict for verdict in self.verdicts if verdict.outcome is Outcome.UNKNOWN)
+
+    @property
+    def list_error(self) -> str | None:
+        """What is wrong with a list that is set, whether it decided or not; None where nothing is."""
+        for variable, text, dialect in self.lists:
+            try:
+                targets_of_list(text, dialect)
+            except CapablyError as error:
+                return f"{variable}: {str(error).splitlines()[0]}"
+        return None
+
+    def require(self, feature: str | None = None, devices: str | Iterable[int] | None = None) -> Answer:
+        """This answer, where it is the one that is needed: what `capably.require` does once it has looked.
+
+        Args:
+            feature: As for `capably.require`.
+            devices: As for `capably.require`.
+
+        Raises:
+            IncompatibleError: It is not; as `capably.require` does.
+            ValueError: *devices* is no choice.
+            TypeError: *devices* is a single number.
+        """
+        which = ("any" if self.entries else "all") if devices is None else devices
+        if isinstance(which, int):
+            raise TypeError(_NO_CHOICE.format(which))
+        chosen = _chosen(self, which if isinstance(which, str) else tuple(which))
+        good = [number for number in chosen if self.verdicts[number].outcome is Outcome.RUNS]
+        if good and (which == "any" or len(good) == len(chosen)):
+            return self
+        raise _error(self, chosen, feature or "", any_will_do=which == "any")
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A line for each that was judged, what decided, and what was ignored; fit to print."""
+        lines = (
+            *(self._line(number) for number in range(len(self.verdicts))),
+            f"Decided by: {self.decided_by}.",
+            *(f"Ignored: {text}." for text in self.ignored),
+        )
+        return tuple(map(escaped, lines))
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    def _line(self, number: int) -> str:
+        verdict = self.verdicts[number]
+        device = verdict.device
+        name = f"{device.name} ({device.capability})" if device.name else f"compute capability {device.capability}"
+        what = f"entry `{self.entries[number]}`" if self.entries else f"GPU {number}, {name}"
+        if verdict.outcome is Outcome.RUNS:
+            return f"{what}: meets it"
+        reasons = [reason.message for reason in verdict.reasons if reason.outcome is verdict.outcome]
+        return f"{what}: {'; '.join(dict.fromkeys(reasons))}"
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, index: int) -> Device: ...
+        @overload
+        def __getitem__(self, index: slice) -> Sequence[Device]: ...
+
+    def __getitem__(self, index: int | slice) -> Device | Sequence[Device]:
+        return self.devices[index]
+
+    def __len__(self) -> int:
+        return len(self.devices)
+
+    def as_visible_devices(self) -> str:
+        """The value of CUDA_VISIBLE_DEVICES with which a process sees these devices only, in this order.
+
+        UUIDs, which mean the same in every process; where one is not known, the entries of the variable as it is,
+        or else the numbers. Empty where none meets it: then none is seen.
+
+        Raises:
+            ValueError: The devices were named, not found, so that none can be made visible.
+        """
+        if any(device.assumed for device in self.devices):
+            raise ValueError(f"{self.decided_by} names these GPUs; they are not devices of this machine")
+        if all(device.uuid for device in self.devices):
+            return ",".join(str(device.uuid) for device in self.devices)
+        entries = (self.visible_devices or "").split(",")
+        numbers = [device.ordinal for device in self.devices if device.ordinal is not None]
+        if self.visible_devices and all(number < len(entries) for number in numbers):
+            return ",".join(entries[number].strip() for number in numbers)
+        return ",".join(map(str, numbers))
+
+
+_NO_CHOICE = "devices is {}: it takes `all`, `any`, `current` or a list of numbers, such as [0, 1]"
+
+
+def _chosen(answer: Answer, devices: str | tuple[int, ...]) -> tuple[int, ...]:
+    """Numbers of the verdicts that count."""
+    count = len(answer.verdicts)
+    if devices in ("all", "any"):
+        return tuple(range(count))
+    if devices == "current":
+        devices = (_current() if answer.decided_by == GPUS_HERE else 0,)
+    if isinstance(devices, str) or not devices:
+        raise ValueError(_NO_CHOICE.format(repr(devices)))
+    missing = [number for number in devices if not 0 <= number < count]
+    if count and missing:
+        raise ValueError(f"there is no GPU {missing[0]}: this process sees {gpus_in_words(count)}, numbered from 0")
+    return tuple(devices) if count else ()
+
+
+def _current() -> int:
+    """Torch's current device, where torch is imported and has initialised CUDA here; else the first."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    return int(cuda.current_device()) if cuda is not None and cuda.is_initialized() else 0
+
+
+_OF_DRIVER = frozenset(
+    {
+        "no-driver",
+        "driver-library-missing",
+        "driver-failed",
+        "driver-library-mismatch",
+        "forward-compat-unsupported",
+        "probe-timed-out",
+        "probe-crashed",
+    }
+)
+_OF_BLAME = {"compiler": ToolkitError, "driver": DriverError, "packages": PackageError}
+_CALLED = {"compiler": "compiler", "driver": "driver", "packages": "installed packages"}
+_TO_BUILD = f'To build where no GPU is, name those that it is for: {OVERRIDE}="sm_90,RTX 4090".'
+
+
+def _error(answer: Answer, chosen: tuple[int, ...], feature: str, *, any_will_do: bool) -> IncompatibleError:
+    needed = str(answer.requirement)
+    if answer.unread is not None:
+        problem = f"{answer.decided_by} cannot be read: {answer.unread}"
+        example = "sm_90,RTX 4090" if answer.decided_by == OVERRIDE else "8.0 9.0a"
+        way_out = f'Write it so: {answer.decided_by}="{example}".'
+        return GpuListError(feature, needed, problem, answer.lines, way_out, answer)
+    if not chosen:
+        return _absent(answer, feature, needed)
+    lines = tuple(line for n, line in enumerate(answer.lines) if n in chosen or n >= len(answer.verdicts))
+    refused = [number for number in chosen if answer.verdicts[number].outcome is Outcome.FAILS]
+    undecided = [number for number in chosen if answer.verdicts[number].outcome is Outcome.UNKNOWN]
+    if undecided and (any_will_do or not refused):  # where any will do, one of which it is not known may
+        way_out = _way_out(undecided, chosen, answer)
+        return UndecidedError(feature, needed, "whether that holds is not known", lines, way_out, answer)
+    way_out = _way_out(refused, chosen, answer)
+    several = len(chosen) > 1
+    blames = {answer.blames[number] for number in refused}
+    if len(blames) == 1 and "device" not in blames:
+        blame = blames.pop()
+        gpus = "entries" if answer.entries else "GPU"
+        do = "do" if blame == "packages" else "does"
+        problem = f"the {gpus}{'s' if several and gpus == 'GPU' else ''} would do, the {_CALLED[blame]} {do} not"
+        return _OF_BLAME[blame](feature, needed, problem, lines, way_out, answer)
+    if answer.entries:
+        of_list = f"of {answer.decided_by}"
+        problem = (
+            _counted(len(refused), len(chosen), f"entries {of_list}") if several else f"the entry {of_list} does not"
+        )
+        return GpuListError(feature, needed, problem, lines, way_out, answer)
+    reasons = [reason for number in refused for reason in answer.verdicts[number].reasons]
+    too_old = all(reason.code == "device-too-old" for reason in reasons if reason.outcome is Outcome.FAILS)
+    kind = DeviceTooOldError if too_old else UnsupportedDeviceError
+    named = "" if answer.decided_by == GPUS_HERE else f" that {answer.decided_by} names"
+    problem = f"the GPU{named} {'is too old' if too_old else 'does not meet it'}"
+    if several:
+        problem = _counted(len(refused), len(chosen), f"GPUs{named}")
+    return kind(feature, needed, problem, lines, way_out, answer)
+
+
+def _counted(refused: int, all_of_them: int, what: str) -> str:
+    if refused == all_of_them:
+        return f"none of the {all_of_them} {what} does"
+    return f"{refused} of {all_of_them} {what} {'do' if refused > 1 else 'does'} not"
+
+
+def _absent(answer: Answer, feature: str, needed: str) -> IncompatibleError:
+    if answer.policy is Policy.BUILD_LIST:
+        problem = "no list names what to build for"
+        way_out = f'Set one: {answer.own_list or TORCH_LIST}="8.0 9.0a".'
+        return GpuListError(feature, needed, problem, answer.lines, way_out, answer)
+    if answer.absence is None:
+        return NoDeviceError(feature, needed, "no GPU was found", answer.lines, _TO_BUILD, answer)
+    code, message = answer.absence.code, answer.absence.message
+    way_out = FINDINGS[code].way_out
+    kind: type[IncompatibleError]
+    if code == "hidden-by-environment":
+        kind, problem = HiddenDeviceError, f"no GPU is visible: {message}"
+    elif code in _OF_DRIVER:
+        kind, problem = DriverError, f"the driver cannot be used: {message}"
+    elif code in ("platform-not-probed", "probe-failed"):
+        kind, problem = UndecidedError, message
+    else:
+        kind, problem, way_out = NoDeviceError, f"no GPU was found: {message}", f"{way_out} {_TO_BUILD}"
+    return kind(feature, needed, problem, answer.lines, way_out, answer)
+
+
+def _way_out(numbers: list[int], chosen: tuple[int, ...], answer: Answer) -> str:
+    if answer.devices and not any(device.assumed for device in answer.devices):
+        if len(chosen) < len(answer.verdicts):  # asked by their numbers, which others would have if some were hidden
+            good = [n for n, verdict in enumerate(answer.verdicts) if verdict.outcome is Outcome.RUNS]
+            return f"Use what does: {', '.join(f'GPU {number}' for number in good)}."
+        only = f"se only the GPUs that do: CUDA_VISIBLE_DEVICES={answer.as_visible_devices()}"
+        compilers = _compilers(answer) if all(answer.blames[number] == "compiler" for number in numbers) else ""
+        return f"Compile with {compilers}, which serves them all; or u{only}" if compilers else f"U{only}"
+    if answer.entries and all(answer.blames[number] == "device" for number in numbers):
+        needed = answer.requirement
+        return f"Name a target that meets `{needed}` in {answer.decided_by}, with the suffix that it takes."
+    verdicts = [answer.verdicts[number] for number in numbers]
+    texts = (reason.way_out for verdict in verdicts for reason in verdict.reasons if reason.outcome is verdict.outcome)
+    return next((text for text in texts if text), "")
+
+
+def _compilers(answer: Answer) -> str:
+    """The compilers that serve every GPU of the answer, in words; empty where none is known that does."""
+    from capably.engine import judge  # noqa: PLC0415 - see `_load`
+    from capably.facts import Toolkit, ToolkitKind  # noqa: PLC0415 - rarely needed
+    from capably.tables import tables  # noqa: PLC0415 - rarely needed
+
+    needed = answer.requirement.without("installed")  # which is not the compiler's, and was met
+    if needed is None:
+        return ""
+    known = [row.cuda for row in tables().toolkits]
+    able: list[CudaVersion] = []
+    for cuda in reversed(known):
+        compiler = Toolkit(ToolkitKind.NVCC, "", cuda=cuda)
+        judged = (judge(needed, one.device, one.driver, toolkit=compiler) for one in answer.verdicts)
+        if all(verdict.outcome is Outcome.RUNS for verdict in judged):
+            able.append(cuda)
+        elif able:
+            break  # the newest that follow each other
+    if not able:
+        return ""
+    newest, oldest = able[0], able[-1]
+    if newest == known[-1]:
+        return f"CUDA {oldest} or newer"
+    return f"CUDA {oldest}" if newest == oldest else f"CUDA {oldest} to {newest}"

@@ -1,0 +1,65 @@
+"""What the gate remembers for callers on a hot path, and when it forgets."""
+
+from __future__ import annotations
+
+import os
+
+from capably import probe
+from capably.gate.policy import LISTS, OVERRIDE
+
+TYPE_CHECKING = False  # to import typing costs 8 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+__all__ = ["FLASHINFER_LIST", "NAMED", "ORDER", "REPLAYED", "TORCH_LIST", "VISIBLE", "WARM", "remember", "value_of"]
+
+# What an answer goes with: the values of these variables.
+_DECIDING = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CAPABLY_SYSTEM", OVERRIDE, *LISTS)
+_MOST = 4096
+
+
+def _reader() -> tuple[Callable[[Any], object], tuple[Any, ...]]:
+    """How to read a variable, and by which names: `os.environ` takes half a microsecond for each, its dictionary 20 ns."""
+    data, encode = getattr(os.environ, "_data", None), getattr(os.environ, "encodekey", None)
+    if isinstance(data, dict) and encode:
+        return data.get, tuple(map(encode, _DECIDING))
+    return os.environ.get, _DECIDING
+
+
+value_of, (VISIBLE, ORDER, REPLAYED, NAMED, TORCH_LIST, FLASHINFER_LIST) = _reader()
+
+WARM: list[tuple[tuple[object, ...], dict[object, Any]]] = [((), {})]
+"""The values, and the answers that go with them. One element, replaced at once, so that threads see all of it or nothing."""
+
+
+def _now() -> tuple[object, ...]:
+    """What an answer goes with. Callers on a hot path write it out: a call costs as much again."""
+    return (
+        probe.refreshes,
+        value_of(VISIBLE),
+        value_of(ORDER),
+        value_of(REPLAYED),
+        value_of(NAMED),
+        value_of(TORCH_LIST),
+        value_of(FLASHINFER_LIST),
+    )
+
+
+def _forget() -> None:
+    WARM[0] = ((), {})
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)  # a child may not use the driver that its parent has initialised
+
+
+def remember(values: tuple[object, ...], key: object, answer: object) -> None:
+    """Keep *answer* for calls with *key* while the variables have these *values*."""
+    if values != _now():
+        return  # another thread has changed a variable meanwhile
+    kept, known = WARM[0]
+    if kept != values or len(known) >= _MOST:
+        known = {}
+    known[key] = answer
+    WARM[0] = (values, known)
