@@ -18,10 +18,10 @@ from plain import make_plain
 from capably.arch import ComputeCapability, Target
 from capably.archlist import DIALECTS, ListError, Note, NoteKind, Problem, Reading, read, write
 from capably.cli.app import run
+from capably.codes import Outcome
 from capably.engine import judge
 from capably.errors import DialectError
 from capably.facts import Device
-from capably.reasons import Outcome
 from capably.report.machine import schema
 from capably.requirement import Requirement
 from capably.tables import tables

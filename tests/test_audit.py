@@ -19,9 +19,9 @@ from capably.audit import CHECKS, Allowance, Policy, Report, Severity, audit, pr
 from capably.cli import main
 from capably.cli.audit import FORMATS
 from capably.cli.policy import policy_of
+from capably.codes import FINDINGS
 from capably.facts import Driver
 from capably.naming import named_devices
-from capably.reasons import FINDINGS
 from capably.report.audit import audit_text
 from capably.report.layout import Style
 from capably.report.machine import schema

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from capably.arch import ComputeCapability, Target
+from capably.codes import FINDINGS
 from capably.doctor import Area, Diagnosis, Examination, Installed, Severity, diagnose, torch_cuda
 from capably.facts import (
     Artifact,
@@ -24,7 +25,6 @@ from capably.facts import (
     ToolkitKind,
 )
 from capably.probe import load
-from capably.reasons import FINDINGS
 from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease, PtxVersion
 

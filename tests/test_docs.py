@@ -14,7 +14,7 @@ import pytest
 from capably.arch import Target
 from capably.archlist import DIALECTS, VARIABLES, Reading, read
 from capably.cli.app import cli as group
-from capably.reasons import FINDINGS, REASONS
+from capably.codes import FINDINGS, REASONS
 from capably.spelling import spell
 from capably.tables import tables
 from capably.version import CudaVersion

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from capably.arch import ComputeCapability, Target, TargetKind
 from capably.cli.conform import read_image
+from capably.codes import FINDINGS, REASONS, Grade, Outcome
 from capably.doctor import diagnose
 from capably.engine import Coverage, OutcomeCounts, Verdict, choose, emits_own_target, judge, worth
 from capably.facts import (
@@ -35,7 +36,6 @@ from capably.facts import (
     Toolkit,
     ToolkitKind,
 )
-from capably.reasons import FINDINGS, REASONS, Grade, Outcome
 from capably.requirement import Requirement
 from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease, PtxVersion

@@ -16,8 +16,8 @@ from plain import make_plain
 
 from capably.cli import explain as command
 from capably.cli import main
+from capably.codes import FINDINGS, REASONS
 from capably.facts import System
-from capably.reasons import FINDINGS, REASONS
 from capably.report.explain import _CASES, _COMMON, example
 from capably.report.machine import schema
 from capably.tables import tables

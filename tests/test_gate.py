@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import capably
 from capably.arch import ComputeCapability
+from capably.codes import Outcome
 from capably.errors import (
     DeviceTooOldError,
     DriverError,
@@ -27,7 +28,6 @@ from capably.errors import (
 from capably.facts import Device, Driver, DriverState, Toolkit, ToolkitKind, Visibility
 from capably.gate import Answer, Policy, decide
 from capably.probe.fleet import Look
-from capably.reasons import Outcome
 from capably.requirement import Requirement
 from capably.version import CudaVersion, DriverRelease
 

@@ -90,7 +90,7 @@ def test_the_layers_hold(copy: Path) -> None:
         ("messages.py", "import os"),
         ("scanner/__init__.py", "import ctypes"),  # reading runs nothing
         ("probe/child.py", "import capably.facts"),  # it runs without site-packages
-        ("facts/files.py", "import capably.reasons"),  # neighbours are strangers
+        ("facts/files.py", "import capably.codes"),  # neighbours are strangers
         ("archlist/flashinfer.py", "import capably.archlist.torch"),
         ("engine/image.py", "import capably.engine.containers"),  # the parts are judged without the whole
         ("engine/kernels.py", "import capably.engine.bundled"),

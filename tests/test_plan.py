@@ -21,10 +21,10 @@ from capably import facts
 from capably.arch import ComputeCapability, Target, TargetKind
 from capably.archlist import read
 from capably.cli.app import run
+from capably.codes import Outcome
 from capably.engine import judge
 from capably.facts import Device, Driver, Fatbin, Image, ImageKind
 from capably.plan import Plan, PlanPolicy, plan, toolkit_named, undecided
-from capably.reasons import Outcome
 from capably.report.machine import schema
 from capably.requirement import Requirement
 from capably.spelling import offers, spell

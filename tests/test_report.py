@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from strategies import devices, drivers, images, libraries
 
 from capably.arch import ComputeCapability, Target, TargetKind
+from capably.codes import REASONS, Outcome
 from capably.engine import Coverage, judge
 from capably.escaping import printable
 from capably.facts import (
@@ -33,7 +34,6 @@ from capably.facts import (
     Library,
     PtxJit,
 )
-from capably.reasons import REASONS, Outcome
 from capably.report.answer import Answer, Gpu, judge_all
 from capably.report.layout import Cell, Style, fits, grid
 from capably.report.machine import check_document, dumps, gpus_document, scan_document, schema

@@ -12,12 +12,12 @@ import strategies
 from hypothesis import given
 
 from capably.arch import ComputeCapability, Target
+from capably.codes import Outcome
 from capably.engine import Verdict, judge
 from capably.errors import ParseError
 from capably.facts import Device, Driver, DriverState, Toolkit, ToolkitKind, Visibility
 from capably.gate import Policy, decide
 from capably.probe.fleet import Look
-from capably.reasons import Outcome
 from capably.requirement import Comparison, OneOf, Requirement
 from capably.version import CudaVersion, DriverRelease
 

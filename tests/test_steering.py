@@ -9,11 +9,11 @@ import pytest
 from capably.arch import ComputeCapability
 from capably.archlist import read
 from capably.cli import main
+from capably.codes import Outcome
 from capably.engine import judge
 from capably.errors import UnknownNameError
 from capably.facts import Device, Driver, Fatbin, Toolkit, ToolkitKind
 from capably.plan import compiled
-from capably.reasons import Outcome
 from capably.steering import steer
 from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease

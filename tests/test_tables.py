@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from capably.arch import ComputeCapability, Target
+from capably.codes import Grade
 from capably.errors import TableError, UnknownNameError
 from capably.facts import Driver, Standing
-from capably.reasons import Grade
 from capably.tables import Tables, queries, tables, vocabulary
 from capably.version import CudaVersion, DriverRelease
 

@@ -36,6 +36,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from capably import probe  # noqa: E402 - from this checkout, whatever is installed
 from capably.arch import Suffix, Target, TargetKind  # noqa: E402
+from capably.codes import Outcome  # noqa: E402
 from capably.engine import judge  # noqa: E402
 from capably.errors import CapablyError  # noqa: E402
 from capably.facts import (  # noqa: E402
@@ -50,7 +51,6 @@ from capably.facts import (  # noqa: E402
 )
 from capably.probe.compilers import Located, find_compilers  # noqa: E402
 from capably.probe.visible import by_pci, parse_visible  # noqa: E402
-from capably.reasons import Outcome  # noqa: E402
 from capably.tables import tables  # noqa: E402
 from capably.version import CudaVersion, PtxVersion  # noqa: E402
 

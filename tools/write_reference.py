@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from capably.arch import ComputeCapability
+from capably.codes import FINDINGS, REASONS, Page
 from capably.errors import IncompatibleError
 from capably.facts import Device, Driver, DriverState, Finding, Toolkit, ToolkitKind, Visibility
 from capably.gate import Policy, decide
 from capably.probe.fleet import Look
-from capably.reasons import FINDINGS, REASONS, Page
 from capably.report.explain import example
 from capably.requirement import Requirement
 from capably.tables import tables

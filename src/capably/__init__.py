@@ -9,6 +9,7 @@ from __future__ import annotations
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
     from capably.arch import ComputeCapability, Target
+    from capably.codes import Outcome
     from capably.engine import Coverage, Verdict, judge
     from capably.errors import (
         CapablyError,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from capably.facts import Artifact, Device, Driver
     from capably.gate import Answer, Policy, require, supports, usable
     from capably.probe import devices
-    from capably.reasons import Outcome
     from capably.requirement import Requirement
     from capably.scanner import scan
 
@@ -84,7 +84,7 @@ _HOME = {
     "HiddenDeviceError": "errors",
     "IncompatibleError": "errors",
     "NoDeviceError": "errors",
-    "Outcome": "reasons",
+    "Outcome": "codes",
     "PackageError": "errors",
     "ParseError": "errors",
     "Policy": "gate",

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from capably.arch import Target
 from capably.archlist import NoteKind, applying, read
+from capably.codes import Outcome
 from capably.engine import judge
 from capably.errors import DialectError, UnknownNameError
 from capably.facts import Device, Driver, Toolkit
 from capably.plan import PlanPolicy, plan, toolkit_named
-from capably.reasons import Outcome
 from capably.requirement import Requirement
 from capably.spelling import deciding, environment, offers
 from capably.tables import tables

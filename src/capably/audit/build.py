@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from capably.arch import Target
     from capably.audit.candidate import Candidate
     from capably.audit.report import Remark
+    from capably.codes import Reason
     from capably.facts import Library
-    from capably.reasons import Reason
     from capably.version import CudaVersion
 
 __all__ = ["behind_driver", "copies", "cuda_major", "sizes", "toolkits"]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from capably.audit.policy import Ptx, matches
 from capably.audit.questions import counted, judged
 from capably.audit.report import Gap, Remark, Severity, gap_of, joined, remark_of
+from capably.codes import FINDINGS, Outcome
 from capably.engine import OutcomeCounts, Verdict, judge
 from capably.facts import Driver, Library
 from capably.naming import full_name, short_name
-from capably.reasons import FINDINGS, Outcome
 from capably.tables import tables
 from capably.version import DriverRelease
 

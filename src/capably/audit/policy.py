@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capably.arch import Target
+from capably.codes import FINDINGS
 from capably.facts import Device, Driver
-from capably.reasons import FINDINGS
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:

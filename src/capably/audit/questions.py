@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from capably.arch import ComputeCapability, Target
 from capably.audit.policy import BLOCKERS
+from capably.codes import Outcome
 from capably.engine import Verdict, choose, judge, reaches
 from capably.facts import Artifact, Device, Driver, Image, ImageKind, Library
 from capably.naming import named_devices
-from capably.reasons import Outcome
 from capably.tables import tables
 from capably.version import DriverRelease
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capably.arch import Target
+from capably.codes import FINDINGS
 from capably.engine import Coverage, OutcomeCounts, Verdict
 from capably.facts import Artifact, Device, Driver
-from capably.reasons import FINDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +55,7 @@ class Remark:
     """Something about a release.
 
     Attributes:
-        code: Key in `capably.reasons.FINDINGS`.
+        code: Key in `capably.codes.FINDINGS`.
         severity: How bad it is.
         path: A library in the artifact; empty for the artifact as a whole.
         message: One sentence.

@@ -19,10 +19,10 @@ from capably.audit.questions import (
     targets_of,
 )
 from capably.audit.report import Severity, gap_of, joined, remark_of
+from capably.codes import Outcome
 from capably.engine import Coverage, choose, judge, reaches
 from capably.facts import Device, Image, ImageKind, Library
 from capably.naming import full_name
-from capably.reasons import Outcome
 from capably.tables import tables
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ import click
 from capably.arch import ComputeCapability, Target, TargetKind
 from capably.archlist import read
 from capably.cli.console import open_stream, print_answer
+from capably.codes import Outcome
 from capably.engine import judge
 from capably.errors import CapablyError, ParseError, RecordError
 from capably.escaping import json_text
@@ -35,7 +36,6 @@ from capably.facts import (
 from capably.facts.objects import from_text
 from capably.gate import Policy, decide
 from capably.probe.fleet import Look
-from capably.reasons import Outcome
 from capably.report.machine import reason_object
 from capably.requirement import Requirement
 from capably.version import CudaVersion, PtxVersion

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
+    from capably.codes import Page
     from capably.facts import Artifact, System
     from capably.logs import SeenMessage
-    from capably.reasons import Page
     from capably.tables import Cause
 
 __all__ = ["explain"]
@@ -118,8 +118,8 @@ def _piped() -> bool:
 
 
 def _page(code: str, *, json_wanted: bool, color: str) -> int:
+    from capably.codes import FINDINGS, REASONS  # noqa: PLC0415 - as above
     from capably.errors import UnknownNameError  # noqa: PLC0415 - see capably.cli.app
-    from capably.reasons import FINDINGS, REASONS  # noqa: PLC0415 - as above
     from capably.report.explain import page_document, page_text  # noqa: PLC0415 - as above
     from capably.report.machine import dumps  # noqa: PLC0415 - as above
     from capably.tables import tables  # noqa: PLC0415 - as above

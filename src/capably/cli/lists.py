@@ -8,8 +8,8 @@ from capably.archlist import DIALECTS, VARIABLES, applying, read
 from capably.cli.console import print_answer, style_of
 from capably.cli.targets import read_driver, read_gpus
 from capably.cli.tools import asked_tool
+from capably.codes import Outcome
 from capably.facts import Device
-from capably.reasons import Outcome
 from capably.report.archlist import Heard, reading_document, readings_text
 from capably.spelling import deciding, spell
 from capably.tables import tables

@@ -248,8 +248,8 @@ def _print_shell(found: Plan, spellings: Sequence[Spelling], shell: str, refused
 
 
 def _estimate(wheel: str, *, quiet: bool, color: str) -> Estimate:
+    from capably.codes import FINDINGS  # noqa: PLC0415 - as above
     from capably.facts import ArtifactKind  # noqa: PLC0415 - see capably.cli.app
-    from capably.reasons import FINDINGS  # noqa: PLC0415 - as above
     from capably.scanner import DEFAULT_LIMITS, scan  # noqa: PLC0415 - as above
     from capably.scanner.directory import read_directory  # noqa: PLC0415 - as above
     from capably.scanner.limits import Budget  # noqa: PLC0415 - as above

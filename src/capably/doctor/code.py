@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from capably.codes import Outcome
 from capably.doctor.diagnosis import (
     Area,
     Diagnosis,
@@ -20,7 +21,6 @@ from capably.doctor.diagnosis import (
 from capably.doctor.installation import torch_cuda
 from capably.engine import Coverage, choose, judge, worth
 from capably.facts import Artifact, Device, ImageKind
-from capably.reasons import Outcome
 from capably.tables import tables
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from capably.arch import ComputeCapability, Target
+from capably.codes import Outcome
 from capably.doctor.diagnosis import Area, Diagnosis, Evidence, Installed, Severity, diagnosis_of
 from capably.engine import emits_own_target, judge, targets_of_compiler
 from capably.facts import Device, ToolkitKind
-from capably.reasons import Outcome
 from capably.tables import tables
 
 if TYPE_CHECKING:

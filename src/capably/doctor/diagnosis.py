@@ -6,9 +6,9 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from capably.codes import FINDINGS
 from capably.engine import Verdict
 from capably.facts import Artifact, Device
-from capably.reasons import FINDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +59,7 @@ class Diagnosis:
     """One cause.
 
     Attributes:
-        code: Key in `capably.reasons.FINDINGS`.
+        code: Key in `capably.codes.FINDINGS`.
         severity: How much it matters.
         area: What it is about.
         subject: The package, file, compiler or driver.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from capably.codes import FINDINGS
 from capably.doctor.diagnosis import Area, Diagnosis, Evidence, Severity
-from capably.reasons import FINDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from capably.codes import FINDINGS, Outcome
 from capably.doctor.diagnosis import Area, Diagnosis, Evidence, Installed, JudgedPackage, Severity, diagnosis_of
 from capably.engine import judge, starts
 from capably.facts import DAMAGE, Device, Fatbin, Image, ImageKind
-from capably.reasons import FINDINGS, Outcome
 from capably.tables import tables
 from capably.version import CudaVersion
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from capably.arch import TargetKind
 from capably.archlist import VARIABLES, ListError, NoteKind, read
+from capably.codes import Outcome
 from capably.doctor.diagnosis import Area, Diagnosis, Evidence, Installed, Severity, device_name, diagnosis_of
 from capably.engine import judge
 from capably.errors import ParseError
 from capably.facts import Device, Fatbin, Image, ImageKind
-from capably.reasons import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import replace
 
 from capably import facts
+from capably.codes import FINDINGS, Outcome, Reason
 from capably.engine.hosts import library_findings, platform_finding
 from capably.engine.image import ImageRules, judge_image, loading_reasons
 from capably.engine.verdict import SEVERITY, Coverage, OutcomeCounts, Verdict, deciding_first, worst, worth
-from capably.reasons import FINDINGS, Outcome, Reason
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:

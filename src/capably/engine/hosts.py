@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from capably.codes import FINDINGS
 from capably.facts import Driver, Finding
-from capably.reasons import FINDINGS
 from capably.tables import tables
 
 TYPE_CHECKING = False  # to import typing costs 8 ms

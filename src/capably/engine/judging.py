@@ -36,7 +36,7 @@ def judge(
         installed: For a requirement: names and versions of the installed distributions; None where nobody looked.
 
     Returns:
-        The verdict. The rules and their sources are those of `capably.reasons.REASONS`. Of a requirement that is
+        The verdict. The rules and their sources are those of `capably.codes.REASONS`. Of a requirement that is
         met the outcome is `runs`.
 
     Raises:

@@ -7,11 +7,11 @@ from collections import Counter
 from dataclasses import dataclass
 
 from capably.arch import Target
+from capably.codes import Outcome
 from capably.engine.containers import chosen_image
 from capably.engine.image import judge_image, loading_reasons
 from capably.engine.verdict import SEVERITY, OutcomeCounts, worst
 from capably.facts import Image
-from capably.reasons import Outcome
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from capably import facts
 from capably.arch import ComputeCapability, Suffix, Target
+from capably.codes import REASONS, Grade, Outcome, Reason
 from capably.engine.compilers import targets_of_compiler
 from capably.engine.verdict import SEVERITY, Verdict, deciding_first, worst
 from capably.errors import ParseError, UnknownNameError
 from capably.facts import Device, Driver, Standing
-from capably.reasons import REASONS, Grade, Outcome, Reason
 from capably.requirement import (
     Clause,
     CodeFor,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from capably.codes import Outcome, Reason
 from capably.facts import Device, Driver, Finding
-from capably.reasons import Outcome, Reason
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:

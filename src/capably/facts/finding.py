@@ -15,7 +15,7 @@ class Finding:
     """Something to know beside the answer: damage, a limit, a host that does not fit.
 
     Attributes:
-        code: Key in `capably.reasons`.
+        code: Key in `capably.codes`.
         path: What it is about: a file, or a member of an archive.
         message: One sentence, for people.
     """

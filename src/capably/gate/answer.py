@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from capably.codes import FINDINGS, Outcome
 from capably.errors import (
     CapablyError,
     DeviceTooOldError,
@@ -22,7 +23,6 @@ from capably.errors import (
 from capably.escaping import escaped
 from capably.gate.lists import gpus_in_words, targets_of_list
 from capably.gate.policy import GPUS_HERE, OVERRIDE, TORCH_LIST, Policy
-from capably.reasons import FINDINGS, Outcome
 from capably.requirement import Requirement
 
 TYPE_CHECKING = False  # to import typing costs 8 ms

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from capably import probe
+from capably.codes import Outcome
 from capably.errors import ParseError
 from capably.gate.deciding import decide
 from capably.gate.memo import FLASHINFER_LIST, NAMED, ORDER, REPLAYED, TORCH_LIST, VISIBLE, WARM, remember, value_of
 from capably.gate.policy import Policy
-from capably.reasons import Outcome
 from capably.requirement import Requirement
 
 TYPE_CHECKING = False  # to import typing costs 8 ms

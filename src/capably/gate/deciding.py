@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from capably.codes import Outcome
 from capably.errors import (
     CapablyError,
 )
 from capably.gate.answer import Answer
 from capably.gate.lists import lists_set, named_gpus, passed_over, targets_of_list, unread_patience
 from capably.gate.policy import GPUS_HERE, OVERRIDE, Policy
-from capably.reasons import Outcome
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capably.archlist import VARIABLES, applying
+from capably.codes import Outcome
 from capably.engine import Coverage, Verdict, judge
 from capably.errors import CapablyError
 from capably.escaping import escaped
 from capably.integrations import configuring
-from capably.reasons import Outcome
 from capably.spelling import deciding
 
 if TYPE_CHECKING:

@@ -176,8 +176,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def _elsewhere(item: pytest.Item, device: Device) -> tuple[str, str]:
     """What would become of a test on a machine with that one GPU, the newest driver that is known, and no more said."""
+    from capably.codes import Outcome  # noqa: PLC0415 - as above
     from capably.engine import judge  # noqa: PLC0415 - not until it is asked for
-    from capably.reasons import Outcome  # noqa: PLC0415 - as above
     from capably.tables import tables  # noqa: PLC0415 - as above
 
     driver = tables().newest_driver(device.capability)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from capably.arch import Suffix, Target
+from capably.codes import Outcome
 from capably.engine import Coverage, choose, judge, worth
 from capably.facts import Compression, Device, Image, ImageKind, PtxJit
 from capably.logs.compilers import IN_MEMORY
 from capably.logs.evidence import MOST_SHOWN, UNDECIDED, Facts, State, Tested, driver_of, excluded, holds, needed_by
 from capably.logs.torch import torch_said
-from capably.reasons import Outcome
 from capably.tables import tables
 from capably.version import PtxVersion
 

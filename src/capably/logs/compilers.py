@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from capably.codes import Outcome
 from capably.engine import judge
 from capably.logs.evidence import MOST_SHOWN, UNDECIDED, Facts, State, Tested, excluded, holds, image_of
-from capably.reasons import Outcome
 from capably.tables import tables
 from capably.version import PtxVersion
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from capably.archlist import entries
+from capably.codes import Outcome
 from capably.engine import judge
 from capably.errors import ParseError
 from capably.logs.evidence import UNDECIDED, Facts, State, Tested, excluded, holds
-from capably.reasons import Outcome
 
 __all__ = ["gpu_below_floor", "list_below_floor"]
 

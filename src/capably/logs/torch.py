@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from capably.arch import ComputeCapability, Target, TargetKind
+from capably.codes import Outcome
 from capably.engine import judge
 from capably.facts import Device
 from capably.logs.evidence import UNDECIDED, Facts, Tested, driver_of, excluded, holds, image_of, read_as
-from capably.reasons import Outcome
 
 __all__ = ["forked_child", "torch_lacks_device", "torch_said", "torch_without_cuda", "warning_is_wrong"]
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from capably import facts
 from capably.arch import Target, TargetKind
+from capably.codes import FINDINGS, Outcome
 from capably.engine import Verdict, judge
 from capably.facts import Device, Driver, Fatbin, Finding, Library, ToolkitKind
 from capably.plan.model import PlanPolicy, Served, compiled, entries
-from capably.reasons import FINDINGS, Outcome
 from capably.requirement import CodeFor, Comparison, Limit, NamedFeature, OneOf, Requirement, Version
 from capably.tables import Toolkit, tables
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capably.arch import Suffix, Target, TargetKind
+from capably.codes import Outcome
 from capably.engine import Verdict
 from capably.facts import Device, Driver, Finding, Image, ImageKind
-from capably.reasons import Outcome
 from capably.requirement import Requirement
 from capably.tables import Toolkit, tables
 from capably.version import CudaVersion

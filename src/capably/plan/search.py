@@ -7,11 +7,11 @@ import itertools
 from typing import TYPE_CHECKING
 
 from capably.arch import Suffix, Target, TargetKind
+from capably.codes import FINDINGS, Outcome
 from capably.engine import Verdict, emits, reaches
 from capably.facts import Device, Driver, Finding
 from capably.plan.judging import column_of, holds, outcome_of, own_code, part_of, toolkits_for
 from capably.plan.model import Plan, PlanPolicy, Served, compiled
-from capably.reasons import FINDINGS, Outcome
 from capably.tables import Toolkit, tables
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from capably.codes import FINDINGS
 from capably.facts import Finding, System
 from capably.probe.compilers import compiler_findings, find_compilers
 from capably.probe.fleet import Look, look, look_in_process
 from capably.probe.loaded import initialised_here
 from capably.probe.settings import VARIABLES
-from capably.reasons import FINDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

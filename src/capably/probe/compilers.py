@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 from capably import processes
 from capably.arch import Target
 from capably.bounded import bounded_pieces, read_bounded
+from capably.codes import FINDINGS
 from capably.errors import ParseError
 from capably.facts import Finding, Toolkit, ToolkitKind
-from capably.reasons import FINDINGS
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass, replace
 
 from capably.arch import ComputeCapability
+from capably.codes import FINDINGS
 from capably.errors import ParseError
 from capably.facts import Confidence, Device, Driver, DriverState, Finding, Visibility
 from capably.probe.ask import Answers, ask_drivers
 from capably.probe.settings import jit_setting
 from capably.probe.visible import Seen, alike, by_pci, parse_visible
-from capably.reasons import FINDINGS
 from capably.version import CudaVersion, DriverRelease
 
 TYPE_CHECKING = False  # to import typing costs 8 ms

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from capably.codes import FINDINGS
 from capably.facts import Confidence, Device, Finding
-from capably.reasons import FINDINGS
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:

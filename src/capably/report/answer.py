@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from capably.codes import FINDINGS
 from capably.engine import Coverage, OutcomeCounts, Verdict, choose, judge
 from capably.facts import Artifact, Device, Driver, Finding
-from capably.reasons import FINDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from capably.archlist import Reading
+from capably.codes import Outcome
 from capably.engine import judge
 from capably.facts import Device, Driver, Fatbin
 from capably.plan import compiled
-from capably.reasons import Outcome
 from capably.report.plan import list_object, paste
 from capably.report.safe import columns
 from capably.spelling import Spelling

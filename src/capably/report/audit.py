@@ -17,10 +17,10 @@ from xml.sax.saxutils import escape, quoteattr
 from capably import __version__
 from capably.arch import by_kind
 from capably.audit import BLOCKERS, CHECKS, GAPS, Severity
+from capably.codes import FINDINGS, REASONS, Outcome
 from capably.engine import Coverage
 from capably.escaping import escaped, inert, printable
 from capably.naming import full_name, short_name
-from capably.reasons import FINDINGS, REASONS, Outcome
 from capably.report.machine import driver_object
 from capably.report.names import families
 from capably.report.safe import clip, columns
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from capably.audit import Comparison, Gap, Policy, Remark, Report
+    from capably.codes import Reason
     from capably.engine import OutcomeCounts, Verdict
     from capably.facts import Artifact, Driver
-    from capably.reasons import Reason
     from capably.report.layout import Style
 
 __all__ = ["audit_document", "audit_github", "audit_junit", "audit_sarif", "audit_text", "policy_toml"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from capably.codes import FINDINGS, REASONS, Page
 from capably.logs import State
-from capably.reasons import FINDINGS, REASONS, Page
 from capably.tables import tables
 
 if TYPE_CHECKING:

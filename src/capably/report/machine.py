@@ -10,9 +10,9 @@ from capably.escaping import json_text
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from capably.codes import Reason
     from capably.engine import OutcomeCounts
     from capably.facts import Artifact, Driver, Finding, Image, Library
-    from capably.reasons import Reason
     from capably.report.answer import Answer
     from capably.tables import Product, Tables
 

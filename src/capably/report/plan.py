@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from capably.arch import Suffix, Target, TargetKind
+from capably.codes import Outcome
 from capably.naming import full_name
 from capably.plan import PlanPolicy, compiled
-from capably.reasons import Outcome
 from capably.report.machine import driver_object, finding_object, reason_object
 from capably.report.safe import columns
 from capably.spelling import spell
@@ -17,9 +17,9 @@ from capably.tables import tables
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from capably.codes import Reason
     from capably.facts import Device
     from capably.plan import Plan, Served
-    from capably.reasons import Reason
     from capably.report.layout import Style
     from capably.sizes import Estimate
     from capably.spelling import Spelling

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from capably.arch import Target
+from capably.codes import REASONS, Outcome
 from capably.engine import judge
 from capably.facts import Driver, Image, ImageKind, PtxJit
-from capably.reasons import REASONS, Outcome
 from capably.tables import tables
 
 if TYPE_CHECKING:

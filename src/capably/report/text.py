@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from capably.arch import Target, TargetKind
+from capably.codes import FINDINGS, Outcome
 from capably.engine import Coverage, worth
 from capably.facts import ImageKind
-from capably.reasons import FINDINGS, Outcome
 from capably.report.answer import Result, Row
 from capably.report.answer import word as word_of
 from capably.report.kernels import check_kernels_text, scan_kernels_text

@@ -12,16 +12,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from capably.reasons import REASONS, Outcome
+from capably.codes import REASONS, Outcome
 from capably.report.remedy import WORTH, change_for, change_for_builds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from capably.arch import Target
+    from capably.codes import Reason
     from capably.engine import Verdict
     from capably.facts import Library
-    from capably.reasons import Reason
     from capably.report.answer import Result
 
 __all__ = ["Argument", "Story", "by_number", "join", "story"]
@@ -55,7 +55,7 @@ class Argument:
     """Equal arguments about several images.
 
     Attributes:
-        code: Key in `capably.reasons.REASONS`.
+        code: Key in `capably.codes.REASONS`.
         params: What the page's texts are filled with, without the device and what follows from the target.
         targets: Values of the parameters that follow from the target, by name, in rising order.
         fatbins: Of how many fatbins it is told.

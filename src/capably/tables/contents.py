@@ -6,8 +6,8 @@ import functools
 import re
 
 from capably.arch import ComputeCapability, Target
+from capably.codes import REASONS, Grade, Outcome
 from capably.errors import TableError
-from capably.reasons import REASONS, Grade, Outcome
 from capably.requirement import NamedFeature, Requirement
 from capably.tables import vocabulary
 from capably.tables.model import (

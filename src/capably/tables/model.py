@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from capably.arch import ComputeCapability, Target
-from capably.reasons import Grade
+from capably.codes import Grade
 from capably.requirement import Requirement
 from capably.version import CudaVersion, DriverRelease
 

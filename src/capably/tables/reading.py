@@ -10,8 +10,8 @@ import itertools
 import json
 import re
 
+from capably.codes import Grade
 from capably.errors import TableError
-from capably.reasons import Grade
 from capably.version import CudaVersion
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
