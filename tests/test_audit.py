@@ -21,7 +21,7 @@ from capably.cli.audit import FORMATS
 from capably.cli.policy import policy_of
 from capably.codes import FINDINGS
 from capably.facts import Driver
-from capably.naming import named_devices
+from capably.gpu_names import named_devices
 from capably.report.audit import audit_text
 from capably.report.layout import Style
 from capably.report.machine import schema

@@ -203,7 +203,7 @@ def test_interruption_is_130(monkeypatch: pytest.MonkeyPatch, capsys: Captured) 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("capably.naming.tables", interrupt)
+    monkeypatch.setattr("capably.gpu_names.tables", interrupt)
     assert main(["gpus"]) == 130
     assert "interrupted" in capsys.readouterr().err
 

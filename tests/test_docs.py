@@ -15,7 +15,7 @@ from capably.arch import Target
 from capably.archlist import DIALECTS, VARIABLES, Reading, read
 from capably.cli.app import cli as group
 from capably.codes import FINDINGS, REASONS
-from capably.spelling import spell
+from capably.list_output import spell
 from capably.tables import tables
 from capably.version import CudaVersion
 

@@ -24,11 +24,11 @@ from capably.cli.app import run
 from capably.codes import Outcome
 from capably.engine import judge
 from capably.facts import Device, Driver, Fatbin, Image, ImageKind
+from capably.jit_targets import steer
+from capably.list_output import offers, spell
 from capably.plan import Plan, PlanPolicy, plan, toolkit_named, undecided
 from capably.report.machine import schema
 from capably.requirement import Requirement
-from capably.spelling import offers, spell
-from capably.steering import steer
 from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease
 

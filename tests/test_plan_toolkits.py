@@ -22,11 +22,11 @@ from capably.arch import Target, TargetKind
 from capably.codes import Outcome
 from capably.engine import judge
 from capably.facts import Device
+from capably.list_output import environment, spell
 from capably.plan import PlanPolicy, plan, toolkit_named
 from capably.probe.compilers import find_compilers
 from capably.probe.machine import Machine
 from capably.requirement import Requirement
-from capably.spelling import environment, spell
 from capably.tables import tables
 from capably.version import CudaVersion
 

@@ -29,7 +29,7 @@ from capably.facts import Artifact, ArtifactKind, System
 from capably.gate import Policy, decide
 from capably.logs import explain
 from capably.probe import Machine, system
-from capably.probe.ask import Asking
+from capably.probe.driver_process import Asking
 from capably.probe.fleet import look
 from capably.probe.record import dumps, loads
 from capably.report import audit as audit_report

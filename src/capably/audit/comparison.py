@@ -8,7 +8,7 @@ from capably.arch import by_kind
 from capably.audit.questions import as_loaded, known_devices, other_host, promised_driver, targets_of
 from capably.audit.report import Change, Comparison, Gap, Severity, joined, remark_of
 from capably.engine import Coverage, OutcomeCounts, worth
-from capably.naming import full_name
+from capably.gpu_names import full_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

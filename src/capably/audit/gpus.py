@@ -12,7 +12,7 @@ from capably.audit.report import Gap, Remark, Severity, gap_of, joined, remark_o
 from capably.codes import FINDINGS, Outcome
 from capably.engine import OutcomeCounts, Verdict, judge
 from capably.facts import Driver, Library
-from capably.naming import full_name, short_name
+from capably.gpu_names import full_name, short_name
 from capably.tables import tables
 from capably.version import DriverRelease
 

@@ -11,7 +11,7 @@ from capably.audit.policy import BLOCKERS
 from capably.codes import Outcome
 from capably.engine import Verdict, choose, judge, reaches
 from capably.facts import Artifact, Device, Driver, Image, ImageKind, Library
-from capably.naming import named_devices
+from capably.gpu_names import named_devices
 from capably.tables import tables
 from capably.version import DriverRelease
 
@@ -50,7 +50,7 @@ def known_devices() -> tuple[Device, ...]:
 def promised_driver(device: Device, floor: Driver | None) -> Driver:
     """The oldest driver that *floor* promises for *device*: of those not older than it, the first that serves the device.
 
-    >>> from capably.naming import named_devices
+    >>> from capably.gpu_names import named_devices
     >>> str(promised_driver(named_devices(["T4"])[0], Driver(DriverRelease(525))).release)
     'R525'
     >>> str(promised_driver(named_devices(["RTX 5090"])[0], Driver(DriverRelease(525))).release)

@@ -43,7 +43,7 @@ def audit(
 
     >>> from capably.audit import Policy
     >>> from capably.facts import Artifact
-    >>> from capably.naming import named_devices
+    >>> from capably.gpu_names import named_devices
     >>> report = audit(Artifact("x.whl", "wheel"), Policy(require=named_devices(["H100"])))
     >>> [(remark.code, str(remark.severity)) for remark in report.remarks]
     [('no-gpu-code', 'error')]

@@ -22,7 +22,7 @@ from capably.audit.report import Severity, gap_of, joined, remark_of
 from capably.codes import Outcome
 from capably.engine import Coverage, choose, judge, reaches
 from capably.facts import Device, Image, ImageKind, Library
-from capably.naming import full_name
+from capably.gpu_names import full_name
 from capably.tables import tables
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ def gpus(words: tuple[str, ...], format_: str, as_json: bool, color: str, quiet:
     A compute capability (9.0, sm_120) stands for all products of it.
     """
     del quiet  # there is nothing but the answer
-    from capably.naming import find_gpus  # noqa: PLC0415 - see capably.cli.app
+    from capably.gpu_names import find_gpus  # noqa: PLC0415 - see capably.cli.app
 
     products, by_name = find_gpus(" ".join(words))
     if as_json or format_ == "json":

@@ -10,8 +10,8 @@ from capably.cli.targets import read_driver, read_gpus
 from capably.cli.tools import asked_tool
 from capably.codes import Outcome
 from capably.facts import Device
+from capably.list_output import deciding, spell
 from capably.report.archlist import Heard, reading_document, readings_text
-from capably.spelling import deciding, spell
 from capably.tables import tables
 
 if TYPE_CHECKING:

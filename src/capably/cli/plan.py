@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from capably import facts
     from capably.facts import Device, Driver, System
+    from capably.jit_targets import Unusable
+    from capably.list_output import Spelling
     from capably.plan import Plan
     from capably.report.plan import Origin, Tool
     from capably.requirement import Requirement
     from capably.sizes import Estimate
-    from capably.spelling import Spelling
-    from capably.steering import Unusable
     from capably.tables import Toolkit
     from capably.version import CudaVersion
 
@@ -137,10 +137,10 @@ def plan(  # noqa: PLR0917 - click passes options by name
     eval "$(capably plan --for flashinfer --shell)"
     """  # noqa: D301 - the backspace tells click to keep the lines below it as they are
     from capably.cli.tools import Versions, asked_tool  # noqa: PLC0415 - see capably.cli.app
+    from capably.jit_targets import Unusable, own_choice  # noqa: PLC0415 - as above
+    from capably.list_output import offers, spell  # noqa: PLC0415 - as above
     from capably.plan import PlanPolicy, toolkit_named, undecided  # noqa: PLC0415 - as above
     from capably.plan import plan as make_plan  # noqa: PLC0415 - as above
-    from capably.spelling import offers, spell  # noqa: PLC0415 - as above
-    from capably.steering import Unusable, own_choice  # noqa: PLC0415 - as above
 
     as_json = as_json or format_ == "json"
     if shell is not None and (tool is None or as_json):
@@ -213,7 +213,7 @@ def plan(  # noqa: PLR0917 - click passes options by name
 def _needs(text: str | None, tool: Tool | None) -> Requirement | None:
     """What was asked for, and what the tool needs by itself."""
     from capably.archlist import applying  # noqa: PLC0415 - see capably.cli.app
-    from capably.naming import read_requirement  # noqa: PLC0415 - as above
+    from capably.gpu_names import read_requirement  # noqa: PLC0415 - as above
     from capably.requirement import Requirement  # noqa: PLC0415 - as above
 
     own = applying(tool.asked, tool.version_asked).requires if tool is not None else None

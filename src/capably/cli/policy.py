@@ -20,7 +20,7 @@ from capably.cli.plan import read_toolkit
 from capably.cli.targets import read_driver
 from capably.errors import CapablyError, PolicyError
 from capably.escaping import printable
-from capably.naming import named_devices
+from capably.gpu_names import named_devices
 from capably.report.safe import clip
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from capably.cli.console import WrongUseError
 from capably.errors import ParseError, UnknownNameError
 from capably.facts import Device, Driver, Standing
-from capably.naming import hosts_of, named_devices
+from capably.gpu_names import hosts_of, named_devices
 from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease
 

@@ -10,8 +10,8 @@ from capably.archlist import DIALECTS, VARIABLES, applying
 from capably.archlist.reading import version_numbers
 from capably.cli.console import WrongUseError, note
 from capably.errors import ParseError, UnknownNameError
+from capably.list_output import deciding
 from capably.report.plan import Tool
-from capably.spelling import deciding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

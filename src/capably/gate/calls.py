@@ -169,7 +169,7 @@ def _read(requirement: str | Requirement) -> Requirement:
     try:
         return Requirement.parse(requirement)
     except ParseError:
-        from capably.naming import read_requirement  # noqa: PLC0415 - only for the error, which names products
+        from capably.gpu_names import read_requirement  # noqa: PLC0415 - only for the error, which names products
 
         return read_requirement(requirement)
 

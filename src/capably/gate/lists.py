@@ -23,7 +23,7 @@ def lists_set(
     own = None
     if dialect is not None:
         from capably.archlist import VARIABLES  # noqa: PLC0415 - rarely needed
-        from capably.spelling import deciding  # noqa: PLC0415 - as above
+        from capably.list_output import deciding  # noqa: PLC0415 - as above
 
         name, _, version = dialect.partition("==")
         reads = deciding(name, version or None)
@@ -77,7 +77,7 @@ def printable_value(text: str) -> str:
 
 def named_gpus(text: str) -> tuple[Device, ...]:
     """The devices that ``CAPABLY_GPUS`` names."""
-    from capably.naming import named_devices  # noqa: PLC0415 - rarely needed
+    from capably.gpu_names import named_devices  # noqa: PLC0415 - rarely needed
 
     devices = named_devices([text])
     if not devices:

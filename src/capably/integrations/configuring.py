@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from capably.archlist import applying
 from capably.escaping import escaped
 from capably.facts import Device, Finding, Toolkit, ToolkitKind
-from capably.steering import TOOLS, Steering, Unusable, steer
+from capably.jit_targets import TOOLS, Steering, Unusable, steer
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -118,7 +118,7 @@ def configure(tool: str, environ: MutableMapping[str, str] | None = None) -> Con
     Where there is none, nothing is changed. CUDA is not initialised, and the tool is not imported.
 
     Args:
-        tool: A key of `capably.steering.TOOLS`.
+        tool: A key of `capably.jit_targets.TOOLS`.
         environ: Where to set the variables; by default in this process.
 
     Raises:

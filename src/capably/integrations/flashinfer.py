@@ -23,7 +23,7 @@ from capably.engine import Coverage, Verdict, judge
 from capably.errors import CapablyError
 from capably.escaping import escaped
 from capably.integrations import configuring
-from capably.spelling import deciding
+from capably.list_output import deciding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping

@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not names:
         return
     from capably.errors import CapablyError  # noqa: PLC0415 - not until it is used
-    from capably.naming import named_devices  # noqa: PLC0415 - as above
+    from capably.gpu_names import named_devices  # noqa: PLC0415 - as above
 
     try:
         assumed = named_devices(names)
@@ -90,7 +90,7 @@ def _problem(mark: pytest.Mark) -> str | None:
 
 
 def _requirement(mark: pytest.Mark) -> Requirement:
-    from capably.naming import read_requirement  # noqa: PLC0415 - not until a test is marked
+    from capably.gpu_names import read_requirement  # noqa: PLC0415 - not until a test is marked
 
     return read_requirement(mark.args[0] if mark.args else _ANY_GPU)
 

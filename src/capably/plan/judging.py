@@ -18,7 +18,7 @@ from capably.tables import Toolkit, tables
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from capably.spelling import Entry
+    from capably.list_output import Entry
     from capably.version import CudaVersion
 
 __all__ = ["column_of", "holds", "outcome_of", "own_code", "part_of", "refused_by", "served_by", "toolkits_for"]

@@ -16,7 +16,7 @@ from capably.tables import Toolkit, tables
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:
-    from capably.spelling import Entry
+    from capably.list_output import Entry
     from capably.version import PtxVersion
 
 __all__ = ["Plan", "PlanPolicy", "Served", "compiled", "entries"]

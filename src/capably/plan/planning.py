@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from capably.facts import Device, Driver
+    from capably.list_output import Entry
     from capably.requirement import Requirement
-    from capably.spelling import Entry
     from capably.tables import Toolkit
 
 __all__ = ["plan"]
@@ -34,7 +34,7 @@ def plan(
         gpus: Devices, each with the driver that loads the code.
         toolkit: The compiler, as `toolkit_named` finds it.
         policy: What to promise each GPU.
-        offers: What can be asked for, as `capably.spelling.offers` tells it of a tool; by default every target of the
+        offers: What can be asked for, as `capably.list_output.offers` tells it of a tool; by default every target of the
             toolkit.
         needs: What the code needs. A GPU that does not meet it is not covered, and a target counts for a GPU only if
             code for it can hold what is needed: an H100 that needs ``9.0a`` is served by ``sm_90a`` alone.

@@ -17,8 +17,8 @@ from capably.tables import Toolkit, tables
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from capably.list_output import Entry
     from capably.requirement import Requirement
-    from capably.spelling import Entry
     from capably.version import CudaVersion
 
 __all__ = ["Search", "no_forward", "toolkit_named", "undecided", "why_not_emitted"]

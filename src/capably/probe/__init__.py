@@ -191,9 +191,9 @@ def _look(
 
         return without_driver(here)
     if library is None:
-        from capably.probe import ask  # noqa: PLC0415 - as above
+        from capably.probe import driver_process  # noqa: PLC0415 - as above
 
-        asking = ask.start(here)
+        asking = driver_process.start(here)
         try:
             if meanwhile is not None:
                 meanwhile()
@@ -201,7 +201,7 @@ def _look(
 
             return fleet.look(here, thorough=thorough, asking=asking)
         finally:  # whoever interrupts this thread does not reach a child in a session of its own
-            ask.finish(asking)
+            driver_process.finish(asking)
     from capably.probe import fleet  # noqa: PLC0415 - as above
 
     return fleet.look_in_process(here, library) or fleet.look(here, thorough=thorough)

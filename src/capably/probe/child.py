@@ -1,6 +1,6 @@
 """Asks the driver libraries, in a process of its own that may hang or crash.
 
-Run by `capably.probe.ask` in an interpreter without site-packages (``python -I -S``); it imports the standard library
+Run by `capably.probe.driver_process` in an interpreter without site-packages (``python -I -S``); it imports the standard library
 only, and nothing of capably. The answer is JSON, one line for each step, so that what was learnt before a
 crash is not lost; `capably.probe.steps` has the fields:
 

@@ -9,7 +9,7 @@ from capably.arch import ComputeCapability
 from capably.codes import FINDINGS
 from capably.errors import ParseError
 from capably.facts import Confidence, Device, Driver, DriverState, Finding, Visibility
-from capably.probe.ask import Answers, ask_drivers
+from capably.probe.driver_process import Answers, ask_drivers
 from capably.probe.settings import jit_setting
 from capably.probe.visible import Seen, alike, by_pci, parse_visible
 from capably.version import CudaVersion, DriverRelease
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from capably.facts import PtxJit
-    from capably.probe.ask import Asking, Failure
+    from capably.probe.driver_process import Asking, Failure
     from capably.probe.machine import Machine
 
 __all__ = ["Look", "look", "look_in_process"]
@@ -66,7 +66,7 @@ def look(machine: Machine, *, thorough: bool, asking: Asking | Failure | None = 
     Args:
         machine: Where to look.
         thorough: Ask the driver even where NVML and the documented rules leave no doubt about the devices.
-        asking: What `capably.probe.ask.start` gave, where it was called already.
+        asking: What `capably.probe.driver_process.start` gave, where it was called already.
     """
     order = machine.environ.get("CUDA_DEVICE_ORDER")
     value = machine.environ.get("CUDA_VISIBLE_DEVICES")

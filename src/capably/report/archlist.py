@@ -9,10 +9,10 @@ from capably.archlist import Reading
 from capably.codes import Outcome
 from capably.engine import judge
 from capably.facts import Device, Driver, Fatbin
+from capably.list_output import Spelling
 from capably.plan import compiled
 from capably.report.plan import list_object, paste
 from capably.report.safe import columns
-from capably.spelling import Spelling
 from capably.tables import tables
 from capably.version import CudaVersion
 

@@ -20,7 +20,7 @@ from capably.audit import BLOCKERS, CHECKS, GAPS, Severity
 from capably.codes import FINDINGS, REASONS, Outcome
 from capably.engine import Coverage
 from capably.escaping import escaped, inert, printable
-from capably.naming import full_name, short_name
+from capably.gpu_names import full_name, short_name
 from capably.report.machine import driver_object
 from capably.report.names import families
 from capably.report.safe import clip, columns

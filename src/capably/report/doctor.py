@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from capably.doctor import Severity
 from capably.engine import Coverage
 from capably.facts import to_object
-from capably.naming import full_name
+from capably.gpu_names import full_name
 from capably.report.answer import Result
 from capably.report.layout import Cell, grid
 from capably.report.safe import columns as width_of

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from capably.arch import Suffix, Target, TargetKind
 from capably.codes import Outcome
-from capably.naming import full_name
+from capably.gpu_names import full_name
+from capably.list_output import spell
 from capably.plan import PlanPolicy, compiled
 from capably.report.machine import driver_object, finding_object, reason_object
 from capably.report.safe import columns
-from capably.spelling import spell
 from capably.tables import tables
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from capably.codes import Reason
     from capably.facts import Device
+    from capably.jit_targets import Unusable
+    from capably.list_output import Spelling
     from capably.plan import Plan, Served
     from capably.report.layout import Style
     from capably.sizes import Estimate
-    from capably.spelling import Spelling
-    from capably.steering import Unusable
     from capably.version import CudaVersion
 
 __all__ = ["Origin", "Tool", "left_out", "list_object", "paste", "plan_document", "plan_text", "shell_line"]

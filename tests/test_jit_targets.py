@@ -13,8 +13,8 @@ from capably.codes import Outcome
 from capably.engine import judge
 from capably.errors import UnknownNameError
 from capably.facts import Device, Driver, Fatbin, Toolkit, ToolkitKind
+from capably.jit_targets import steer
 from capably.plan import compiled
-from capably.steering import steer
 from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease
 

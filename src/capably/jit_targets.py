@@ -16,16 +16,16 @@ from capably.codes import Outcome
 from capably.engine import judge
 from capably.errors import DialectError, UnknownNameError
 from capably.facts import Device, Driver, Toolkit
+from capably.list_output import deciding, environment, offers
 from capably.plan import PlanPolicy, plan, toolkit_named
 from capably.requirement import Requirement
-from capably.spelling import deciding, environment, offers
 from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from capably.list_output import Entry
     from capably.plan import Served
-    from capably.spelling import Entry
     from capably.version import CudaVersion
 
 __all__ = ["TOOLS", "Steering", "Tool", "Unusable", "own_choice", "steer"]

@@ -7,7 +7,7 @@ import pytest
 from capably.arch import Target, TargetKind
 from capably.archlist import DIALECTS, read
 from capably.errors import DialectError, ParseError, UnknownNameError
-from capably.spelling import deciding, environment, offers, spell
+from capably.list_output import deciding, environment, offers, spell
 from capably.tables import tables
 from capably.version import CudaVersion
 
