@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from capably.errors import ScanError
 from capably.scanner.directory import Member, read_directory
-from capably.scanner.limits import DEFAULT_LIMITS, Budget
+from capably.scanner.limits import Budget, Limits
 from capably.scanner.source import BytesSource
 
 names = st.one_of(
@@ -22,8 +22,15 @@ names = st.one_of(
 records = st.tuples(names, st.binary(max_size=40), st.booleans(), st.booleans(), st.binary(max_size=9))
 
 
+_LIMITS = Limits(path_bytes=1 << 17)  # for which no name is too long
+
+
+def _refuse(name: str, size: int) -> None:
+    pytest.fail(f"{name}: {size}")
+
+
 def ours(data: bytes) -> list[Member]:
-    return read_directory("x.zip", BytesSource(data), len(data), Budget(DEFAULT_LIMITS))
+    return read_directory("x.zip", BytesSource(data), len(data), Budget(_LIMITS), prefix="", refuse=_refuse)
 
 
 def theirs(data: bytes) -> list[Member]:
@@ -130,7 +137,7 @@ def test_numbers_of_more_than_four_gigabytes() -> None:
         def window(self, offset: int, least: int) -> tuple[int, bytes]:
             return offset, self.read(offset, least)
 
-    found = read_directory("x.zip", Sparse(), far + len(tail), Budget(DEFAULT_LIMITS))
+    found = read_directory("x.zip", Sparse(), far + len(tail), Budget(_LIMITS), prefix="", refuse=_refuse)
     assert [(one.crc, one.stored_bytes, one.size_bytes, one.offset) for one in found] == rows
 
 

@@ -37,11 +37,11 @@ from capably.scanner import (
     elf,
     library,
     nested,
-    packed,
     parallel,
     scan,
     search,
     source,
+    unpack,
 )
 from capably.scanner.library import ARCHIVES, HEAD_BYTES, Form, classify
 
@@ -268,11 +268,11 @@ def in_pieces(step: int, *, threads: int = 1, headers: int = _HEADERS) -> Iterat
             (archive, "_FIRST"),
             (archive, "_INPUT"),
             (archive, "_OUTPUT"),
-            (packed, "_OUTPUT"),
+            (unpack, "_OUTPUT"),
             (source, "_WINDOW"),
         ):
             patch.setattr(module, name, step)
-        patch.setattr(packed, "_INPUT", max(step, 2))  # the first two bytes tell the compression
+        patch.setattr(unpack, "_INPUT", max(step, 2))  # the first two bytes tell the compression
         patch.setattr(search, "_SPAN", max(step, 16))  # longer than what is looked for
         for module in (archive, nested, library):  # what is looked at first comes in one piece: a header and no more
             patch.setattr(module, "HEAD_BYTES", max(step, headers))

@@ -385,9 +385,9 @@ def packed(data: bytes) -> bool:
         data = PACKERS[len(data) // 2 % len(PACKERS)](repaired(data))
 
     def scan_packed(label: str, prefix: str, content: Content, tally: Tally, depth: int) -> None:
-        inner = unpacked(label, content, tally.job)
-        if inner is not None:
-            scan_tar(label, prefix, inner, tally, depth)
+        with unpacked(label, content, tally.job) as inner:
+            if inner is not None:
+                scan_tar(label, prefix, inner, tally, depth)
 
     return scan_both(data, scan_packed)
 

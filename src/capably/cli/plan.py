@@ -264,7 +264,9 @@ def _estimate(wheel: str, *, quiet: bool, color: str) -> Estimate:
     packed: dict[str, float] = {}
     if artifact.kind is ArtifactKind.WHEEL:
         with open(wheel, "rb", buffering=0) as file:  # noqa: PTH123 - what a source is made of
-            members = read_directory(wheel, FileSource(file), os.fstat(file.fileno()).st_size, Budget(DEFAULT_LIMITS))
+            size = os.fstat(file.fileno()).st_size
+            budget = Budget(DEFAULT_LIMITS)
+            members = read_directory(wheel, FileSource(file), size, budget, prefix="", refuse=lambda _name, _size: None)
         packed = {member.name: member.stored_bytes / max(member.size_bytes, 1) for member in members}
     return estimate(artifact, packed)
 

@@ -65,6 +65,7 @@ _TONES = {
 }
 _TOLD = {Coverage.NONE, Coverage.UNKNOWN, Coverage.PARTIAL}  # with their story
 _LABEL = 30
+_PATH = 240  # of a file in a package: none of a real one is longer, and a name must not fill the screen
 _FEW = 3
 _SOME = 2
 _MANY = 6
@@ -700,7 +701,7 @@ def _scanned_libraries(
             continue  # told of where the first one was
         yield ""
         for one in same[:_FEW]:
-            yield style.paint(style.safe(one["path"]), "strong")
+            yield style.paint(style.clip(one["path"], _PATH), "strong")
         sizes = sorted(one["size_bytes"] for one in same)
         size = f"{size_text(sizes[0])}, "
         if len(same) > 1:
@@ -722,7 +723,7 @@ def _held(library: dict[str, Any], style: Style) -> Iterator[str]:
     if library["sha256"]:
         yield from style.wrap(f"sha256 {library['sha256']}", "  ")
     for copy in library["copies"]:
-        yield f"  same as {style.safe(copy)}"
+        yield f"  same as {style.clip(copy, _PATH)}"
     groups: dict[tuple[str, str, bool], list[dict[str, Any]]] = {}
     for image in library["images"]:
         groups.setdefault((image["section"], image["kind"], image.get("bare", False)), []).append(image)

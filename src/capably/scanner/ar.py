@@ -47,10 +47,20 @@ def members(source: Source, problem: Callable[[str, str], None], budget: Budget)
         source: The archive.
         problem: Told the code and the message of what is wrong. Where a header is, the archive ends.
         budget: Bounds their number.
+
+    Raises:
+        LimitError: There is no room for its table of names.
     """
     if source.read(0, len(MAGIC)) == THIN_MAGIC:
         problem("unreadable-file", "It is a thin archive: its members lie in other files, which are not followed.")
         return
+    with budget.hold() as take:  # archives lie within archives, each with its table of names
+        yield from _members(source, problem, budget, take)
+
+
+def _members(
+    source: Source, problem: Callable[[str, str], None], budget: Budget, take: Callable[[int], None]
+) -> Iterator[Member]:
     names = b""
     position = len(MAGIC)
     count = 0
@@ -72,6 +82,7 @@ def members(source: Source, problem: Callable[[str, str], None], budget: Budget)
         size = int(match[1])
         stored = header[:16]
         if stored.startswith(b"// "):
+            take(min(size, _LARGEST_NAMES))
             names = source.read(start, min(size, _LARGEST_NAMES))
         elif not stored.startswith((b"/ ", b"/SYM64/", b"/<", b"__.SYMDEF")):
             member = _member(source, stored, names, start, size)

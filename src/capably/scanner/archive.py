@@ -18,9 +18,10 @@ from capably.scanner.directory import Member, name_text, read_directory
 from capably.scanner.inflate import ERRORS, crc32, deflate_decompressor
 from capably.scanner.library import HEAD_BYTES, Form, classify
 from capably.scanner.limits import is_source
+from capably.scanner.names import UNSAFE, is_unsafe, shown, too_long
 from capably.scanner.nested import scan_item
 from capably.scanner.source import FileSource, StreamSource
-from capably.scanner.tally import Job, Tally, is_unsafe
+from capably.scanner.tally import Job, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -37,7 +38,6 @@ _OUTPUT = 1 << 20  # of larger pieces more come in memory that is new to the pro
 _STORED, _DEFLATED = 0, 8
 _LOCAL_HEADER = 30
 _LEAST_HEAD = 64  # tells a cubin
-_LONGEST_SHOWN = 200  # of a name
 _PROGRESS_STEP = 8 << 20
 _PARALLEL_BYTES = 4 << 20  # of compressed data; less is read sooner than threads are at work
 _PARALLEL_MEMBER = 256 << 10  # likewise, of one member
@@ -213,7 +213,11 @@ def _repeated(members: list[Member]) -> set[tuple[int, int]]:
 
 def _members(path: str, prefix: str, archive: _Archive, job: Job) -> list[Member]:
     members: dict[str, Member] = {}
-    for info in read_directory(path, archive.source, archive.size, job.budget):
+
+    def refuse(name: str, size: int) -> None:
+        job.findings.add("limit-reached", prefix + shown(name), too_long(size))
+
+    for info in read_directory(path, archive.source, archive.size, job.budget, prefix=prefix, refuse=refuse):
         # Zips made on Windows by old tools have backslashes; such a name is a path all the same.
         if info.name.endswith("/") and not info.stored_bytes:
             continue
@@ -222,7 +226,7 @@ def _members(path: str, prefix: str, archive: _Archive, job: Job) -> list[Member
             job.findings.add("damaged-archive-member", name, "Its name occurs twice; the last one was read.")
         members[info.name] = info
         if is_unsafe(info.name):
-            job.findings.add("unsafe-name", name, "Its name is absolute, has `..` in it or holds control characters.")
+            job.findings.add("unsafe-name", name, UNSAFE)
     # Members that share data are how small archives grow large; every honest writer puts them one after the
     # other. They are read in that order, too.
     result = []
@@ -295,9 +299,10 @@ def _open(archive: _Archive, task: _Task, job: Job) -> _MemberContent | None:
         job.findings.add("damaged-archive-member", name, "Its data ends behind the archive.")
         return None
     if (own := _own_name(archive, info, ahead)) != info.name:
-        shown = own if len(own) <= _LONGEST_SHOWN else own[:_LONGEST_SHOWN] + "..."
         job.findings.add(
-            "damaged-archive-member", name, f"Its local header calls it `{shown}`: pip does not unpack such an archive."
+            "damaged-archive-member",
+            name,
+            f"Its local header calls it `{shown(own)}`: pip does not unpack such an archive.",
         )
     ahead = ahead[_LOCAL_HEADER + names :]
     # Many a wheel has equal sources, empty ones mostly; hardly any holds GPU code.

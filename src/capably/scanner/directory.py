@@ -9,11 +9,14 @@ Source: PKWARE APPNOTE.TXT 6.3, sections 4.3.12 to 4.3.16 and 4.5.3.
 from __future__ import annotations
 
 import struct
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from capably.errors import LimitError, ScanError, TruncatedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from capably.scanner.limits import Budget
     from capably.scanner.source import Source
 
@@ -25,6 +28,9 @@ _LOCATOR = struct.Struct("<4s4xQ4x")
 # Flags, method, CRC, size as stored, size, lengths of name, extra fields and comment, offset of the local header
 _RECORD = struct.Struct("<4s4xHH4xIIIHHH8xI")
 _LONGEST_COMMENT = 0xFFFF
+_LONGEST_RECORD = _RECORD.size + 3 * 0xFFFF
+_STEP = 1 << 20  # of a directory, which may be large
+_SHOWN = 1 << 10  # of a name that is too long
 _WIDE = 0xFFFFFFFF  # stands for a number that is in the extra field for zip64
 _UTF8 = 0x800
 
@@ -51,18 +57,22 @@ class Member(NamedTuple):
     offset: int
 
 
-def read_directory(path: str, source: Source, size: int, budget: Budget) -> list[Member]:
-    """All records, in order.
+def read_directory(
+    path: str, source: Source, size: int, budget: Budget, *, prefix: str, refuse: Callable[[str, int], None]
+) -> list[Member]:
+    """All records, in order, but those with names that are too long.
 
     Args:
         path: How to name the archive in what is raised.
         source: The archive.
         size: Of the archive, in bytes.
         budget: What may be spent.
+        prefix: What is put before the names.
+        refuse: Told the beginning and the size of a name that is too long with it.
 
     Raises:
         ScanError: There is no directory that can be read.
-        LimitError: It is too large, or has too many records.
+        LimitError: It is too large, or has too many records or bytes of names.
     """
     start, length, moved = _find(path, source, size)
     limits = budget.limits
@@ -72,11 +82,16 @@ def read_directory(path: str, source: Source, size: int, budget: Budget) -> list
         raise LimitError(path, f"its central directory has more than {limits.directory_bytes} bytes")
     if start < 0:
         raise ScanError(path, "it is not a readable zip: its central directory lies before the file")
-    data = source.read(start, length)
-    budget.check_time(path)
+    room = limits.path_bytes - len(prefix)
+    data = b""
+    left = length  # of what is not in `data` yet
     result: list[Member] = []
     position = 0
-    while position < length:
+    while left > 0 or position < len(data):
+        while left > 0 and len(data) - position < _LONGEST_RECORD:
+            budget.check_time(path)
+            piece = source.read(start + length - left, min(left, _STEP))
+            data, position, left = data[position:] + piece, 0, left - len(piece) if piece else 0
         if position + _RECORD.size > len(data):
             raise ScanError(path, "it is not a readable zip: its central directory is cut off")
         mark, flags, method, crc, stored, full, name_size, extra_size, comment_size, offset = _RECORD.unpack_from(
@@ -92,7 +107,12 @@ def read_directory(path: str, source: Source, size: int, budget: Budget) -> list
         if _WIDE in (stored, full, offset):
             full, stored, offset = _widened(path, data[position : position + extra_size], full, stored, offset)
         position += extra_size + comment_size
-        result.append(Member(name_text(name, flags), flags, method, crc, stored, full, offset + moved))
+        if name_size > room:
+            refuse(name_text(name[:_SHOWN], flags), name_size)
+            continue
+        text = name_text(name, flags)
+        budget.count_names(sys.getsizeof(text) + len(prefix))
+        result.append(Member(text, flags, method, crc, stored, full, offset + moved))
     return result
 
 

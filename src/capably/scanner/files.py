@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
+import sys
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from io import FileIO
 from typing import TYPE_CHECKING
 
-from capably.errors import ScanError
+from capably.errors import LimitError, ScanError
 from capably.facts import Artifact, ArtifactKind
 from capably.scanner.content import FileContent, SourceContent
 from capably.scanner.library import ARCHIVES, HEAD_BYTES, Form, classify, read_library
@@ -43,6 +44,7 @@ def scan_path(path: str, job: Job) -> Artifact:
     name = os.path.basename(os.path.normpath(path))  # noqa: PTH119 - importing pathlib takes 3 ms
     memory = job.memory
     with _opened(path, path) as (file, before):
+        job.budget.begin(before.st_size)
         head = file.read(HEAD_BYTES) or b""
         form = classify(head)
         if form is Form.ZIP:
@@ -78,12 +80,12 @@ def scan_path(path: str, job: Job) -> Artifact:
 
 
 def _scan_tar(path: str, form: Form, content: Content, job: Job) -> Artifact:
-    inner = unpacked(path, content, job) if form is Form.PACKED else content
-    if inner is None:
-        raise ScanError(path, f"no tar archive is in it, and {_EXPECTED}")
     tally = Tally(job)
-    with tally.guard(path):
-        scan_tar(path, "", inner, tally, 0)
+    with unpacked(path, content, job) if form is Form.PACKED else nullcontext(content) as inner:
+        if inner is None:
+            raise ScanError(path, f"no tar archive is in it, and {_EXPECTED}")
+        with tally.guard(path):
+            scan_tar(path, "", inner, tally, 0)
     return Artifact(
         path=path,
         kind=ArtifactKind.ARCHIVE,
@@ -170,6 +172,7 @@ def scan_tree(root: str, names: Iterable[tuple[str, str, bool] | int], job: Job,
         try:
             with _opened(path, name) as (file, before):
                 tally.look()
+                job.budget.begin(before.st_size)
                 head = file.read(HEAD_BYTES) or b""
                 form = classify(head)
                 tally.count(form)
@@ -283,10 +286,13 @@ def _walk(root: str, job: Job, watch: Watch | None) -> Iterator[tuple[str, str, 
             watch.directory(prefix.rstrip("/"))
         try:
             with os.scandir(directory) as entries:
-                listed = sorted(entries, key=lambda entry: entry.name)
+                listed = sorted(_counted(entries, job), key=lambda entry: entry.name)
         except OSError as error:
             job.findings.add("unreadable-file", prefix.rstrip("/") or root, f"It cannot be read: {_reason(error)}.")
             continue
+        except LimitError as error:
+            job.findings.add("limit-reached", prefix.rstrip("/") or root, f"It was not read: {error.problem}.")
+            return
         below = []
         for entry in listed:
             name = prefix + entry.name
@@ -305,3 +311,10 @@ def _walk(root: str, job: Job, watch: Watch | None) -> Iterator[tuple[str, str, 
             job.findings.add("limit-reached", prefix.rstrip("/") or root, "Directories below it were not read.")
             continue
         stack += reversed(below)
+
+
+def _counted(entries: Iterable[os.DirEntry[str]], job: Job) -> Iterator[os.DirEntry[str]]:
+    """The same entries; their names are in memory from here on."""
+    for entry in entries:
+        job.budget.count_names(sys.getsizeof(entry.path))
+        yield entry

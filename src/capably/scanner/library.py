@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,8 @@ from capably.scanner.cubin import EM_CUDA, CubinError
 from capably.scanner.elf import elf_end, elf_ranges, read_elf
 from capably.scanner.fatbin import MAGIC, Found, Mode, cubin_image, promising, ptx_image, walk
 from capably.scanner.layout import RELOCATABLE_SECTIONS, Layout, Region
+from capably.scanner.names import UNSAFE, is_unsafe, shown, too_long
 from capably.scanner.pe import coff_ranges, is_coff, is_pe, pe_ranges, read_coff, read_pe
-from capably.scanner.tally import is_unsafe
 from capably.scanner.tar import is_tar
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
 
 # Enough for the program headers, and for the licence at the top of a PTX text.
 HEAD_BYTES = ptx.HEAD_BYTES
+_SMALL, _STEP = 16 << 20, 1 << 20  # of a loose file that is unpacked
 _FILE = "file"  # what the section of a loose file is called
 # Rejected pieces that a blind walk remembers; with more of them the file is walked again by its sections.
 _MOST_REJECTS = 1_000
@@ -167,7 +169,7 @@ def read_library(path: str, content: Content, head: bytes, form: Form, job: Job)
         findings.add(code, path, message)
     if not collected:
         return None
-    return _library(path, content.size, layout, collected, findings)
+    return _library(path, content.size, layout, collected, job)
 
 
 def _read_form(content: Content, head: bytes, form: Form, budget: Budget, collected: _Collected) -> Layout:
@@ -197,8 +199,12 @@ def _read_archive(path: str, content: Content, job: Job, collected: _Collected, 
     for member in ar.members(source, problem, job.budget):
         part: Content = SliceContent(content, member.start, member.size)
         name = f"{path}!/{member.name}"
+        job.budget.count_names(sys.getsizeof(name))
+        if len(name) > job.limits.path_bytes:
+            job.findings.add("limit-reached", f"{path}!/{shown(member.name)}", too_long(len(member.name)))
+            continue
         if is_unsafe(member.name):
-            job.findings.add("unsafe-name", name, "Its name is absolute, has `..` in it or holds control characters.")
+            job.findings.add("unsafe-name", name, UNSAFE)
         head = source.read(member.start, min(HEAD_BYTES, member.size))
         form = classify(head)
         if form is Form.AR and depth < job.limits.nesting:
@@ -224,7 +230,8 @@ def _read_archive(path: str, content: Content, job: Job, collected: _Collected, 
     return result
 
 
-def _library(path: str, size: int, layout: Layout, collected: _Collected, findings: Findings) -> Library:
+def _library(path: str, size: int, layout: Layout, collected: _Collected, job: Job) -> Library:
+    findings = job.findings
     groups = tuple(
         FatbinGroup(Fatbin(_in_section(images, section), section), count)
         for (section, images), count in collected.fatbins().items()
@@ -239,6 +246,8 @@ def _library(path: str, size: int, layout: Layout, collected: _Collected, findin
         needed=layout.needed(),
         kernels=None if collected.reader is None else tuple(_kernels(path, collected, findings)),
     )
+    names = (*library.needed, *{group.fatbin.section for group in groups}, *{images.section for images in bare})
+    job.budget.count_names(sum(map(len, names)))
     if library.link_input:
         findings.add("link-input", path, "It holds relocatable GPU code only: input for the linker.")
     if bare:
@@ -286,21 +295,36 @@ def _fatbin_layout(read: Callable[[int, int], bytes], size: int, limits: Limits)
 
 def _read_loose(content: Content, form: Form, budget: Budget, collected: _Collected) -> None:
     most = budget.limits.image_bytes
-    data = (content.stream() or content.source()).read(0, most + 1)
-    content.finish()
-    if len(data) > most:
-        collected.problems.append(("limit-reached", f"It is larger than {most} bytes."))
-        return
-    image: Image | None = None
-    try:
-        image = cubin_image(data, budget) if form is Form.CUBIN else ptx_image(data)
-    except CubinError as error:
-        collected.problems.append(("damaged-image", f"The cubin cannot be read: {error}."))
-    if image is not None:
-        collected.count(_FILE, (image,))
-        if collected.reader is not None:
-            kind = ImageKind.SASS if form is Form.CUBIN else ImageKind.PTX
-            collected.kernels.append((_FILE, (image,), [collected.reader.parse(kind, data, budget)], False))
+    with budget.hold() as take:
+        data = _whole(content, most + 1, take)
+        content.finish()
+        if len(data) > most:
+            collected.problems.append(("limit-reached", f"It is larger than {most} bytes."))
+            return
+        image: Image | None = None
+        try:
+            image = cubin_image(data, budget) if form is Form.CUBIN else ptx_image(data)
+        except CubinError as error:
+            collected.problems.append(("damaged-image", f"The cubin cannot be read: {error}."))
+        if image is not None:
+            collected.count(_FILE, (image,))
+            if collected.reader is not None:
+                kind = ImageKind.SASS if form is Form.CUBIN else ImageKind.PTX
+                collected.kernels.append((_FILE, (image,), [collected.reader.parse(kind, data, budget)], False))
+
+
+def _whole(content: Content, most: int, take: Callable[[int], None]) -> bytes:
+    """All bytes of a content, *most* of them at most; *take* is told of those of a large one that is unpacked."""
+    stream = content.stream()
+    if stream is None:
+        return content.source().read(0, most)
+    parts = [stream.read(0, min(most, _SMALL))]
+    position = len(parts[0])
+    while position >= _SMALL and position < most and (part := stream.read(position, min(most - position, _STEP))):
+        take(2 * len(part))  # once more when they are joined
+        parts.append(part)
+        position += len(part)
+    return b"".join(parts)
 
 
 def _read_sections(

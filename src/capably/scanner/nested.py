@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-from contextlib import contextmanager
+import sys
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from capably.errors import LimitError, ScanError, TruncatedError
 from capably.scanner import tar
 from capably.scanner.content import BytesContent, CachedSource, SliceContent, SourceFile, in_memory_if_small
 from capably.scanner.library import ARCHIVES, HEAD_BYTES, Form, classify, read_library
-from capably.scanner.tally import is_unsafe
+from capably.scanner.names import UNSAFE, is_unsafe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from capably.scanner.tally import Job, Tally
 
 __all__ = ["scan_item", "scan_tar", "unpacked"]
+
+_STEP = 1 << 20  # of a zip that is held in memory
 
 
 def scan_item(path: str, content: Content, head: bytes, form: Form, tally: Tally, *, depth: int) -> Library | None:
@@ -61,9 +64,9 @@ def _descend(path: str, content: Content, form: Form, tally: Tally, depth: int) 
         elif form is Form.TAR:
             scan_tar(path, prefix, content, tally, depth)
         else:
-            inner = unpacked(path, content, tally.job)
-            if inner is not None:
-                scan_tar(path, prefix, inner, tally, depth)
+            with unpacked(path, content, tally.job) as inner:
+                if inner is not None:
+                    scan_tar(path, prefix, inner, tally, depth)
     except LimitError as error:
         if tally.job.budget.exhausted:
             raise
@@ -81,17 +84,25 @@ def _seekable(path: str, content: Content, job: Job) -> Iterator[tuple[Seekable,
     if stream is None:
         yield SourceFile(content), content.size
         return
-    with job.budget.hold(lambda size: stream.read(0, size)) as data:
-        if data is None:
+    file = io.BytesIO()
+    with job.budget.hold() as take:
+        try:
+            while piece := stream.read(size := file.tell(), _STEP):
+                take(len(piece))
+                file.write(piece)
+        except LimitError:
+            if job.budget.exhausted:
+                raise
             job.findings.add(
                 "limit-reached", path, "It is a zip in an archive, too large to be held in memory, and was not read."
             )
             yield None
-        else:
-            yield io.BytesIO(data), len(data)
+            return
+        yield file, size
 
 
-def unpacked(path: str, content: Content, job: Job) -> Content | None:
+@contextmanager
+def unpacked(path: str, content: Content, job: Job) -> Iterator[Content | None]:
     """The tar archive in a compressed file; None if there is something else in it.
 
     Raises:
@@ -99,11 +110,11 @@ def unpacked(path: str, content: Content, job: Job) -> Content | None:
     """
     from capably.scanner.packed import PackedContent  # noqa: PLC0415 - lzma and others, only where needed
 
-    inner = PackedContent(path, content, job)
-    head = inner.stream().read(0, tar.BLOCK)
-    if not head and inner.damaged:
-        raise ScanError(path, "its compressed data is damaged")
-    return inner if tar.is_tar(head) else None
+    with closing(PackedContent(path, content, job)) as inner:
+        head = inner.stream().read(0, tar.BLOCK)
+        if not head and inner.damaged:
+            raise ScanError(path, "its compressed data is damaged")
+        yield inner if tar.is_tar(head) else None
 
 
 def scan_tar(label: str, prefix: str, content: Content, tally: Tally, depth: int) -> None:
@@ -124,13 +135,14 @@ def scan_tar(label: str, prefix: str, content: Content, tally: Tally, depth: int
     def problem(code: str, name: str, message: str) -> None:
         job.findings.add(code, prefix + name if name else label, message)
 
-    for member in tar.members(source, problem, tally.job.budget):
+    for member in tar.members(source, problem, job.budget, max(job.limits.path_bytes - len(prefix), 0)):
         if tally.stop(label) or tally.full(label):
             return
         tally.look()
         path = prefix + member.name
+        job.budget.count_names(sys.getsizeof(path))
         if is_unsafe(member.name):
-            problem("unsafe-name", member.name, "Its name is absolute, has `..` in it or holds control characters.")
+            problem("unsafe-name", member.name, UNSAFE)
         if member.name in names:
             problem("damaged-archive-member", member.name, "Its name occurs twice; both were read.")
         names.add(member.name)

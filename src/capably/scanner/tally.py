@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -24,24 +23,14 @@ if TYPE_CHECKING:
     from capably.scanner.library import Form
     from capably.scanner.remember import Memory  # noqa: TC004 - annotations of `Job` are never resolved
 
-__all__ = ["Findings", "Job", "Tally", "is_unsafe"]
+__all__ = ["Findings", "Job", "Tally"]
 
 
 # Of one code about one file: a library of a thousand damaged fatbins must not drown the others.
 _MOST_ALIKE = 20
 # What another time, another user or another disk may read.
 _PASSING = DAMAGE | {"unreadable-file"}
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-
-def is_unsafe(name: str) -> bool:
-    """Whether a member should not be called that: an absolute path, one with `..`, or with control characters."""
-    return (
-        name.startswith(("/", "\\"))
-        or ".." in name.replace("\\", "/").split("/")
-        or (len(name) > 1 and name[1] == ":")
-        or _CONTROL.search(name) is not None
-    )
+_MOST_LOGGED = 1_000  # far more than are remembered of a file
 
 
 class Findings:
@@ -56,12 +45,14 @@ class Findings:
         self._all: dict[Finding, None] = {}
         self._alike: Counter[tuple[str, str]] = Counter()
         self.log: list[list[str]] | None = None
-        """Every one that is noted, while it is a list."""
+        """Every one that is noted, while it is a list, or the first thousand."""
 
     def add(self, code: str, path: str, message: str) -> None:
         """Note one."""
-        if self.log is not None:
+        if self.log is not None and len(self.log) < _MOST_LOGGED:
             self.log.append([code, path, message])
+        if len(self._all) >= self._most and code != "no-gpu-code":
+            return  # without a count: names of files would be kept for nothing
         self._alike[code, path] += 1
         alike = self._alike[code, path]
         if alike > _MOST_ALIKE:

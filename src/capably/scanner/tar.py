@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from capably.scanner.names import shown, too_long
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -25,6 +27,8 @@ _WITHOUT_DATA = b"123456"  # links, devices, directories, pipes: of no interest,
 _KEYS = (b"path", b"size")
 _SPARSE_KEY = b"GNU.sparse."
 _LONGEST_VALUE = 64 << 10
+# As many bytes of names are read while a header is, or a row of an extended one.
+_LEAST_COST, _RECORD_COST = 256, 32
 _SPARSE = "It is stored as a sparse file, which is not read."
 
 
@@ -52,13 +56,17 @@ def is_tar(head: bytes) -> bool:
     )
 
 
-def members(source: Source, problem: Callable[[str, str, str], None], budget: Budget) -> Iterator[Member]:
-    """All regular files in order; requests never go back. Links are not followed.
+def members(source: Source, problem: Callable[[str, str, str], None], budget: Budget, room: int) -> Iterator[Member]:
+    """All regular files in order, but those with names that are too long; requests never go back. Links are not followed.
 
     Args:
         source: The archive.
         problem: Told the code, the name of a member (or ``""``) and the message of what is wrong.
         budget: What may be spent; a row of headers without members takes time too.
+        room: How many bytes a name may have.
+
+    Raises:
+        LimitError: Nothing more may be spent.
     """
     position = 0
     general: dict[bytes, bytes] = {}
@@ -79,21 +87,23 @@ def members(source: Source, problem: Callable[[str, str, str], None], budget: Bu
         position += BLOCK
         kind = header[156]
         if kind in b"xgXLKN":
-            data = source.read(position, min(size, _LARGEST_EXTENSION))
+            budget.count_names(_LEAST_COST + min(size, _LARGEST_EXTENSION))
             if size > _LARGEST_EXTENSION:
                 problem("limit-reached", "", f"A name or an extended header of {size} bytes was not read.")
             elif kind in b"xgX":
+                data = source.read(position, size)
+                budget.count_names(data.count(b"\n") * _RECORD_COST)
                 records = general if kind == ord("g") else special
                 if not _read_records(data, records):
                     problem("damaged-archive-member", "", f"The extended header at byte {position} is damaged.")
             elif kind == ord("L"):
-                long_name = data.split(b"\0", 1)[0]
+                long_name = source.read(position, size).split(b"\0", 1)[0]
             position += _blocks(size)
             continue
         known = {**general, **special}  # a few keys at most, see _read_records
         raw = known.get(b"path", long_name) or _name(header)
         special, long_name = {}, None
-        name = raw.decode("utf-8", "backslashreplace").removeprefix("./")
+        name = raw[:room].decode("utf-8", "backslashreplace").removeprefix("./")
         if b"size" in known:
             stated = known[b"size"]
             if not re.fullmatch(rb"[0-9]{1,18}", stated):
@@ -101,16 +111,21 @@ def members(source: Source, problem: Callable[[str, str, str], None], budget: Bu
                 return
             size = int(stated)
         if kind in _WITHOUT_DATA or (kind == 0 and name.endswith("/")):
+            budget.count_names(_LEAST_COST)
             continue
         if kind == ord("S"):
             problem("unreadable-file", name, _SPARSE)
             more = header[482]
             while more:
+                budget.count_names(BLOCK)
                 header = source.read(position, BLOCK)
                 position += BLOCK
                 more = header[504] if len(header) == BLOCK else 0
         elif _SPARSE_KEY in known:
             problem("unreadable-file", name, _SPARSE)
+        elif len(raw) > room:
+            budget.count_names(_LEAST_COST)
+            problem("limit-reached", shown(name), too_long(len(raw)))
         else:
             yield Member(name, position, size)
         position += _blocks(size)
@@ -142,7 +157,8 @@ def _checksum_fits(header: bytes) -> bool:
         return False
     total = sum(header) - sum(header[148:156]) + 8 * 32
     stated = int(match[1], 8)
-    return stated in (total, total - 256 * sum(byte >= 128 for byte in header[:148] + header[156:]))
+    # The other sum takes fifty times as long as all else about a header.
+    return stated == total or stated == total - 256 * sum(byte >= 128 for byte in header[:148] + header[156:])
 
 
 def _read_records(data: bytes, records: dict[bytes, bytes]) -> bool:
