@@ -8,12 +8,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from goldens import golden
 from hypothesis import given
 from hypothesis import strategies as st
 from plain import make_plain
+from schemas import fits_schema
 
 from capably.arch import ComputeCapability, Target
 from capably.archlist import DIALECTS, ListError, Note, NoteKind, Problem, Reading, read, write
@@ -23,7 +23,6 @@ from capably.errors import DialectError
 from capably.facts import Device
 from capably.knowledge import tables
 from capably.reasons import Outcome
-from capably.report.machine import schema
 from capably.requirement import Requirement
 from capably.version import CudaVersion
 
@@ -133,8 +132,7 @@ def answered(arguments: list[str], capsys: Captured) -> tuple[int, dict[str, Any
     """The exit code, the JSON answer, held to its schema, and the text."""
     code = run(["plan", *arguments, "--json"])
     document = json.loads(capsys.readouterr().out)
-    closed = {"$ref": "#/$defs/read", "$defs": schema()["$defs"]}
-    jsonschema.validate(document, closed, jsonschema.Draft202012Validator)
+    fits_schema(document, "read")
     assert run(["plan", *arguments]) == code
     return code, document, capsys.readouterr().out
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import build
-import jsonschema
 import pytest
+from schemas import fits_schema
 
 from capably.cli.app import run
 from capably.cli.doctor import system_libraries, without_uuids
@@ -20,7 +20,6 @@ from capably.cli.environment import headers
 from capably.cli.installed import shared_libraries
 from capably.facts import Driver
 from capably.probe import load, loads, save
-from capably.report.machine import schema
 from capably.version import DriverRelease
 
 SYSTEMS = Path(__file__).parent / "data" / "systems"
@@ -68,8 +67,7 @@ def mixed(tmp_path: Path) -> Path:
 def answer(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> Any:
     assert run(["doctor", "--json", *arguments]) == code
     document = json.loads(capsys.readouterr().out)
-    closed = {"$ref": "#/$defs/doctor", "$defs": schema()["$defs"]}
-    jsonschema.validate(document, closed, jsonschema.Draft202012Validator)
+    fits_schema(document, "doctor")
     return document
 
 

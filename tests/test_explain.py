@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from plain import make_plain
+from schemas import fits_schema
 
 from capably.cli import explain as command
 from capably.cli import main
@@ -20,7 +20,6 @@ from capably.facts import System
 from capably.knowledge import tables
 from capably.reasons import FINDINGS, REASONS
 from capably.report.explain import _CASES, _COMMON, example
-from capably.report.machine import schema
 
 SYSTEMS = Path(__file__).parent / "data/systems"
 Captured = pytest.CaptureFixture[str]
@@ -39,8 +38,8 @@ def answered(capsys: Captured, *arguments: str, code: int = 0) -> str:
 
 def as_json(capsys: Captured, *arguments: str, code: int = 0) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(answered(capsys, *arguments, "--json", code=code))
-    jsonschema.validate(document, schema())
-    jsonschema.validate(document, {**schema(), "oneOf": [{"$ref": "#/$defs/explain"}]})
+    fits_schema(document)
+    fits_schema(document, "explain")
     return document
 
 
