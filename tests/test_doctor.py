@@ -129,12 +129,32 @@ def test_no_gpu_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "which fails" not in text
 
 
-def test_each_recorded_machine_gives_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
-    for file in sorted(SYSTEMS.glob("*.json")):
-        for more in ((), ("-v",), ("--gpu", "RTX 5090, H100", "--color", "always")):
-            assert run(["doctor", "--system", str(file), *more]) == 0
-            assert capsys.readouterr().out
-        answer(capsys, "--system", str(file))
+# Everything that is wrong there, and nothing else.
+FOUND = {
+    "forward-compat": [("forward-compat-unsupported", "error", [])],  # parts that differ are what it is made of
+    "h100x2-r535": [],  # two that are alike
+    "hidden": [("hidden-by-environment", "error", [])],
+    "none": [("no-nvidia-device", "note", [])],
+    # The faster one, second on the bus, comes first.
+    "rtx-3090-4090": [("device-order-differs", "warning", []), ("mixed-devices", "note", [])],
+    "sm75-cpu-torch": [("cpu-only-torch", "error", [])],
+    "sm75-driver": [("driver-library-mismatch", "error", [])],
+    "sm75-fork": [],  # nothing of it is left on the machine
+    "sm75-hidden": [("hidden-by-environment", "error", [])],
+    "sm75-list": [("arch-list-surprising", "warning", []), ("arch-list-omits-gpu", "warning", [0])],
+    "sm75-nvcc-hides-another": [("compiler-cannot-emit", "error", [0])],
+    "sm75-nvcc-too-old": [],  # CUDA 12.8 does make code for 12.0; that FlashInfer asks for 12.9 is its own matter
+    "sm75-volta": [],  # R570 serves it, and CUDA 12.9 was the last that makes code for it
+}
+
+
+@pytest.mark.parametrize("file", sorted(SYSTEMS.glob("*.json")), ids=lambda file: file.stem)
+def test_each_recorded_machine_has_these_findings_and_no_other(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for more in ((), ("-v",), ("--gpu", "RTX 5090, H100", "--color", "always")):
+        assert run(["doctor", "--system", str(file), *more]) == 0
+        assert capsys.readouterr().out
+    found = answer(capsys, "--system", str(file))["findings"]
+    assert [(one["code"], one["severity"], one["gpus"]) for one in found] == FOUND[file.stem]
 
 
 def test_the_driver_of_the_machine_serves_gpus_that_are_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -299,6 +299,10 @@ def test_a_driver_that_is_named_counts() -> None:
         ("10.0 10.3", "12.8", "10.0a | 10.3a", "native", "sm_100a"),
         # An alternative that another GPU, or another driver, meets does not count here.
         ("8.0 9.0", "12.8", "9.0a,driver>=500 | >=8.0,driver>=9999", "native", "sm_90a"),
+        # What is about the driver alone asks nothing of the code.
+        ("8.0 9.0", "12.8", "driver>=500", "native", "sm_80 sm_90"),
+        ("9.0", "12.8", "cuda>=12.8", "ptx", "sm_90 compute_90"),
+        ("8.0 9.0", "12.8", "driver>=9999", "native", ""),
         ("8.0", "12.8", ">=8.0,toolkit>=12.9", "native", ""),
         ("8.0", "12.9", ">=8.0,toolkit>=12.9", "native", "sm_80"),
         ("7.5 8.0", "12.8", "smem>=100KiB", "native", "sm_80"),
