@@ -72,8 +72,10 @@ def test_real_messages(expected: dict[str, Any]) -> None:
     assert found
     first = found[0]
     assert first.found.message.code == expected["message"]
-    open_ = [one.cause.code for one in first.causes if one.state is not State.EXCLUDED]
-    assert expected["cause"] is None or expected["cause"] in open_
+    told = {state: sorted(code for code, found in states(first).items() if found is state) for state in State}
+    assert told[State.HOLDS] == expected.get("holds", [])
+    assert told[State.EXCLUDED] == expected.get("excluded", [])
+    assert expected["cause"] in (None, *told[State.HOLDS], *told[State.OPEN])
     if expected["answer"] == "not-architecture":
         assert not first.architecture
         assert first.answer in (None, expected["cause"])
@@ -96,27 +98,42 @@ GOOD = System(
 )
 
 
-@pytest.mark.parametrize(
-    ("name", "cause"),
-    [
-        ("sm75-hidden", "no-gpu-visible"),
-        ("sm75-driver", "driver-does-not-work"),
-        ("sm75-cpu-torch", "torch-without-cuda"),
-        ("sm75-fork", "forked-child"),
-        ("sm75-nvcc-too-old", "compiler-too-old"),
-        ("sm75-nvcc-hides-another", "wrong-compiler-first"),
-        ("sm75-volta", "gpu-below-floor"),
-        ("sm75-list", "list-below-floor"),
-    ],
-)
-def test_each_cause_behind_one_message_of_flashinfer_is_told_from_its_machine(name: str, cause: str) -> None:
+# What holds on each machine, with what is in its evidence, and what stays open; every other cause is excluded.
+NVCC = "/usr/local/cuda/bin/nvcc: CUDA 12.8"
+BEHIND_SM75 = {
+    "sm75-hidden": ({"no-gpu-visible": ["CUDA_VISIBLE_DEVICES=''"]}, {"gpu-below-floor", "forked-child"}),
+    "sm75-driver": ({"driver-does-not-work": ["cuInit fails with 803"]}, {"gpu-below-floor", "forked-child"}),
+    "sm75-cpu-torch": ({"torch-without-cuda": ["torch 2.13.0+cpu"]}, {"forked-child"}),
+    "sm75-fork": ({}, {"forked-child"}),
+    "sm75-nvcc-too-old": ({"compiler-too-old": [NVCC, "CUDA 12.9"]}, {"forked-child"}),
+    "sm75-nvcc-hides-another": (
+        {
+            "wrong-compiler-first": ["/usr/bin/nvcc: CUDA 11.5", "/usr/local/cuda-13.0/bin/nvcc: CUDA 13.0"],
+            "compiler-too-old": ["/usr/bin/nvcc: CUDA 11.5", "CUDA 12.9"],
+        },
+        {"forked-child"},
+    ),
+    "sm75-volta": ({"gpu-below-floor": ["Tesla V100-SXM2-32GB (7.0)"]}, {"forked-child"}),
+    "sm75-list": ({"list-below-floor": ["FLASHINFER_CUDA_ARCH_LIST=7.0"]}, {"forked-child"}),
+}
+
+
+@pytest.mark.parametrize("name", BEHIND_SM75)
+def test_each_cause_behind_one_message_of_flashinfer_is_told_from_its_machine(name: str) -> None:
+    holds, open_ = BEHIND_SM75[name]
     (found,) = explain(SM75, load(DATA / f"systems/{name}.json"))
-    assert found.answer == cause
-    assert found.eliminated == (cause == "forked-child")
-    assert next(one for one in found.causes if one.cause.code == cause).state is not State.EXCLUDED
+    assert found.answer == (next(iter(holds)) if holds else "forked-child")
+    assert found.eliminated == (not holds)
+    assert {one.cause.code for one in found.causes if one.state is State.OPEN} == open_
+    assert [one.cause.code for one in found.causes if one.state is State.HOLDS] == list(holds)
+    for one in found.causes:
+        assert bool(one.evidence) is (one.state is not State.OPEN)  # whatever is settled is shown
+        if one.state is State.HOLDS:
+            assert all(text in line for text, line in zip(holds[one.cause.code], one.evidence, strict=True))
     # Without the machine the message alone does not tell.
     (blind,) = explain(SM75)
     assert blind.answer is None
+    assert set(states(blind).values()) == {State.OPEN}
 
 
 @pytest.mark.parametrize(
