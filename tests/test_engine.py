@@ -33,6 +33,7 @@ from capably.facts import (
 )
 from capably.knowledge import tables
 from capably.reasons import FINDINGS, REASONS, Grade, Outcome
+from capably.requirement import Requirement
 from capably.version import CudaVersion, DriverRelease, PtxVersion
 
 DATA = Path(__file__).parent / "data"
@@ -102,7 +103,7 @@ def test_the_seventeen_rules(row: dict[str, str]) -> None:
         ("compute_60@6.0", "6.0", "390.157", "unknown", "ptx-beyond-tables"),  # older than the tables
         ("compute_87@8.5", "8.7", "540.4.0", "unknown", "tegra-driver-unknown"),  # JetPack, numbered apart
         ("sm_87", "8.7", "540.4.0", "runs", "exact-image"),
-        ("sm_130", "13.0", "550.54.14", "unknown", "device-beyond-tables"),
+        ("sm_999", "99.9", "550.54.14", "unknown", "device-beyond-tables"),
         ("compute_90@6.3", "9.0", "390.10", "fails", "driver-too-old-for-device"),
     ],
 )
@@ -179,12 +180,12 @@ def test_the_environment_can_switch_off_either_kind() -> None:
         ("compute_101@8.7", "10.0", {}, "fails"),
         ("compute_101@8.7", "10.3", {}, "unknown"),  # 10.1 is below 10.3, the 11.0 that it stands for is not
         ("compute_101@8.7", "12.0", {}, "compiles"),
-        ("sm_120", "13.0", {}, "unknown"),
-        ("sm_130", "13.0", {}, "unknown"),  # which drivers serve it is not known
-        ("sm_130", "12.0", {}, "unknown"),
-        ("compute_130f@8.8", "13.0", {}, "unknown"),
-        ("compute_90@8.0", "13.0", {}, "unknown"),
-        ("compute_130@8.0", "12.0", {}, "fails"),
+        ("sm_120", "99.9", {}, "unknown"),
+        ("sm_999", "99.9", {}, "unknown"),  # which drivers serve it is not known
+        ("sm_999", "12.0", {}, "unknown"),
+        ("compute_999f@8.8", "99.9", {}, "unknown"),
+        ("compute_90@8.0", "99.9", {}, "unknown"),
+        ("compute_999@8.0", "12.0", {}, "fails"),
         ("compute_101@8.7", "10.1", {}, "compiles"),
         ("compute_101f@8.8", "10.1", {}, "compiles"),
         ("compute_110@9.0", "10.1", {}, "unknown"),
@@ -194,6 +195,29 @@ def test_the_environment_can_switch_off_either_kind() -> None:
 )
 def test_tegra_renamed_and_future_parts(image: str, capability: str, facts: dict[str, Any], expected: str) -> None:
     assert outcome(image, capability, **facts) == expected
+
+
+@pytest.mark.parametrize(
+    ("what", "capability", "other"),
+    [
+        # 10.1 is called 11.0 since CUDA 13.0: what is named is the number that stands for it today ...
+        (Image(ImageKind.SASS, Target.parse("sm_101")), "11.0", "11.0"),
+        (Image(ImageKind.SASS, Target.parse("sm_110")), "10.1", "11.0"),
+        (Image(ImageKind.PTX, Target.parse("compute_101"), ptx=PtxVersion(8, 7)), "10.3", "11.0"),
+        # ... and in a requirement the number that the device is not called by here.
+        (Requirement.parse("<11.0"), "10.1", "11.0"),
+        (Requirement.parse("10.1"), "11.0", "10.1"),
+        (Requirement.parse("11.0a"), "10.1", "11.0"),
+    ],
+)
+def test_hardware_with_two_numbers_is_told_by_the_other_one(
+    what: Image | Requirement, capability: str, other: str
+) -> None:
+    verdict = judge(what, device(capability), CUDA_13)
+    assert verdict.outcome is Outcome.UNKNOWN
+    (reason,) = [one for one in verdict.reasons if "renamed" in one.code]
+    assert dict(reason.params)["renamed"] == other
+    assert other in reason.message
 
 
 @pytest.mark.parametrize(
