@@ -314,6 +314,7 @@ def test_what_is_to_blame_is_what_is_named(  # noqa: PLR0917 - a row of the tabl
     with pytest.raises(IncompatibleError) as error:
         answer.require("Mine")
     assert type(error.value) is kind
+    assert (error.value.feature, error.value.requirement) == ("Mine", str(answer.requirement))
     assert text in str(error.value)
     assert ("too old" in str(error.value)) is (kind is DeviceTooOldError)
     assert error.value.way_out
