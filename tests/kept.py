@@ -1,4 +1,4 @@
-"""What compilers made, kept in the cache of the user: each of them is pinned, and takes seconds."""
+"""What compilers made, kept in the cache of the user."""
 
 from __future__ import annotations
 

@@ -197,6 +197,14 @@ def test_tegra_renamed_and_future_parts(image: str, capability: str, facts: dict
     assert outcome(image, capability, **facts) == expected
 
 
+def test_ptx_that_is_too_new_names_the_driver_that_takes_it() -> None:
+    """PTX ISA 8.7 came with CUDA 12.8, and that with 570.26 on Linux, by their release notes."""
+    verdict = judge(read_image("compute_90@8.7"), device("9.0"), driver("550.54.14"))
+    (reason,) = [one for one in verdict.reasons if one.code == "ptx-newer-than-driver"]
+    assert "8.4" in reason.message
+    assert "CUDA 12.8 or newer (570.26 on Linux)" in reason.way_out
+
+
 @pytest.mark.parametrize(
     ("what", "capability", "other"),
     [

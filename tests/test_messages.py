@@ -531,6 +531,11 @@ def test_flash_attention_asks_the_gpu() -> None:
     assert only(text, System(devices=(turing,))).answer == "gpu-lacks-feature"
     assert only(text, System(devices=(turing, ampere))).answer == "gpus-differ"
     assert only(text, System(devices=(ampere,))).answer is None
+    # Two that differ, and are refused or served alike.
+    volta, hopper = Device(ComputeCapability(7, 0)), Device(ComputeCapability(9, 0))
+    for alike in ((volta, turing), (ampere, hopper)):
+        assert states(only(text, System(devices=alike)))["gpus-differ"] is State.OPEN
+    assert states(only(text, System(devices=(turing, turing))))["gpus-differ"] is State.EXCLUDED
 
 
 def test_the_package_that_the_log_names_is_blamed_and_no_other() -> None:
@@ -629,6 +634,13 @@ def test_undefined_symbols_are_told_apart_by_whose_they_are(
     assert (found.found.message.code, found.answer, found.architecture) == ("undefined-symbol", answer, False)
     evidence = "\n".join(fact for one in found.causes for fact in one.evidence)
     assert all(fact in evidence for fact in told), evidence
+
+
+def test_of_a_symbol_whose_package_is_not_known_no_package_is_blamed() -> None:
+    here = System(distributions=(("nvidia-nvshmem-cu12", "3.4.5"), ("torch", "2.7.0+cu128"), ("numpy", "2.0")))
+    found = only("ImportError: /x/_C.so: undefined symbol: nvshmem_team_split", here)
+    assert found.answer == "cuda-library-of-another-release"
+    assert not [fact for one in found.causes for fact in one.evidence if fact.startswith("installed")]
 
 
 def test_a_system_that_is_older_than_the_build() -> None:
@@ -753,7 +765,10 @@ def test_who_refuses_newer_ptx_is_told_from_what_it_read() -> None:
             assert "takes PTX up to 8.4; PTX 8.7 needs CUDA 12.8" in told
     by_driver = f"ptxas application ptx input, line 9; {refused}"
     old = System(devices=GOOD.devices, driver=Driver(DriverRelease(550, 54), CudaVersion(12, 4)))
-    assert only(by_driver, old).answer == "ptx-newer-than-the-driver"
+    blamed = only(by_driver, old)
+    assert blamed.answer == "ptx-newer-than-the-driver"
+    (cause,) = [one for one in blamed.causes if one.state is State.HOLDS]
+    assert cause.evidence == ("PTX 8.7; accepted: 8.4", "the driver is of CUDA 12.4", "it takes PTX up to 8.4")
     # The driver takes 8.7 itself, so it was a library that compiles.
     other = only(by_driver, GOOD)
     assert (other.answer, other.eliminated) == ("ptxas-older-than-the-ptx", True)
@@ -793,6 +808,9 @@ def test_driver_and_runtime() -> None:
         assert found.answer == "runtime-newer-than-driver"
         assert not found.architecture
     assert only(text, GOOD).answer is None
+    # A package that says how it was built brings no runtime; torch does.
+    other = System(devices=GOOD.devices, driver=old, distributions=(("vllm", "0.11.0+cu130"),))
+    assert states(only(text, other))["runtime-newer-than-driver"] is State.OPEN
     assert only(text, load(DATA / "systems/forward-compat.json")).answer == "compat-library-not-supported"
     assert only("Unsupported .version 8.5; current version is '8.4'", GOOD).causes[0].evidence[0].startswith("PTX 8.5")
     broken = System(absence="driver-failed", driver_state=DriverState(error=999))

@@ -138,7 +138,8 @@ def _is_left_out(node: ast.AST) -> bool:
             return True
         case ast.If(test=ast.Name(id="TYPE_CHECKING")) | ast.Assign(targets=[ast.Name(id="__all__" | "TYPE_CHECKING")]):
             return True
-    return isinstance(node, ast.JoinedStr)  # Python 3.11 does not tell the places inside
+        case _:
+            return isinstance(node, ast.JoinedStr)  # Python 3.11 does not tell the places inside
 
 
 def _changes(node: ast.stmt | ast.expr) -> Iterator[tuple[str, ast.stmt | ast.expr, str]]:
@@ -173,6 +174,8 @@ def _changes(node: ast.stmt | ast.expr) -> Iterator[tuple[str, ast.stmt | ast.ex
             yield "return value", node, "return None"
         case ast.Expr() | ast.AugAssign() | ast.Continue() | ast.Break() | ast.Raise():
             yield "statement removed", node, "pass"
+        case _:
+            pass
 
 
 # -- Which tests reach which line
@@ -262,9 +265,9 @@ class Tree:
 
 def chosen(mutant: Mutant, reached: Sequence[Reach]) -> tuple[list[str], float]:
     """The tests that reach what is changed, the quick ones first, then whole files; and how long they take."""
+    tests: dict[str, float] = {}
+    files: dict[str, float] = {}
     for lines in (mutant.lines, mutant.around):
-        tests: dict[str, float] = {}
-        files: dict[str, float] = {}
         for one in reached:
             names = frozenset[str]().union(*(one.tests.get(line, frozenset()) for line in lines))
             if "" in names:
