@@ -14,6 +14,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import pytest
+from kept import kept
 
 SOURCES = Path(__file__).parent / "fake_driver"
 COMPILER = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
@@ -37,13 +38,20 @@ ORIN = "gpu cc=8.7 uuid=GPU-99999999-aaaa-0000-0000-000000000009 pci=0000:00:00.
 
 @cache
 def libraries() -> Path:
-    """A folder with both libraries, built once for each test process."""
+    """A folder with both libraries, built once for each version of their sources and of the compiler."""
     assert COMPILER is not None
+    version = subprocess.run([COMPILER, "--version"], check=True, capture_output=True).stdout
     folder = Path(mkdtemp(prefix="fake-driver-"))
     for source, soname in (("libcuda.c", "libcuda.so.1"), ("libnvidia_ml.c", "libnvidia-ml.so.1")):
-        flags = ["-shared", "-fPIC", "-O0", f"-Wl,-soname,{soname}"]
-        command = [COMPILER, *flags, "-o", str(folder / soname), str(SOURCES / source)]
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        out = folder / soname
+        command = [COMPILER, "-shared", "-fPIC", "-O0", f"-Wl,-soname,{soname}", str(SOURCES / source), "-o"]
+
+        def build(command: list[str] = command, out: Path = out) -> bytes:
+            subprocess.run([*command, str(out)], check=True, capture_output=True, text=True)
+            return out.read_bytes()
+
+        inputs = (path.read_bytes() for path in sorted(SOURCES.iterdir()) if path.is_file())
+        out.write_bytes(kept([version, *command, *inputs], build))
     return folder
 
 

@@ -8,12 +8,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from goldens import golden
 from hypothesis import given
 from hypothesis import strategies as st
 from plain import make_plain
+from schemas import fits_schema
 
 from capably.arch import ComputeCapability, Target
 from capably.archlist import DIALECTS, ListError, Note, NoteKind, Problem, Reading, read, write
@@ -22,7 +22,6 @@ from capably.codes import Outcome
 from capably.engine import judge
 from capably.errors import DialectError
 from capably.facts import Device
-from capably.report.machine import schema
 from capably.requirement import Requirement
 from capably.tables import tables
 from capably.version import CudaVersion
@@ -125,6 +124,49 @@ def test_every_recorded_answer_of_the_tool_itself_is_ours(dialect: str) -> None:
     assert not wrong, f"{len(wrong)} differ, the first: {wrong[0]}"
 
 
+SORTED = "PTX goes to 8.0, not to 10.0"
+NO_LIST = "torch's own build list was not given"
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect", "toolkit", "facts", "targets", "notes"),
+    [
+        # torch sorts the numbers of the GPUs as texts, and gives PTX to the last.
+        (None, "torch-python", None, ("8.0 10.0", "sm_80 sm_100"), "sm_100 sm_80 compute_80", [f"surprise: {SORTED}"]),
+        (None, "torch-python", None, ("8.0 10.0", None), "sm_100 sm_80 compute_80", [f"assumed: {NO_LIST}", f"surprise: {SORTED}"]),
+        (None, "torch-python", None, ("8.0 9.0", "sm_80 sm_90"), "sm_80 sm_90 compute_90", []),
+        # It builds for no GPU that is newer than itself.
+        (None, "torch-python", None, ("12.0 8.6", "sm_80 sm_90"), "sm_86 sm_90 compute_90", ["surprise: 12.0 is built as 9.0"]),
+        (None, "torch-python", None, ("8.6", "sm_80 sm_90"), "sm_86 compute_86", []),
+        ("8.0", "torch-python", "12.8", ("", None), "sm_80", []),
+        ("12.1", "torch-python", "12.4", ("", None), "sm_121", ["later: nvcc 12.4 does not know sm_121"]),
+        # CMake: a text replacement that was written for 2.1 hits 12.1 too.
+        (None, "torch-cmake", "12.8", ("8.6", None), "sm_86", []),
+        (None, "torch-cmake", "12.8", ("12.1", None), "sm_121", ["surprise: 12.1 is compiled from compute_20", "later: nvcc 12.8"]),
+        ("9.0(8.0)", "torch-cmake", "12.8", ("", None), "sm_90", ["surprise: 9.0 is compiled from compute_80"]),
+        ("9.0(9.0)", "torch-cmake", "12.8", ("", None), "sm_90", []),
+        ("8.0+PTX", "torch-cmake", "12.8", ("", None), "sm_80 compute_80", []),
+    ],
+)  # fmt: skip
+def test_what_torch_does_unasked_is_noted_and_nothing_else(  # noqa: PLR0917 - a row of the table
+    text: str | None, dialect: str, toolkit: str | None, facts: tuple[str, str | None], targets: str, notes: list[str]
+) -> None:
+    devices, built = facts
+    found = read(
+        text,
+        dialect,
+        "2.7.1" if text != "12.1" else None,
+        devices=[ComputeCapability.parse(one) for one in devices.split()],
+        build_list=built.split() if built else None,
+        toolkit=CudaVersion.parse(toolkit) if toolkit else None,
+    )
+    assert found.error is None
+    assert {str(target) for target in found.targets or ()} == set(targets.split())
+    assert len(found.notes) == len(notes)
+    for note, words in zip(found.notes, notes, strict=True):
+        assert f"{note.kind}: {note.message}".startswith(words)
+
+
 # ---------------------------------------------------------------------------------------------------------
 # plan --read
 
@@ -133,8 +175,7 @@ def answered(arguments: list[str], capsys: Captured) -> tuple[int, dict[str, Any
     """The exit code, the JSON answer, held to its schema, and the text."""
     code = run(["plan", *arguments, "--json"])
     document = json.loads(capsys.readouterr().out)
-    closed = {"$ref": "#/$defs/read", "$defs": schema()["$defs"]}
-    jsonschema.validate(document, closed, jsonschema.Draft202012Validator)
+    fits_schema(document, "read")
     assert run(["plan", *arguments]) == code
     return code, document, capsys.readouterr().out
 

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import build
-import jsonschema
 import pytest
+from schemas import fits_schema
 
 from capably.cli.app import run
 from capably.cli.doctor import system_libraries, without_uuids
 from capably.cli.installed import shared_libraries
 from capably.facts import Driver
 from capably.probe import load, loads, save
-from capably.report.machine import schema
 from capably.scanner.metadata import Distribution
 from capably.version import DriverRelease
 
@@ -68,8 +67,7 @@ def mixed(tmp_path: Path) -> Path:
 def answer(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> Any:
     assert run(["doctor", "--json", *arguments]) == code
     document = json.loads(capsys.readouterr().out)
-    closed = {"$ref": "#/$defs/doctor", "$defs": schema()["$defs"]}
-    jsonschema.validate(document, closed, jsonschema.Draft202012Validator)
+    fits_schema(document, "doctor")
     return document
 
 
@@ -131,12 +129,47 @@ def test_no_gpu_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "which fails" not in text
 
 
-def test_each_recorded_machine_gives_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
-    for file in sorted(SYSTEMS.glob("*.json")):
-        for more in ((), ("-v",), ("--gpu", "RTX 5090, H100", "--color", "always")):
-            assert run(["doctor", "--system", str(file), *more]) == 0
-            assert capsys.readouterr().out
-        answer(capsys, "--system", str(file))
+# Everything that is wrong there and nothing else: code, severity, which GPUs, the command, and what is in its evidence.
+FOUND: dict[str, list[tuple[str, str, list[int], str, str]]] = {
+    "forward-compat": [  # parts that differ are what forward compatibility is made of
+        ("forward-compat-unsupported", "error", [], "ldconfig -p | grep libcuda", "kernel module 535.183.01"),
+    ],
+    "h100x2-r535": [],  # two that are alike
+    "hidden": [("hidden-by-environment", "error", [], "unset CUDA_VISIBLE_DEVICES", "1 NVIDIA GPU on the bus")],
+    "none": [("no-nvidia-device", "note", [], "lspci -d 10de:", "0 NVIDIA GPUs on the bus")],
+    "rtx-3090-4090": [  # the faster one, second on the bus, comes first
+        ("device-order-differs", "warning", [], "export CUDA_DEVICE_ORDER=PCI_BUS_ID", "(8.9) at 0000:81:00.0"),
+        ("mixed-devices", "note", [], 'export TORCH_CUDA_ARCH_LIST="8.6;8.9"', "NVIDIA GeForce RTX 3090 (8.6)"),
+    ],
+    "sm75-cpu-torch": [  # the newest wheels that R570, with CUDA 12.8, runs
+        ("cpu-only-torch", "error", [], "https://download.pytorch.org/whl/cu128", "2.13.0+cpu"),
+    ],
+    "sm75-driver": [("driver-library-mismatch", "error", [], "sudo reboot", "error 803")],
+    "sm75-fork": [],  # nothing of it is left on the machine
+    "sm75-hidden": [("hidden-by-environment", "error", [], "unset CUDA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES=")],
+    "sm75-list": [
+        ("arch-list-surprising", "warning", [], "plan --read 7.0 --for flashinfer==0.6.1", "_ARCH_LIST=7.0"),
+        ("arch-list-omits-gpu", "warning", [0], "plan --gpu 12.0 --for flashinfer==0.6.1", "flashinfer-python 0.6.1"),
+    ],
+    "sm75-nvcc-hides-another": [
+        ("compiler-cannot-emit", "error", [0], "export CUDA_HOME=/usr/local/cuda-13.0 ", "nvcc 11.5"),
+    ],
+    "sm75-nvcc-too-old": [],  # CUDA 12.8 does make code for 12.0; that FlashInfer asks for 12.9 is its own matter
+    "sm75-volta": [],  # R570 serves it, and CUDA 12.9 was the last that makes code for it
+}
+
+
+@pytest.mark.parametrize("file", sorted(SYSTEMS.glob("*.json")), ids=lambda file: file.stem)
+def test_each_recorded_machine_has_these_findings_and_no_other(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for more in ((), ("-v",), ("--gpu", "RTX 5090, H100", "--color", "always")):
+        assert run(["doctor", "--system", str(file), *more]) == 0
+        assert capsys.readouterr().out
+    found = answer(capsys, "--system", str(file))["findings"]
+    expected = FOUND[file.stem]
+    assert [(one["code"], one["severity"], one["gpus"]) for one in found] == [row[:3] for row in expected]
+    for one, (*_, command, evidence) in zip(found, expected, strict=True):
+        assert command in one["command"]
+        assert evidence in " ".join(part["fact"] for part in one["evidence"])
 
 
 def test_the_driver_of_the_machine_serves_gpus_that_are_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -201,6 +201,37 @@ def test_tegra_renamed_and_future_parts(image: str, capability: str, facts: dict
     assert outcome(image, capability, **facts) == expected
 
 
+def test_ptx_that_is_too_new_names_the_driver_that_takes_it() -> None:
+    """PTX ISA 8.7 came with CUDA 12.8, and that with 570.26 on Linux, by their release notes."""
+    verdict = judge(read_image("compute_90@8.7"), device("9.0"), driver("550.54.14"))
+    (reason,) = [one for one in verdict.reasons if one.code == "ptx-newer-than-driver"]
+    assert "8.4" in reason.message
+    assert "CUDA 12.8 or newer (570.26 on Linux)" in reason.way_out
+
+
+@pytest.mark.parametrize(
+    ("what", "capability", "other"),
+    [
+        # 10.1 is called 11.0 since CUDA 13.0: what is named is the number that stands for it today ...
+        (Image(ImageKind.SASS, Target.parse("sm_101")), "11.0", "11.0"),
+        (Image(ImageKind.SASS, Target.parse("sm_110")), "10.1", "11.0"),
+        (Image(ImageKind.PTX, Target.parse("compute_101"), ptx=PtxVersion(8, 7)), "10.3", "11.0"),
+        # ... and in a requirement the number that the device is not called by here.
+        (Requirement.parse("<11.0"), "10.1", "11.0"),
+        (Requirement.parse("10.1"), "11.0", "10.1"),
+        (Requirement.parse("11.0a"), "10.1", "11.0"),
+    ],
+)
+def test_hardware_with_two_numbers_is_told_by_the_other_one(
+    what: Image | Requirement, capability: str, other: str
+) -> None:
+    verdict = judge(what, device(capability), CUDA_13)
+    assert verdict.outcome is Outcome.UNKNOWN
+    (reason,) = [one for one in verdict.reasons if "renamed" in one.code]
+    assert dict(reason.params)["renamed"] == other
+    assert other in reason.message
+
+
 @pytest.mark.parametrize(
     ("kind", "target", "expected", "code"),
     [

@@ -10,6 +10,7 @@ import strategies
 from fakes import H100, RTX3090, RTX4090, T4, Host, needs_compiler
 from hypothesis import given
 from hypothesis import strategies as st
+from plain import SYSTEMS
 
 import capably
 from capably.arch import ComputeCapability
@@ -313,6 +314,7 @@ def test_what_is_to_blame_is_what_is_named(  # noqa: PLR0917 - a row of the tabl
     with pytest.raises(IncompatibleError) as error:
         answer.require("Mine")
     assert type(error.value) is kind
+    assert (error.value.feature, error.value.requirement) == ("Mine", str(answer.requirement))
     assert text in str(error.value)
     assert ("too old" in str(error.value)) is (kind is DeviceTooOldError)
     assert error.value.way_out
@@ -365,6 +367,152 @@ def test_what_is_raised_is_what_the_verdicts_amount_to(
 def test_a_tool_that_nobody_knows_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="did you mean `flashinfer`"):
         decided(">=7.5", "build-list", dialect="flashinfr")
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Calls that differ, in one process
+
+NAMED = {"TORCH_CUDA_ARCH_LIST": "9.0", "FLASHINFER_CUDA_ARCH_LIST": "7.5", "CAPABLY_GPUS": "sm_75"}
+BY_TORCH, BY_FLASHINFER = "policy='build-list'", "policy='build-list', dialect='flashinfer==0.7.2'"
+# What each says alone, on an RTX 3090 and an RTX 4090. FP8 came with compute capability 8.9 and CUDA 11.8; machine code
+# of CUDA 11.0 for 8.0 runs on both, and that of 10.2, which ends at 7.5, on neither.
+ALONE = {
+    ("fp8", ""): "DeviceTooOldError",
+    ("fp8", "devices='all'"): "DeviceTooOldError",
+    ("fp8", "devices='any'"): "passes",
+    ("fp8", "devices='current'"): "DeviceTooOldError",
+    ("fp8", "devices=[1]"): "passes",
+    ("fp8", "devices=[1], toolkit='11.8'"): "passes",
+    ("fp8", "devices=[1], toolkit='11.1'"): "ToolkitError",
+    ("fp8", BY_TORCH): "passes",
+    ("fp8", BY_FLASHINFER): "GpuListError",
+    ("sm80+", ""): "passes",
+    ("sm80+", "devices='all'"): "passes",
+    ("sm80+", "devices=[2]"): "ValueError",
+    ("sm80+", "toolkit='11.0'"): "passes",
+    ("sm80+", "toolkit='10.2'"): "ToolkitError",
+    ("sm80+", "devices='any', toolkit='10.2'"): "ToolkitError",
+    ("sm80+", BY_TORCH): "passes",
+    ("sm80+", BY_FLASHINFER): "GpuListError",
+    ("sm80+", "policy='override'"): "DeviceTooOldError",
+}
+
+
+@needs_compiler
+def test_each_call_answers_as_if_it_were_the_first_whatever_was_asked_before(tmp_path: Path) -> None:
+    """Every call after every other: what is remembered of one is never the answer of another."""
+    calls = ", ".join(
+        f"lambda: capably.require({needed!r}{', ' * bool(options)}{options})" for needed, options in ALONE
+    )
+    code = f"""
+import capably, itertools
+def kind(call):
+    try:
+        call()
+    except (capably.IncompatibleError, ValueError) as error:
+        return type(error).__name__
+    return "passes"
+calls = [{calls}]
+say([[kind(call) for call in pair] for pair in itertools.product(calls, repeat=2)])
+"""
+    told = list(ALONE.values())
+    expected = [[first, second] for first in told for second in told]
+    assert mixed(tmp_path).run(code, **NAMED) == expected
+
+
+@needs_compiler
+def test_an_answer_is_not_kept_where_another_thread_changes_a_variable_meanwhile(tmp_path: Path) -> None:
+    code = """
+import capably, threading
+from capably.requirement import Requirement
+class Slow(Requirement):
+    \"\"\"Between the first line of a call and the look at the GPUs another thread sets a variable.\"\"\"
+    changed = False
+    def mentions(self, *what):
+        if not Slow.changed:
+            Slow.changed = True
+            thread = threading.Thread(target=os.environ.__setitem__, args=("CUDA_VISIBLE_DEVICES", "1"))
+            thread.start()
+            thread.join()
+        return super().mentions(*what)
+def require(needed):
+    try:
+        return len(capably.require(needed))
+    except capably.DeviceTooOldError:
+        return 0
+needed = Slow(Requirement.parse("fp8").alternatives)
+found = []
+for ask in (capably.supports, require):
+    os.environ["CUDA_VISIBLE_DEVICES"], Slow.changed = "0", False
+    during = ask(needed)
+    os.environ["CUDA_VISIBLE_DEVICES"] = "0"
+    found.append([during, ask(needed)])
+say(found)
+"""
+    assert mixed(tmp_path).run(code) == [[True, False], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("requirement", "capability", "expected"),
+    [
+        ("fp8", "8.9", True),
+        ("fp8", "8.6", False),
+        ("9.0a | 8.6", "8.6", True),
+        ("99.9f", "99.9", False),  # nobody knows: True only where it is certain
+        # The driver is that of the recorded machine, 535.183.01 with CUDA 12.2.
+        (">=8.0,driver>=535", "8.6", True),
+        (">=8.0,driver>=550", "8.6", False),
+        (">=8.0,cuda>=12.2", "8.6", True),
+        (">=8.0,cuda>=12.3", "8.6", False),
+        (">=8.0,installed:pytest>=8", "8.6", True),
+        (">=8.0,installed:pytest>=999", "8.6", False),
+        (">=8.0,installed:no-such-thing>=1", "8.6", False),
+    ],
+)
+def test_a_device_may_be_given_as_it_is(
+    requirement: str, capability: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAPABLY_SYSTEM", str(SYSTEMS / "h100x2-r535.json"))
+    device = Device(ComputeCapability.parse(capability))
+    assert capably.supports(requirement, device) is expected
+    # What is remembered of a number is not the answer for a device, nor the other way round.
+    assert capably.supports(requirement, 0) is capably.supports(requirement, 0)
+    assert capably.supports(requirement, device) is expected
+
+
+@pytest.mark.parametrize(
+    ("uuids", "variable", "expected"),
+    [
+        (("GPU-a", "GPU-b", "GPU-c"), None, "GPU-a,GPU-c"),
+        (("GPU-a", "GPU-b", "GPU-c"), "5,6,7", "GPU-a,GPU-c"),
+        ((None, None, None), None, "0,2"),
+        ((None, None, None), "", "0,2"),
+        ((None, None, None), "5, 6 ,7", "5,7"),  # CUDA's number 2 is what the third entry names
+        ((None, None, None), "MIG-x,MIG-y,MIG-z", "MIG-x,MIG-z"),
+        (("GPU-a", "GPU-b", None), None, "0,2"),  # never names and numbers in one value
+        (("GPU-a", "GPU-b", None), "7,6,5", "7,5"),
+        ((None, "GPU-b", None), "7,6", "0,2"),  # fewer entries than GPUs: it is not what was in force
+    ],
+)
+def test_the_value_that_shows_a_process_only_what_will_do(
+    uuids: tuple[str | None, ...], variable: str | None, expected: str
+) -> None:
+    found = tuple(
+        Device(ComputeCapability.parse(text), ordinal=number, uuid=uuid)
+        for number, (text, uuid) in enumerate(zip(("8.9", "8.6", "9.0"), uuids, strict=True))
+    )
+    seen = Look(found, found, Visibility(visible_devices=variable), DriverState())
+    answer = decide(Requirement.parse("fp8"), Policy.DEVICE, seen, {})
+    assert answer.as_visible_devices() == expected
+    assert decide(Requirement.parse("10.0a"), Policy.DEVICE, seen, {}).as_visible_devices() == ""
+
+
+@pytest.mark.parametrize("policy", ["device", "override"])
+def test_gpus_that_are_named_cannot_be_made_visible(policy: str) -> None:
+    answer = decided("fp8", policy, CAPABLY_GPUS="sm_90")
+    with pytest.raises(ValueError, match=r"^CAPABLY_GPUS names these GPUs"):
+        answer.as_visible_devices()
+    assert decided("fp8", policy, CAPABLY_GPUS="sm_75").as_visible_devices() == ""  # none of them
 
 
 # ---------------------------------------------------------------------------------------------------------

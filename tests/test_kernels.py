@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import build
-import jsonschema
 import pytest
 from goldens import golden
 from hypothesis import given
 from hypothesis import strategies as st
 from plain import make_plain
+from schemas import fits_schema
 from strategies import devices, drivers, libraries
 
 from capably import cli
@@ -25,7 +25,6 @@ from capably.cli.console import WrongUseError
 from capably.cli.kernels import NoKernelError, find_kernels
 from capably.engine import Coverage, OutcomeCounts, judge, judge_kernels
 from capably.facts import Device, Driver, FatbinGroup, FatbinKernels, ImageKernels, ImageKind, Library
-from capably.report.machine import schema
 from capably.report.names import demangled, families, without_parameters
 from capably.report.safe import columns
 from capably.scanner import scan
@@ -301,7 +300,7 @@ def test_check_names_the_kernels(wheel: Path, capsys: Captured) -> None:
 def test_check_answers_about_kernels_in_json(wheel: Path, capsys: Captured) -> None:
     _, text, _ = run(capsys, "check", str(wheel), "--gpu", "T4,H100", "--kernels", "--json")
     document: dict[str, Any] = json.loads(text)
-    jsonschema.validate(document, schema())
+    fits_schema(document)
     turing, hopper = (result["libraries"][0]["kernels"] for result in document["results"])
     assert turing["count"] == hopper["count"] == 66
     assert turing["outcomes"] == {"full": 1, "partial": 0, "none": 65, "unknown": 0}
@@ -333,7 +332,7 @@ def test_scan_lists_kernels(wheel: Path, capsys: Captured, monkeypatch: pytest.M
 def test_scan_answers_about_kernels_in_json(wheel: Path, capsys: Captured) -> None:
     _, text, _ = run(capsys, "scan", str(wheel), "--kernels", "--json")
     document: dict[str, Any] = json.loads(text)
-    jsonschema.validate(document, schema())
+    fits_schema(document)
     rows = {row["demangled"]: row for row in document["artifacts"][0]["libraries"][0]["kernels"]}
     assert len(rows) == 66
     assert rows["void pack::gemm_tma<7>(float*)"]["name"] == "_ZN4pack8gemm_tmaILi7EEEvPf"

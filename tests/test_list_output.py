@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from capably.arch import Target, TargetKind
+from capably.arch import Suffix, Target, TargetKind
 from capably.archlist import DIALECTS, read
 from capably.errors import DialectError, ParseError, UnknownNameError
 from capably.list_output import deciding, environment, offers, spell
@@ -32,9 +32,32 @@ def test_what_is_offered_is_what_the_tool_makes_of_it(dialect: str, toolkit: obj
         reading = read(found.text, dialect, toolkit=emitter.cuda)
         assert set(reading.targets or ()) == set(entry)
         assert all(emitter.emits(target) for target in entry)
-    # Never PTX for one capability where it could be left out.
-    suffixed = [entry for entry in offered if any(t.suffix == "a" and t.kind is TargetKind.VIRTUAL for t in entry)]
-    assert all(entry[:1] not in offered for entry in suffixed)
+    if dialect == "triton":
+        return
+    for real in map(Target.parse, emitter.targets):
+        virtual = Target(real.capability, real.suffix, TargetKind.VIRTUAL)
+        of_it = {entry for entry in offered if real in entry or virtual in entry}
+        alone = {(one,) for one in (real, virtual) if spell((one,), dialect, toolkit=emitter.cuda).text is not None}
+        # PTX with `a` is for one capability, where machine code loads as well: only where it cannot be left out.
+        useless = {(virtual,)} if real.suffix is Suffix.ARCH_SPECIFIC else set()
+        assert {entry for entry in of_it if len(entry) == 1} == alone - useless
+        assert of_it <= alone or not (len(alone) == 2 or (useless and (real,) in alone))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text", "with_it"),
+    [
+        ("cmake", "90a-virtual", "90a"),
+        ("torch-python", None, "9.0a+PTX"),
+        ("nvcc-gencode", "-gencode arch=compute_90a", ""),
+    ],
+)
+def test_ptx_for_one_capability_can_be_said_and_is_not_offered(dialect: str, text: str | None, with_it: str) -> None:
+    cuda = CudaVersion(12, 8)
+    assert (spell(targets("compute_90a"), dialect, toolkit=cuda).text or "").startswith(text or "")
+    assert (spell(targets("compute_90a"), dialect, toolkit=cuda).text is None) is (text is None)
+    assert (spell(targets("sm_90a compute_90a"), dialect, toolkit=cuda).text or "").startswith(with_it)
+    assert offers(dialect, None, ("90a",), cuda) == (targets("sm_90a"),)
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,10 @@ def test_real_messages(expected: dict[str, Any]) -> None:
     assert found
     first = found[0]
     assert first.found.message.code == expected["message"]
-    open_ = [one.cause.code for one in first.causes if one.state is not State.EXCLUDED]
-    assert expected["cause"] is None or expected["cause"] in open_
+    told = {state: sorted(code for code, found in states(first).items() if found is state) for state in State}
+    assert told[State.HOLDS] == expected.get("holds", [])
+    assert told[State.EXCLUDED] == expected.get("excluded", [])
+    assert expected["cause"] in (None, *told[State.HOLDS], *told[State.OPEN])
     if expected["answer"] == "not-architecture":
         assert not first.architecture
         assert first.answer in (None, expected["cause"])
@@ -96,27 +98,42 @@ GOOD = System(
 )
 
 
-@pytest.mark.parametrize(
-    ("name", "cause"),
-    [
-        ("sm75-hidden", "no-gpu-visible"),
-        ("sm75-driver", "driver-does-not-work"),
-        ("sm75-cpu-torch", "torch-without-cuda"),
-        ("sm75-fork", "forked-child"),
-        ("sm75-nvcc-too-old", "compiler-too-old"),
-        ("sm75-nvcc-hides-another", "wrong-compiler-first"),
-        ("sm75-volta", "gpu-below-floor"),
-        ("sm75-list", "list-below-floor"),
-    ],
-)
-def test_each_cause_behind_one_message_of_flashinfer_is_told_from_its_machine(name: str, cause: str) -> None:
+# What holds on each machine, with what is in its evidence, and what stays open; every other cause is excluded.
+NVCC = "/usr/local/cuda/bin/nvcc: CUDA 12.8"
+BEHIND_SM75 = {
+    "sm75-hidden": ({"no-gpu-visible": ["CUDA_VISIBLE_DEVICES=''"]}, {"gpu-below-floor", "forked-child"}),
+    "sm75-driver": ({"driver-does-not-work": ["cuInit fails with 803"]}, {"gpu-below-floor", "forked-child"}),
+    "sm75-cpu-torch": ({"torch-without-cuda": ["torch 2.13.0+cpu"]}, {"forked-child"}),
+    "sm75-fork": ({}, {"forked-child"}),
+    "sm75-nvcc-too-old": ({"compiler-too-old": [NVCC, "CUDA 12.9"]}, {"forked-child"}),
+    "sm75-nvcc-hides-another": (
+        {
+            "wrong-compiler-first": ["/usr/bin/nvcc: CUDA 11.5", "/usr/local/cuda-13.0/bin/nvcc: CUDA 13.0"],
+            "compiler-too-old": ["/usr/bin/nvcc: CUDA 11.5", "CUDA 12.9"],
+        },
+        {"forked-child"},
+    ),
+    "sm75-volta": ({"gpu-below-floor": ["Tesla V100-SXM2-32GB (7.0)"]}, {"forked-child"}),
+    "sm75-list": ({"list-below-floor": ["FLASHINFER_CUDA_ARCH_LIST=7.0"]}, {"forked-child"}),
+}
+
+
+@pytest.mark.parametrize("name", BEHIND_SM75)
+def test_each_cause_behind_one_message_of_flashinfer_is_told_from_its_machine(name: str) -> None:
+    holds, open_ = BEHIND_SM75[name]
     (found,) = explain(SM75, load(DATA / f"systems/{name}.json"))
-    assert found.answer == cause
-    assert found.eliminated == (cause == "forked-child")
-    assert next(one for one in found.causes if one.cause.code == cause).state is not State.EXCLUDED
+    assert found.answer == (next(iter(holds)) if holds else "forked-child")
+    assert found.eliminated == (not holds)
+    assert {one.cause.code for one in found.causes if one.state is State.OPEN} == open_
+    assert [one.cause.code for one in found.causes if one.state is State.HOLDS] == list(holds)
+    for one in found.causes:
+        assert bool(one.evidence) is (one.state is not State.OPEN)  # whatever is settled is shown
+        if one.state is State.HOLDS:
+            assert all(text in line for text, line in zip(holds[one.cause.code], one.evidence, strict=True))
     # Without the machine the message alone does not tell.
     (blind,) = explain(SM75)
     assert blind.answer is None
+    assert set(states(blind).values()) == {State.OPEN}
 
 
 @pytest.mark.parametrize(
@@ -514,6 +531,11 @@ def test_flash_attention_asks_the_gpu() -> None:
     assert only(text, System(devices=(turing,))).answer == "gpu-lacks-feature"
     assert only(text, System(devices=(turing, ampere))).answer == "gpus-differ"
     assert only(text, System(devices=(ampere,))).answer is None
+    # Two that differ, and are refused or served alike.
+    volta, hopper = Device(ComputeCapability(7, 0)), Device(ComputeCapability(9, 0))
+    for alike in ((volta, turing), (ampere, hopper)):
+        assert states(only(text, System(devices=alike)))["gpus-differ"] is State.OPEN
+    assert states(only(text, System(devices=(turing, turing))))["gpus-differ"] is State.EXCLUDED
 
 
 def test_the_package_that_the_log_names_is_blamed_and_no_other() -> None:
@@ -612,6 +634,13 @@ def test_undefined_symbols_are_told_apart_by_whose_they_are(
     assert (found.found.message.code, found.answer, found.architecture) == ("undefined-symbol", answer, False)
     evidence = "\n".join(fact for one in found.causes for fact in one.evidence)
     assert all(fact in evidence for fact in told), evidence
+
+
+def test_of_a_symbol_whose_package_is_not_known_no_package_is_blamed() -> None:
+    here = System(distributions=(("nvidia-nvshmem-cu12", "3.4.5"), ("torch", "2.7.0+cu128"), ("numpy", "2.0")))
+    found = only("ImportError: /x/_C.so: undefined symbol: nvshmem_team_split", here)
+    assert found.answer == "cuda-library-of-another-release"
+    assert not [fact for one in found.causes for fact in one.evidence if fact.startswith("installed")]
 
 
 def test_a_system_that_is_older_than_the_build() -> None:
@@ -736,7 +765,10 @@ def test_who_refuses_newer_ptx_is_told_from_what_it_read() -> None:
             assert "takes PTX up to 8.4; PTX 8.7 needs CUDA 12.8" in told
     by_driver = f"ptxas application ptx input, line 9; {refused}"
     old = System(devices=GOOD.devices, driver=Driver(DriverRelease(550, 54), CudaVersion(12, 4)))
-    assert only(by_driver, old).answer == "ptx-newer-than-the-driver"
+    blamed = only(by_driver, old)
+    assert blamed.answer == "ptx-newer-than-the-driver"
+    (cause,) = [one for one in blamed.causes if one.state is State.HOLDS]
+    assert cause.evidence == ("PTX 8.7; accepted: 8.4", "the driver is of CUDA 12.4", "it takes PTX up to 8.4")
     # The driver takes 8.7 itself, so it was a library that compiles.
     other = only(by_driver, GOOD)
     assert (other.answer, other.eliminated) == ("ptxas-older-than-the-ptx", True)
@@ -799,6 +831,9 @@ def test_driver_and_runtime() -> None:
         assert found.answer == "runtime-newer-than-driver"
         assert not found.architecture
     assert only(text, GOOD).answer is None
+    # A package that says how it was built brings no runtime; torch does.
+    other = System(devices=GOOD.devices, driver=old, distributions=(("vllm", "0.11.0+cu130"),))
+    assert states(only(text, other))["runtime-newer-than-driver"] is State.OPEN
     assert only(text, load(DATA / "systems/forward-compat.json")).answer == "compat-library-not-supported"
     assert only("Unsupported .version 8.5; current version is '8.4'", GOOD).causes[0].evidence[0].startswith("PTX 8.5")
     broken = System(absence="driver-failed", driver_state=DriverState(error=999))

@@ -12,10 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jsonschema
 import pytest
 from goldens import golden
 from plain import make_plain
+from schemas import fits_schema
 
 from capably import facts
 from capably.arch import ComputeCapability, Target, TargetKind
@@ -27,7 +27,6 @@ from capably.facts import Device, Driver, Fatbin, Image, ImageKind
 from capably.jit_targets import steer
 from capably.list_output import offers, spell
 from capably.plan import Plan, PlanPolicy, plan, toolkit_named, undecided
-from capably.report.machine import schema
 from capably.requirement import Requirement
 from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease
@@ -253,7 +252,7 @@ def test_what_is_not_known_is_no_refusal() -> None:
     thor = planned("11.0", "12.9")
     assert thor.unsettled
     assert thor.served[0].toolkits[0] == CudaVersion(13, 0)
-    newer = planned("13.0 8.0", "13.5", "size")  # a capability beyond the tables
+    newer = planned("99.9 8.0", "13.5", "size")  # a capability beyond the tables
     assert [one.covered for one in newer.served] == [False, True]
     assert newer.unsettled
     assert newer.served[0].outcome is Outcome.UNKNOWN
@@ -300,6 +299,10 @@ def test_a_driver_that_is_named_counts() -> None:
         ("10.0 10.3", "12.8", "10.0a | 10.3a", "native", "sm_100a"),
         # An alternative that another GPU, or another driver, meets does not count here.
         ("8.0 9.0", "12.8", "9.0a,driver>=500 | >=8.0,driver>=9999", "native", "sm_90a"),
+        # What is about the driver alone asks nothing of the code.
+        ("8.0 9.0", "12.8", "driver>=500", "native", "sm_80 sm_90"),
+        ("9.0", "12.8", "cuda>=12.8", "ptx", "sm_90 compute_90"),
+        ("8.0 9.0", "12.8", "driver>=9999", "native", ""),
         ("8.0", "12.8", ">=8.0,toolkit>=12.9", "native", ""),
         ("8.0", "12.9", ">=8.0,toolkit>=12.9", "native", "sm_80"),
         ("7.5 8.0", "12.8", "smem>=100KiB", "native", "sm_80"),
@@ -414,8 +417,7 @@ def test_text(name: str, code: int, arguments: list[str], capsys: Captured) -> N
     assert all(len(line) <= 80 for line in printed.out.splitlines() if "code=" not in line)
     assert run(["plan", *arguments, "--json"]) == code
     document = json.loads(capsys.readouterr().out)
-    closed = {"$ref": "#/$defs/plan", "$defs": schema()["$defs"]}
-    jsonschema.validate(document, closed, jsonschema.Draft202012Validator)
+    fits_schema(document, "plan")
     assert document["complete"] is (code == 0)
 
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import build
-import jsonschema
 import pytest
 from goldens import golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from schemas import fits_schema
 from strategies import devices, drivers, images, libraries
 
 from capably.arch import ComputeCapability, Target, TargetKind
@@ -47,13 +47,6 @@ from capably.version import CudaVersion, DriverRelease, PtxVersion
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SCHEMA = schema()
-
-
-def fits_schema(document: object, name: str) -> None:
-    closed = {"$ref": f"#/$defs/{name}", "$defs": SCHEMA["$defs"]}
-    jsonschema.validate(json.loads(json.dumps(document)), closed, jsonschema.Draft202012Validator)
 
 
 def image(target: str, *, stub: bool | None = False, ptx: str = "8.1", **fields: object) -> Image:
@@ -166,7 +159,7 @@ def test_no_line_is_wider_than_asked(answer: Answer, verbose: bool, width: int) 
 def test_the_json_of_check_fits_its_schema(answer: Answer) -> None:
     document = check_document(answer)
     fits_schema(document, "check")
-    jsonschema.validate(json.loads(dumps(document)), SCHEMA)
+    fits_schema(json.loads(dumps(document)))
 
 
 def cell(answer: Answer) -> str:
@@ -272,7 +265,7 @@ def test_every_field_of_the_json_is_described() -> None:
         properties = node.get("properties", {})
         return [*properties.values(), *(field for value in node.values() for field in fields(value))]
 
-    assert all(isinstance(field, dict) and field["description"] for field in fields(SCHEMA["$defs"]))
+    assert all(isinstance(field, dict) and field["description"] for field in fields(schema()["$defs"]))
 
 
 @pytest.mark.parametrize(
@@ -523,7 +516,7 @@ def test_scan_tells_of_many_that_hold_the_same_together() -> None:
 def test_the_json_of_scan() -> None:
     document = scan_document([(artifact.path, artifact) for artifact in SCANNED])
     fits_schema(document, "scan")
-    jsonschema.validate(document, SCHEMA)
+    fits_schema(document)
     linked, objects = (found["libraries"][0] for found in document["artifacts"])
     assert (linked["fatbins"], linked["stub_fatbins"]) == (33, 0)
     assert [(row["target"], row["count"], row.get("bare")) for row in objects["images"]] == [

@@ -1,10 +1,12 @@
-"""Files that NVIDIA's compiler made a moment ago: what was asked for on its command line has to be found.
+"""Files that NVIDIA's compiler makes: what was asked for on its command line has to be found.
 
-The compiler comes from its wheels, pinned by hash. It needs a host compiler, as always.
+The compiler comes from its wheels, pinned by hash. It needs a host compiler, as always. What it made for the same
+words, from the same files, with the same host compiler, is kept in the cache of the user.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -12,10 +14,12 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pytest
 import wheels
+from kept import kept
 
 from capably.scanner import scan
 
@@ -82,37 +86,73 @@ def unpack(directory: Path, files: dict[str, str]) -> Path:
     return directory / "nvidia"
 
 
+class Toolkits:
+    """NVIDIA's programs, unpacked once there is something to make with them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def nvcc(self) -> Path:
+        toolkit = unpack(self.folder / "13", NVCC_13) / "cu13"
+        (toolkit / "lib/libcudart.so").symlink_to("libcudart.so.13")  # wheels hold no links
+        (toolkit / "nvvm/lib64").mkdir(parents=True, exist_ok=True)
+        (toolkit / "nvvm/lib64/libnvvm.so").symlink_to(toolkit / "lib/libnvvm.so.4")  # for the linker
+        return toolkit / "bin/nvcc"
+
+    @cached_property
+    def ptxas(self) -> Path:
+        return unpack(self.folder / "12", PTXAS_12) / "cuda_nvcc/bin/ptxas"
+
+    @cached_property
+    def pinned(self) -> str:
+        """What decides what they make."""
+        host = subprocess.run(["gcc", "--version"], capture_output=True, text=True, check=True).stdout
+        return f"{NVCC_13} {PTXAS_12} {host}"
+
+
 @pytest.fixture(scope="module")
-def nvcc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def toolkits(tmp_path_factory: pytest.TempPathFactory) -> Toolkits:
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         pytest.skip("the compiler's wheels that are pinned here are those for Linux on x86_64")
     if not shutil.which("gcc"):
         pytest.skip("nvcc needs gcc, and there is none")
-    toolkit = unpack(tmp_path_factory.mktemp("toolkit"), NVCC_13) / "cu13"
-    (toolkit / "lib/libcudart.so").symlink_to("libcudart.so.13")  # wheels hold no links
-    (toolkit / "nvvm/lib64").mkdir(parents=True, exist_ok=True)
-    (toolkit / "nvvm/lib64/libnvvm.so").symlink_to(toolkit / "lib/libnvvm.so.4")  # for the linker
-    return toolkit / "bin/nvcc"
+    return Toolkits(tmp_path_factory.mktemp("toolkit"))
 
 
 class Compiler:
     """Runs nvcc in a directory and scans what it made."""
 
-    def __init__(self, nvcc: Path, directory: Path) -> None:
-        self.nvcc, self.directory = nvcc, directory
+    LIBRARIES = "-L{libraries}"
+
+    def __init__(self, toolkits: Toolkits, directory: Path) -> None:
+        self.toolkits, self.directory = toolkits, directory
         (directory / "k.cu").write_text(SOURCE)
         (directory / "none.cu").write_text(NO_KERNEL)
 
+    def made(self, *arguments: str, out: str | None = None) -> bytes:
+        """The file that nvcc writes, or without one what it tells."""
+
+        def make() -> bytes:
+            nvcc = self.toolkits.nvcc
+            words = [word.format(libraries=nvcc.parents[1] / "lib") for word in arguments]
+            command = [str(nvcc), "--threads=2", *words, *(["-o", out] if out else [])]
+            done = subprocess.run(command, cwd=self.directory, capture_output=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+            return (self.directory / out).read_bytes() if out else done.stderr
+
+        files = [(self.directory / word).read_bytes() for word in arguments if (self.directory / word).is_file()]
+        return kept([self.toolkits.pinned, *arguments, out or "", *files], make)
+
     def run(self, *arguments: str, source: str = "k.cu", out: str = "out") -> Artifact:
-        command = [str(self.nvcc), "--threads=2", *arguments, "-o", out, *([source] if source else [])]
-        done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+        made = self.made(*arguments, *([source] if source else []), out=out)
+        (self.directory / out).write_bytes(made)
         return scan(self.directory / out)
 
 
 @pytest.fixture
-def compiler(nvcc: Path, tmp_path: Path) -> Compiler:
-    return Compiler(nvcc, tmp_path)
+def compiler(toolkits: Toolkits, tmp_path: Path) -> Compiler:
+    return Compiler(toolkits, tmp_path)
 
 
 def gencode(codes: Sequence[str]) -> list[str]:
@@ -217,14 +257,8 @@ def test_dlto(compiler: Compiler) -> None:
     arguments = ["-dlto", "-rdc=true", "-arch=sm_90a", "-Xcompiler=-fPIC"]
     artifact = compiler.run("-c", *arguments, out="k.o")
     # What the compiler tells the program that packs it.
-    steps = subprocess.run(
-        [compiler.nvcc, "--dryrun", "-c", *arguments, "k.cu"],
-        cwd=compiler.directory,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    images = re.findall(r"--image3=kind=(ptx|nvvm),sm=(\w+),", steps.stderr)
+    steps = compiler.made("--dryrun", "-c", *arguments, "k.cu").decode()
+    images = re.findall(r"--image3=kind=(ptx|nvvm),sm=(\w+),", steps)
     names = {"ptx": ("ptx", "compute_"), "nvvm": ("ltoir", "lto_")}
     packed = sorted((names[kind][0], names[kind][1] + target) for kind, target in images)
     assert ("ltoir", "lto_90a") in packed
@@ -234,7 +268,7 @@ def test_dlto(compiler: Compiler) -> None:
     # Linked it is machine code; what it was made of stays beside it.
     (compiler.directory / "twice.cu").write_text("__device__ float twice(float x) { return 2.0f * x; }\n")
     compiler.run("-c", *arguments, source="twice.cu", out="twice.o")
-    link = ["-dlto", "-shared", "-arch=sm_90a", "-cudart=shared", f"-L{compiler.nvcc.parents[1] / 'lib'}"]
+    link = ["-dlto", "-shared", "-arch=sm_90a", "-cudart=shared", compiler.LIBRARIES]
     linked = found(compiler.run(*link, "k.o", "twice.o", source="", out="lib.so"))
     assert linked[".nv_fatbin"] == [sass(["90a"])]
     assert [[row[:2] for row in rows] for rows in linked["__nv_relfatbin"]] == [packed, packed]
@@ -242,7 +276,7 @@ def test_dlto(compiler: Compiler) -> None:
 
 def test_shared_libraries(compiler: Compiler) -> None:
     wanted = [*gencode(["sm_80", "sm_90a", "compute_90"]), "-Xcompiler=-fPIC", "-shared", "-cudart=shared"]
-    wanted.append(f"-L{compiler.nvcc.parents[1] / 'lib'}")
+    wanted.append(compiler.LIBRARIES)
     plain = compiler.run(*wanted)
     # Linking adds a fatbin without kernels.
     assert found(plain) == {
@@ -271,21 +305,33 @@ def test_cubins_and_ptx_on_their_own(compiler: Compiler, target: str) -> None:
     assert found(text) == {"file": [ptx([target], "none")]}
 
 
-def test_cubins_of_cuda_12(nvcc: Path, tmp_path: Path) -> None:
-    ptxas = unpack(tmp_path / "12", PTXAS_12) / "cuda_nvcc/bin/ptxas"
+def test_cubins_of_cuda_12(toolkits: Toolkits, tmp_path: Path) -> None:
     text = ".version 8.8\n.target sm_{}\n.address_size 64\n.visible .entry k()\n{{\n\tret;\n}}\n"
+
+    def assembled(target: str, source: Path) -> bytes:
+        out = tmp_path / "out"
+        subprocess.run([toolkits.ptxas, f"-arch=sm_{target}", source, "-o", out], check=True, capture_output=True)
+        return out.read_bytes()
+
     entries = []
     for target in ALL_12.split():
         source, cubin = tmp_path / f"{target}.ptx", tmp_path / f"{target}.cubin"
         source.write_text(text.format(target))
-        subprocess.run([ptxas, f"-arch=sm_{target}", source, "-o", cubin], check=True, capture_output=True)
+        inputs = [toolkits.pinned, "ptxas", target, text]
+        cubin.write_bytes(kept(inputs, functools.partial(assembled, target, source)))
         artifact = scan(cubin)
         assert found(artifact) == {"file": [sass([target])]}
         image = artifact.libraries[0].fatbins[0].fatbin.images[0]
         assert str(image.toolkit) == "12.9"
         assert cubin.read_bytes()[8] == (8 if int(re.sub("[af]", "", target)) >= 100 else 7)
         entries.append(f"--image3=kind=elf,sm={target},file={cubin}")
-    fatbinary = nvcc.with_name("fatbinary")
+
+    def pack() -> bytes:
+        out = tmp_path / "packed"
+        program = toolkits.nvcc.with_name("fatbinary")
+        subprocess.run([program, "-64", f"--create={out}", *entries], check=True, capture_output=True)
+        return out.read_bytes()
+
     out = tmp_path / "12.fatbin"
-    subprocess.run([fatbinary, "-64", f"--create={out}", *entries], check=True, capture_output=True)
+    out.write_bytes(kept([toolkits.pinned, "fatbinary", ALL_12, text], pack))
     assert found(scan(out)) == {"file": [sorted(sass(ALL_12.split()))]}
