@@ -480,6 +480,13 @@ def test_a_device_may_be_given_as_it_is(
     assert capably.supports(requirement, device) is expected
 
 
+def test_what_is_no_device_is_refused_whatever_was_asked_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPABLY_SYSTEM", str(SYSTEMS / "h100x2-r535.json"))
+    capably.require(">=7.5")
+    with pytest.raises(TypeError, match="it takes a number"):
+        capably.supports(">=7.5", "require")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("uuids", "variable", "expected"),
     [

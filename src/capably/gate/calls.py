@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["require", "supports", "usable"]
 
+_REQUIRED = object()  # beside devices in keys of what is remembered; equal to nothing that a caller can pass
+
 
 def usable(
     requirement: str | Requirement,
@@ -108,12 +110,12 @@ def require(
         value_of(TORCH_LIST),
         value_of(FLASHINFER_LIST),
     )
-    if plain and now == values and (found := known.get((requirement, "require"))) is not None:
+    if plain and now == values and (found := known.get((requirement, _REQUIRED))) is not None:
         answer: Answer = found
         return answer
     answer = usable(requirement, policy=policy, dialect=dialect, toolkit=toolkit).require(feature, devices)
     if plain and answer.lasting:
-        remember(now, (requirement, "require"), answer)
+        remember(now, (requirement, _REQUIRED), answer)
     return answer
 
 
