@@ -24,9 +24,9 @@ from capably.reasons import FINDINGS, REASONS, Outcome
 from capably.report.machine import driver_object
 from capably.report.names import families
 from capably.report.safe import clip, columns
-from capably.report.why import join
 from capably.tables import tables
 from capably.units import size_text
+from capably.wording import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
