@@ -69,7 +69,8 @@ class Result:
     @property
     def ways_out(self) -> tuple[str, ...]:
         """All advice, one sentence each: about the code, then about what stands in the way whatever the code says."""
-        around = (self.advice.way_around(finding) for finding in self.verdict.blocked)
+        left = (finding for finding in self.verdict.blocked if not self.advice.removes(finding))
+        around = (self.advice.way_around(finding) for finding in left)
         return tuple(dict.fromkeys(way for way in (*self.advice.sentences, *around) if way))
 
 

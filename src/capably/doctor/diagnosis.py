@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from capably.engine import Verdict
+from capably.engine import Advice, Verdict
 from capably.facts import Artifact, Device
 from capably.reasons import FINDINGS
 
@@ -110,13 +110,14 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class JudgedPackage:
-    """One distribution, or one alternative of it, on one GPU: what the engine says."""
+    """One distribution, or one alternative of it, on one GPU: what the engine says, and advises."""
 
     installed: Installed
     alternative: str | None
     artifact: Artifact
     gpu: int
     verdict: Verdict
+    advice: Advice
 
 
 @dataclass(frozen=True, slots=True)

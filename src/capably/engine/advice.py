@@ -53,14 +53,14 @@ class Advice:
         counterparts: What does not load lies beside machine code that does, in one library at least: it may be the
             same for other architectures, which no build would change.
         partial: Some of it loads, so that what does not may be meant for other architectures.
-        driver: The driver that the steps ask for; None where they leave it as it is.
+        change: What the steps ask for of the driver; None where they leave it as it is.
         still: Codes of the findings that would stand in the way with that driver too.
     """
 
     steps: tuple[str, ...] = ()
     counterparts: bool = False
     partial: bool = False
-    driver: Driver | None = None
+    change: Change | None = None
     still: frozenset[str] = frozenset()
 
     def caveat(self, *, listed: bool = False) -> str:
@@ -96,7 +96,7 @@ class Advice:
         """The way out of one argument about *library*, when it is judged again; empty where nothing has to be done."""
         if library.counts.usable == library.counts.total or not reason.way_out:
             return ""
-        if self.driver is not None:
+        if self.change is not None:
             return " ".join(self.steps)
         if _is_built_for(library, reason):
             return self.caveat()
@@ -104,12 +104,15 @@ class Advice:
 
     def way_around(self, finding: Finding) -> str:
         """What to do about *finding*, which stands beside the GPU code."""
+        if self.change is not None and self.removes(finding):
+            return f"{_begin(self.change.words)}."
         page = FINDINGS.get(finding.code)
-        if page is None:
-            return ""
-        if page.blocks and self.driver is not None and finding.code not in self.still:
-            return " ".join(self.steps)
-        return page.way_out
+        return page.way_out if page else ""
+
+    def removes(self, finding: Finding) -> bool:
+        """Whether the steps do away with *finding* too: one that stands in the way, and would not with their driver."""
+        page = FINDINGS.get(finding.code)
+        return page is not None and page.blocks and self.change is not None and finding.code not in self.still
 
 
 def advise(artifact: Artifact, verdict: Verdict) -> Advice:
@@ -125,7 +128,7 @@ def advise(artifact: Artifact, verdict: Verdict) -> Advice:
         if also is None or not builds:
             return Advice(builds, counterparts, partial)
         steps = tuple(f"{_begin(also.words)}, and {_go_on(way)}" for way in builds)
-        return Advice(steps, counterparts, partial, also.driver, _blocking(artifact, verdict, also.driver))
+        return Advice(steps, counterparts, partial, also, _blocking(artifact, verdict, also.driver))
     change, then = changed
     do = _begin(change.words)
     counts = then.counts
@@ -133,14 +136,14 @@ def advise(artifact: Artifact, verdict: Verdict) -> Advice:
     if counts.usable == counts.total:
         instead = () if also else builds
         steps = (f"{', or '.join((do, *(_go_on(way)[:-1] for way in instead)))}.",)
-        return Advice(steps, counterparts=False, partial=partial, driver=change.driver, still=still)
+        return Advice(steps, counterparts=False, partial=partial, change=change, still=still)
     left, counterparts = _builds(artifact, then)
     share = f"{counts.usable} of {counts.total} fatbins load then"
     if also is None:
         steps = (*left, f"{'Or ' + change.words if left else do}: {share}.")
     else:
         steps = (f"{do}: {share}.", *(f"And, for the others, {_go_on(way)}" for way in left))
-    return Advice(steps, counterparts, partial, change.driver, still)
+    return Advice(steps, counterparts, partial, change, still)
 
 
 def _blocking(artifact: Artifact, verdict: Verdict, driver: Driver) -> frozenset[str]:

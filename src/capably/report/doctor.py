@@ -119,7 +119,7 @@ def _word(one: JudgedPackage) -> Cell:
     row = tables().package(one.installed.name)
     if row is not None and row.kernels == "run-time" and one.verdict.coverage is Coverage.NONE:
         return Cell("at run time", "dim")  # what is prebuilt in it is not what matters
-    return cell_of(fare(Result(one.gpu, one.artifact, one.verdict)))
+    return cell_of(fare(Result(one.gpu, one.artifact, one.verdict, one.advice)))
 
 
 def _packages(

@@ -10,7 +10,7 @@ from capably.escaping import json_text
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from capably.check.grid import Grid
+    from capably.check.grid import Grid, Result
     from capably.engine.verdict import OutcomeCounts
     from capably.facts import Artifact, Driver, Finding, Image, Library
     from capably.reasons import Reason
@@ -100,7 +100,8 @@ def check_document(
                     }
                     for library, part in zip(result.artifact.libraries, result.verdict.parts, strict=True)
                 ],
-                "reasons": [reason_object(reason) for reason in result.verdict.reasons],
+                "reasons": _reasons(result),
+                "advice": list(result.ways_out),
                 "findings": [finding_object(finding) for finding in result.findings],
             }
             for row, result in grid.results
@@ -111,6 +112,14 @@ def check_document(
 
 def _errors(errors: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"artifact": asked, "message": message} for asked, message in errors]
+
+
+def _reasons(result: Result) -> list[dict[str, Any]]:
+    """The arguments of the engine, with ways out that were judged again."""
+    ways = {
+        reason: result.advice.way_out(library, reason) for library in result.verdict.parts for reason in library.reasons
+    }
+    return [{**reason_object(reason), "way_out": ways[reason]} for reason in result.verdict.reasons]
 
 
 def driver_object(driver: Driver) -> dict[str, Any]:
