@@ -87,7 +87,7 @@ def about_code(
     at_run_time: dict[str, list[int]] = {}
     for (name, gpu), cells in groups.items():
         row = tables().package(name)
-        if row is not None and row.kernels == "run-time" and cells[0].verdict.coverage is Coverage.NONE:
+        if cells[0].at_run_time:
             at_run_time.setdefault(name, []).append(gpu)
             continue
         # Of alternatives whose choice is not known, the best tells what the package can do there.

@@ -6,9 +6,10 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from capably.engine import Advice, Verdict
+from capably.engine import Advice, Coverage, Verdict
 from capably.facts import Artifact, Device
 from capably.reasons import FINDINGS
+from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -118,6 +119,12 @@ class JudgedPackage:
     gpu: int
     verdict: Verdict
     advice: Advice
+
+    @property
+    def at_run_time(self) -> bool:
+        """Nothing of it loads, and its kernels are compiled when they are used: what is prebuilt is not what matters."""
+        row = tables().package(self.installed.name)
+        return row is not None and row.kernels == "run-time" and self.verdict.coverage is Coverage.NONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from capably.check.grid import Result, fare
 from capably.doctor import Severity
-from capably.engine.verdict import Coverage
 from capably.facts import to_object
 from capably.naming import full_name
 from capably.report.cells import cell_of
@@ -116,8 +115,7 @@ def _machine(system: System, gpus: Sequence[tuple[Device, Driver]], style: Style
 
 
 def _word(one: JudgedPackage) -> Cell:
-    row = tables().package(one.installed.name)
-    if row is not None and row.kernels == "run-time" and one.verdict.coverage is Coverage.NONE:
+    if one.at_run_time:
         return Cell("at run time", "dim")  # what is prebuilt in it is not what matters
     return cell_of(fare(Result(one.gpu, one.artifact, one.verdict, one.advice)))
 
