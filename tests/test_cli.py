@@ -21,6 +21,7 @@ from plain import make_plain
 from schemas import fits_schema
 
 from capably.arch import ComputeCapability
+from capably.check import Gpu, judge_all
 from capably.cli import app, console, main
 from capably.cli.artifacts import read_artifacts
 from capably.cli.check import check as check_command
@@ -28,7 +29,6 @@ from capably.cli.environment import EnvironmentProblem, distributions, find_envi
 from capably.cli.targets import models, read_driver, read_gpus
 from capably.errors import AmbiguousNameError, CapablyError, FetchError, ParseError, ScanError, UnknownNameError
 from capably.facts import Device, Driver
-from capably.report.answer import Gpu, judge_all
 from capably.scanner import scan
 from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease

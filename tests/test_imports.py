@@ -86,8 +86,8 @@ def test_the_layers_hold(copy: Path) -> None:
         ("scanner/__init__.py", "import capably.engine"),  # looking never judges
         ("probe/__init__.py", "import capably.engine"),
         ("probe/__init__.py", "import capably.scanner"),  # neighbours are strangers
-        ("messages.py", "import capably.probe"),  # its facts are given
-        ("messages.py", "import os"),
+        ("logs/evidence.py", "import capably.probe"),  # its facts are given
+        ("logs/evidence.py", "import os"),
         ("scanner/__init__.py", "import ctypes"),  # reading runs nothing
         ("probe/child.py", "import capably.facts"),  # it runs without site-packages
         ("facts/files.py", "import capably.codes"),  # neighbours are strangers
@@ -100,6 +100,14 @@ def test_the_layers_hold(copy: Path) -> None:
         ("archlist/torch.py", "import torch"),  # the tool itself
         ("integrations/torch.py", "import torch"),  # what it is for is never imported
         ("integrations/flashinfer.py", "import capably.cli"),  # neighbours are strangers
+        ("report/check_text.py", "from capably.engine import judge"),  # reports never judge
+        ("report/audit/document.py", "from capably.engine.advice import advise"),
+        ("report/words.py", "import capably.engine.judging"),
+        ("check/grid.py", "import capably.check.story"),  # a circle of siblings
+        ("report/words.py", "import capably.report.check_text"),
+        ("check/judging.py", "import capably.doctor"),  # neighbours are strangers
+        ("check/story.py", "import demangle"),
+        ("engine/obstacles.py", "import capably.engine.judging"),
         ("newcomer.py", "import capably.errors"),  # a module without a place
     ],
 )

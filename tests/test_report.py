@@ -16,8 +16,11 @@ from schemas import fits_schema
 from strategies import devices, drivers, images, libraries
 
 from capably.arch import ComputeCapability, Target, TargetKind
+from capably.check import Gpu, Grid, judge_all
+from capably.check.story import story
 from capably.codes import REASONS, Outcome
 from capably.engine import Coverage, judge
+from capably.engine.advice import change_for, change_for_builds
 from capably.escaping import printable
 from capably.facts import (
     Artifact,
@@ -34,13 +37,12 @@ from capably.facts import (
     Library,
     PtxJit,
 )
-from capably.report.answer import Answer, Gpu, judge_all
-from capably.report.layout import Cell, Style, fits, grid
+from capably.report.check_text import check_text
+from capably.report.gpus_text import gpus_text
+from capably.report.layout import Cell, Style, fits, table
 from capably.report.machine import check_document, dumps, gpus_document, scan_document, schema
-from capably.report.remedy import change_for, change_for_builds
 from capably.report.safe import clip, columns, wrap
-from capably.report.text import check_text, gpus_text, scan_text
-from capably.report.why import story
+from capably.report.scan_text import scan_text
 from capably.scanner import scan
 from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease, PtxVersion
@@ -105,7 +107,7 @@ def gpu(name: str, driver: Driver | None = None) -> Gpu:
     return Gpu(device, driver or tables().newest_driver(device.capability))
 
 
-def judged(*artifacts: Artifact, on: str, driver: Driver | None = None) -> Answer:
+def judged(*artifacts: Artifact, on: str, driver: Driver | None = None) -> Grid:
     return judge_all([(artifact.path, artifact) for artifact in artifacts], [gpu(n, driver) for n in on.split(",")])
 
 
@@ -149,20 +151,20 @@ def test_the_text_of_check_in_colour_says_the_same() -> None:
 @pytest.mark.parametrize("answer", CASES.values(), ids=CASES)
 @pytest.mark.parametrize("verbose", [False, True])
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_no_line_is_wider_than_asked(answer: Answer, verbose: bool, width: int) -> None:
+def test_no_line_is_wider_than_asked(answer: Grid, verbose: bool, width: int) -> None:
     for line in check_text(answer, Style(width), verbose=verbose).splitlines():
         assert columns(line) <= width or line.lstrip().startswith("https://")
         assert line == line.rstrip()
 
 
 @pytest.mark.parametrize("answer", CASES.values(), ids=CASES)
-def test_the_json_of_check_fits_its_schema(answer: Answer) -> None:
+def test_the_json_of_check_fits_its_schema(answer: Grid) -> None:
     document = check_document(answer)
     fits_schema(document, "check")
     fits_schema(json.loads(dumps(document)))
 
 
-def cell(answer: Answer) -> str:
+def cell(answer: Grid) -> str:
     """The only cell of a matrix of one artifact and one GPU."""
     row = next(line for line in check_text(answer, Style()).splitlines() if line.startswith("x 1  "))
     return row.removeprefix("x 1").strip()
@@ -219,7 +221,7 @@ def test_an_alternative_that_is_missing_is_marked() -> None:
     assert "sm100       -       no GPU code !missing" in text
     assert "on B200 (10.0)" in text
     assert "no GPU code found" not in text
-    assert [bool(result.blocked) for _, result in answer.results] == [False, True]
+    assert [bool(result.verdict.blocked) for _, result in answer.results] == [False, True]
 
 
 def test_names_are_not_broken_where_there_is_room() -> None:
@@ -305,15 +307,15 @@ def test_the_most_telling_reason_stands_alone() -> None:
     (_, result) = next(judged(VISION, on="H100", driver=OLD).results)
     told = story(result)
     assert [argument.code for argument in told.arguments] == ["driver-too-old-for-device"]
-    assert told.ways_out == ("Install a driver of branch R520 (CUDA 11.8) or newer.",)
+    assert result.advice.steps == ("Install a driver of branch R520 (CUDA 11.8) or newer.",)
 
 
 def test_a_driver_that_may_not_serve_the_device_is_told_beside_the_reason() -> None:
     (_, result) = next(judged(ATTENTION, on="GB10", driver=OLD).results)
     told = story(result)
     assert {"ptx-newer-than-driver", "driver-device-unproven"} <= {argument.code for argument in told.arguments}
-    assert told.ways_out[0] == "Install a driver of branch R575 (CUDA 12.9) or newer: 33 of 44 fatbins load then."
-    assert told.ways_out[1].startswith("And, for the others, use a build that targets sm_121")
+    assert result.advice.steps[0] == "Install a driver of branch R575 (CUDA 12.9) or newer: 33 of 44 fatbins load then."
+    assert result.advice.steps[1].startswith("And, for the others, use a build that targets sm_121")
 
 
 def test_kernels_that_are_for_another_architecture_are_named() -> None:
@@ -422,7 +424,7 @@ def test_what_mends_next_to_nothing_is_not_advised(tmp_path: Path) -> None:
 def test_a_setting_is_undone_before_a_driver_is_installed() -> None:
     forwards = wheel("x", "1", library("x.so", fatbins(1, "compute_80")))
     ways = [
-        story(next(judged(forwards, on="H100", driver=driver).results)[1]).ways_out
+        next(judged(forwards, on="H100", driver=driver).results)[1].advice.steps
         for driver in (
             Driver(DriverRelease(580), jit=PtxJit.DISABLED),
             Driver(DriverRelease(520), jit=PtxJit.DISABLED),
@@ -439,15 +441,15 @@ def test_a_setting_is_undone_before_a_driver_is_installed() -> None:
 def test_a_driver_is_advised_only_where_more_loads_by_it(found: Library, device: Device, driver: Driver) -> None:
     """And once it is there, no other is."""
     ((_, result),) = judge_all([("x", wheel("x", "1", found))], [Gpu(device, driver)]).results
-    mended = change_for(result)
+    mended = change_for(result.artifact, result.verdict)
     if mended is not None:
         change, then = mended
-        assert judge(result.artifact, device, change.driver) == then.verdict
-        before, after = result.verdict.counts, then.verdict.counts
+        assert judge(result.artifact, device, change.driver) == then
+        before, after = result.verdict.counts, then.counts
         assert after.usable == after.total or 100 * (after.usable - before.usable) >= after.total
         assert after.usable > before.usable
-        assert len(then.blocked) <= len(result.blocked)
-        assert change_for(then) is None
+        assert len(then.blocked) <= len(result.verdict.blocked)
+        assert change_for(result.artifact, then) is None
 
 
 @given(devices, drivers)
@@ -699,4 +701,4 @@ def test_clipping_stays_inside(text: str, width: int, ascii_only: bool) -> None:
 def test_a_table_that_is_too_wide_comes_in_blocks() -> None:
     rows = [[Cell("name"), *(Cell(f"column {number}") for number in range(4))]]
     assert not fits(rows, 30)
-    assert list(grid(rows, Style(30))) == ["name  column 0  column 1", "", "name  column 2  column 3"]
+    assert list(table(rows, Style(30))) == ["name  column 0  column 1", "", "name  column 2  column 3"]

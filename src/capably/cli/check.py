@@ -13,9 +13,9 @@ from capably.cli.sources import source_options
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from capably.check import Gpu, Result
     from capably.cli.sources import Reader
     from capably.facts import Device, Driver
-    from capably.report.answer import Gpu, Result
 
 __all__ = ["GpuType", "check", "driver_text", "exit_code", "level"]
 
@@ -115,9 +115,9 @@ def check(  # noqa: PLR0917 - click passes options by name
     capably check xformers==0.0.35 --gpu all --fail-on partial
     capably check --gpu T4 --driver 535.183.01
     """  # noqa: D301 - the backspace tells click to keep the lines below it as they are
+    from capably.check import judge_all  # noqa: PLC0415 - as above
     from capably.cli.targets import unquoted  # noqa: PLC0415 - see capably.cli.app
     from capably.errors import CapablyError  # noqa: PLC0415 - as above
-    from capably.report.answer import judge_all  # noqa: PLC0415 - as above
 
     try:
         columns, notes = _columns(gpus, driver, record)
@@ -136,15 +136,15 @@ def check(  # noqa: PLR0917 - click passes options by name
     wanted = None if pattern is None else reader.find_kernels(found, pattern)
     text = ""
     with ProgressBar(quiet=quiet, color=color, doing="judging") as progress:
-        answer = judge_all(found, columns, progress)
+        grid = judge_all(found, columns, progress)
         if as_json or format_ == "json":
             from capably.report.machine import check_document, dumps  # noqa: PLC0415 - see capably.cli.app
 
-            text = dumps(check_document(answer, reader.errors, kernels=kernels, wanted=wanted)) + "\n"
+            text = dumps(check_document(grid, reader.errors, kernels=kernels, wanted=wanted)) + "\n"
         elif found or not reader.errors:
-            from capably.report.text import check_text  # noqa: PLC0415 - see capably.cli.app
+            from capably.report.check_text import check_text  # noqa: PLC0415 - see capably.cli.app
 
-            text = check_text(answer, style_of(color), verbose=verbose, kernels=kernels, wanted=wanted)
+            text = check_text(grid, style_of(color), verbose=verbose, kernels=kernels, wanted=wanted)
     if text:
         print_answer(text)
     if reader.errors:
@@ -153,17 +153,17 @@ def check(  # noqa: PLR0917 - click passes options by name
         # Of what was named, nothing can be told where its files are not known.
         lost = artifacts and any(one.code == "damaged-record" for _, artifact in found for one in artifact.findings)
         return 3 if lost else 0
-    judged = {row.asked for row, result in answer.results if level(result) is not None}
+    judged = {row.asked for row, result in grid.results if level(result) is not None}
     for name in [name for name, _ in found if name not in judged] if found else ["what is installed"]:
         note(f"--fail-on had nothing to judge in {name}: no GPU code found", quiet=quiet)
-    return exit_code(fail_on, (level(result) for _, result in answer.results))
+    return exit_code(fail_on, (level(result) for _, result in grid.results))
 
 
 def _columns(gpus: tuple[str, ...], driver: str | None, record: str | None) -> tuple[tuple[Gpu, ...], list[str]]:
     """The devices that are meant, each with the driver that is taken to serve it, and what to note about the choice."""
     from capably import probe  # noqa: PLC0415 - see capably.cli.app
+    from capably.check import Gpu  # noqa: PLC0415 - as above
     from capably.cli.targets import beyond_tables, models, read_driver, read_gpus  # noqa: PLC0415 - as above
-    from capably.report.answer import Gpu  # noqa: PLC0415 - as above
     from capably.tables import tables  # noqa: PLC0415 - as above
 
     notes: list[str] = []
@@ -206,7 +206,7 @@ def driver_text(driver: Driver) -> str:
 
 def level(result: Result) -> str | None:
     """What --fail-on takes a result for: GPU code that fits is worth nothing in a build that does not start."""
-    return "none" if result.blocked else result.verdict.coverage
+    return "none" if result.verdict.blocked else result.verdict.coverage
 
 
 def exit_code(fail_on: str, levels: Iterable[str | None]) -> int:

@@ -27,7 +27,7 @@ def gpus(words: tuple[str, ...], format_: str, as_json: bool, color: str, quiet:
 
         print_answer(dumps(gpus_document(products)) + "\n")
     else:
-        from capably.report.text import gpus_text  # noqa: PLC0415 - see capably.cli.app
+        from capably.report.gpus_text import gpus_text  # noqa: PLC0415 - see capably.cli.app
 
         print_answer(gpus_text(products, style_of(color), details=by_name))
     return 0

@@ -11,7 +11,8 @@ from capably.cli.tools import asked_tool
 from capably.codes import Outcome
 from capably.facts import Device
 from capably.list_output import deciding, spell
-from capably.report.archlist import Heard, reading_document, readings_text
+from capably.plan.judged_list import JudgedList
+from capably.report.archlist import reading_document, readings_text
 from capably.tables import tables
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def read_list(
     return 0 if tool is None else _code(heard[0], devices)
 
 
-def _code(one: Heard, devices: Sequence[Device]) -> int:
+def _code(one: JudgedList, devices: Sequence[Device]) -> int:
     if one.reading.targets is None:
         return 1
     outcomes = one.outcomes(one.reading.targets) if devices and one.reading.targets else ()
@@ -84,7 +85,7 @@ def _code(one: Heard, devices: Sequence[Device]) -> int:
 
 def _heard(
     text: str, tool: Tool, devices: tuple[Device, ...], toolkit: CudaVersion | None, driver: Driver | None
-) -> Heard:
+) -> JudgedList:
     reading = read(
         text,
         tool.dialect,
@@ -102,7 +103,7 @@ def _heard(
             if other != tool.dialect and deciding(other) == other
         )
     )
-    return Heard(
+    return JudgedList(
         reading,
         tool.version or _newest(tool.dialect),
         tool.origin,

@@ -52,7 +52,7 @@ def scan(  # noqa: PLR0917 - click passes options by name
             dumps(scan_document(found, reader.errors, kernels=kernels or pattern is not None, wanted=wanted)) + "\n"
         )
     elif found:
-        from capably.report.text import scan_text  # noqa: PLC0415 - see capably.cli.app
+        from capably.report.scan_text import scan_text  # noqa: PLC0415 - see capably.cli.app
 
         print_answer(scan_text(found, style_of(color), verbose=verbose, wanted=wanted))
     return 2 if reader.errors else 0

@@ -19,7 +19,7 @@ from capably.doctor.diagnosis import (
     diagnosis_of,
 )
 from capably.doctor.installation import torch_cuda
-from capably.engine import Coverage, choose, judge, worth
+from capably.engine import Coverage, advise, choose, judge, worth
 from capably.facts import Artifact, Device, ImageKind
 from capably.tables import tables
 
@@ -42,7 +42,8 @@ def judge_all(
         for index, (device, driver) in enumerate(gpus):
             options = choose(one.artifact, device)
             for alternative, artifact in _loaded(system, known, one, options):
-                yield JudgedPackage(one, alternative, artifact, index, judge(artifact, device, driver))
+                verdict = judge(artifact, device, driver)
+                yield JudgedPackage(one, alternative, artifact, index, verdict, advise(artifact, verdict))
 
 
 def _loaded(
@@ -86,7 +87,7 @@ def about_code(
     at_run_time: dict[str, list[int]] = {}
     for (name, gpu), cells in groups.items():
         row = tables().package(name)
-        if row is not None and row.kernels == "run-time" and cells[0].verdict.coverage is Coverage.NONE:
+        if cells[0].at_run_time:
             at_run_time.setdefault(name, []).append(gpu)
             continue
         # Of alternatives whose choice is not known, the best tells what the package can do there.
@@ -147,17 +148,15 @@ def _about_cell(one: JudgedPackage, device: Device) -> Diagnosis | None:
     ]
     evidence = [Evidence(device_name(device), device_origin(device))]
     evidence += [Evidence(f"{library.path} holds {_holds(library)}", "scan") for library, _ in concerned[:3]]
-    messages: dict[str, tuple[str, str, str]] = {}
+    messages: dict[str, tuple[str, str]] = {}
     for _, part in concerned:
         for reason in part.reasons:
             if reason.outcome is outcome:
-                messages.setdefault(
-                    reason.code, (reason.message, reason.way_out, reason.sources[0] if reason.sources else reason.code)
-                )
+                source = reason.sources[0] if reason.sources else reason.code
+                messages.setdefault(reason.code, (reason.message, source))
     evidence += [
-        Evidence(message, f"rule {code_}, {source}") for code_, (message, _, source) in list(messages.items())[:3]
+        Evidence(message, f"rule {code_}, {source}") for code_, (message, source) in list(messages.items())[:3]
     ]
-    ways = [way for _, way, _ in messages.values() if way]
     asked = device.name.removeprefix("NVIDIA ") if device.name else str(device.capability)
     return diagnosis_of(
         code,
@@ -165,7 +164,7 @@ def _about_cell(one: JudgedPackage, device: Device) -> Diagnosis | None:
         Area.ARCHITECTURE,
         one.installed.name,
         evidence,
-        action=ways[0] if ways else None,
+        action=" ".join(one.advice.sentences) or None,
         command=f'capably check {one.installed.name} --gpu "{asked}" -v',  # with a version it would be fetched
         gpus=(one.gpu,),
         title=name,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capably.codes import FINDINGS
-from capably.engine import Verdict
+from capably.engine import Advice, Coverage, Verdict
 from capably.facts import Artifact, Device
+from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,13 +111,20 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class JudgedPackage:
-    """One distribution, or one alternative of it, on one GPU: what the engine says."""
+    """One distribution, or one alternative of it, on one GPU: what the engine says, and advises."""
 
     installed: Installed
     alternative: str | None
     artifact: Artifact
     gpu: int
     verdict: Verdict
+    advice: Advice
+
+    @property
+    def at_run_time(self) -> bool:
+        """Nothing of it loads, and its kernels are compiled when they are used: what is prebuilt is not what matters."""
+        row = tables().package(self.installed.name)
+        return row is not None and row.kernels == "run-time" and self.verdict.coverage is Coverage.NONE
 
 
 @dataclass(frozen=True, slots=True)

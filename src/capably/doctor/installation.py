@@ -188,6 +188,7 @@ def _about_runtimes(
         if len(indexes) == len(gpus):
             stopped.setdefault(name, code)
         page = FINDINGS[code]
+        ways = {cell.advice.way_around(one) for cell in cells for one in cell.verdict.findings if one.code == code}
         evidence = tuple(Evidence(text, f"scan of {name}") for text in dict.fromkeys(f.message for f in findings))
         # Alternatives are loaded one at a time: those that need less may still work.
         others = [one for one in judged if one.installed.name == name and one not in cells]
@@ -198,7 +199,7 @@ def _about_runtimes(
             name,
             findings[0].message,
             evidence[:3],
-            page.way_out,
+            ways.pop() if len(ways) == 1 else page.way_out,
             "nvidia-smi" if code == "cuda-major-newer-than-driver" else None,
             indexes,
             page.sources,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
+    from capably.engine.advice import Advice, advise
     from capably.engine.bundled import choose
     from capably.engine.compilers import emits, emits_own_target, targets_of_compiler
     from capably.engine.hosts import starts
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     from capably.engine.verdict import Coverage, OutcomeCounts, Verdict, worth
 
 __all__ = [
+    "Advice",
     "Coverage",
     "KernelVerdict",
     "OutcomeCounts",
     "Verdict",
+    "advise",
     "choose",
     "emits",
     "emits_own_target",
@@ -36,10 +39,12 @@ __all__ = [
 ]
 
 _HOME = {
+    "Advice": "advice",
     "Coverage": "verdict",
     "KernelVerdict": "kernels",
     "OutcomeCounts": "verdict",
     "Verdict": "verdict",
+    "advise": "advice",
     "choose": "bundled",
     "emits": "compilers",
     "emits_own_target": "compilers",

@@ -1,44 +1,266 @@
-"""What would serve a device: the targets to compile for, and the toolkits that emit them."""
+"""What to do where code does not load, or may not: judged again before it is given, for every reader alike.
+
+The page of an argument says what would remove that one argument. Whether that is good for anything depends on all the
+others, so the engine judges once more, by the driver that would be there. A driver that would change nothing, or next
+to nothing, is none to advise; a build that this driver could not load is none alone.
+"""
 
 from __future__ import annotations
 
-import functools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from capably.arch import ComputeCapability, Target, TargetKind
+from capably.arch import Target
+from capably.codes import FINDINGS, REASONS, Outcome
+from capably.engine.judging import judge
+from capably.engine.obstacles import RELOCATABLE, obstacles
+from capably.engine.verdict import Coverage, Verdict
+from capably.facts import Driver, Image, ImageKind, PtxJit
 from capably.tables import tables
 
-__all__ = ["serving_targets"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from capably.codes import Reason
+    from capably.facts import Artifact, Device, Finding
+
+__all__ = ["WORTH", "Advice", "Change", "advise", "change_for", "change_for_builds"]
+
+WORTH = 100
+"""One in more fatbins than these is next to nothing: no driver is changed for it, unless it is the last one."""
+_UNSET = {PtxJit.DISABLED: "unset CUDA_DISABLE_PTX_JIT", PtxJit.FORCED: "unset CUDA_FORCE_PTX_JIT"}
 
 
-@functools.cache
-def serving_targets(device: ComputeCapability) -> str:
-    """The targets that would serve *device*, and the toolkits that emit them, as text.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something to change about the driver.
 
-    >>> serving_targets(ComputeCapability(10, 3))
-    'sm_103 (CUDA 12.9 or newer) or sm_100 (CUDA 12.8 or newer), or plain PTX of at most compute_103'
+    Attributes:
+        words: What to do, as the begin of a sentence without its capital.
+        driver: The driver that loads the code then.
     """
-    known = tables()
-    newest = known.cuda_horizon("toolkits")
-    driver_side = known.architectures.get(device)
-    family = known.family(device)
-    members = [device] if family is None else [member for member in family.members if member <= device]
-    if driver_side is not None and driver_side.isolated:
-        members = [device]
-    texts = []
-    for member in reversed(members):
-        architecture = known.architectures.get(member)
-        if member != device and architecture is not None and architecture.isolated:
-            continue
-        target = Target(member)
-        span = known.emitting_toolkits(target)
-        if span is None:
-            texts.append(str(target))
-        elif span[1] < newest:
-            texts.append(f"{target} (CUDA {span[1]} or older)")
-        elif span[0] > known.toolkits[0].cuda:
-            texts.append(f"{target} (CUDA {span[0]} or newer)")
-        else:
-            texts.append(f"{target} (any CUDA up to {newest})")
-    shown = texts if len(texts) <= 2 else [texts[0], texts[-1]]
-    ptx = Target(device, kind=TargetKind.VIRTUAL)
-    return f"{' or '.join(shown)}, or plain PTX of at most {ptx}"
+
+    words: str
+    driver: Driver
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to do about one artifact on one GPU.
+
+    Attributes:
+        steps: One sentence each; empty where nothing has to be done, or nothing is known to help.
+        counterparts: What does not load lies beside machine code that does, in one library at least: it may be the
+            same for other architectures, which no build would change.
+        partial: Some of it loads, so that what does not may be meant for other architectures.
+        change: What the steps ask for of the driver; None where they leave it as it is.
+        still: Codes of the findings that would stand in the way with that driver too.
+    """
+
+    steps: tuple[str, ...] = ()
+    counterparts: bool = False
+    partial: bool = False
+    change: Change | None = None
+    still: frozenset[str] = frozenset()
+
+    def caveat(self, *, listed: bool = False) -> str:
+        """What to know beside the steps; the kernels in question are *listed* below it, or are not shown."""
+        where = "they are listed below" if listed else "--kernels lists them"
+        unseen = f"{where}, and which of them are called cannot be seen"
+        if self.counterparts and self.partial:
+            return (
+                "Look first whether anything is missing: these fatbins may be the counterparts of those that load, or meant, "
+                f"for other architectures only. Some kernels may have nothing here: {unseen}. If a needed one is among "
+                "them, only another build helps."
+            )
+        if self.counterparts:
+            return "The others may be the counterparts of these for other architectures."
+        if self.steps and self.partial:
+            return f"Unless those kernels are meant for other architectures only: {unseen}."
+        return ""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All of it, in the order in which it is to be read."""
+        return self.around(self.steps)
+
+    def around(self, steps: Sequence[str], *, listed: bool = False) -> tuple[str, ...]:
+        """The steps of this and of advice like it, with the caveat in its place; *listed* as above."""
+        caveat = self.caveat(listed=listed)
+        if not caveat:
+            return tuple(steps)
+        # Whether anything is missing comes before what would bring it.
+        return (caveat, *steps) if self.counterparts and self.partial else (*steps, caveat)
+
+    def way_out(self, library: Verdict, reason: Reason) -> str:
+        """The way out of one argument about *library*, when it is judged again; empty where nothing has to be done."""
+        if library.counts.usable == library.counts.total or not reason.way_out:
+            return ""
+        if self.change is not None:
+            return " ".join(self.steps)
+        if _is_built_for(library, reason):
+            return self.caveat()
+        return reason.otherwise
+
+    def way_around(self, finding: Finding) -> str:
+        """What to do about *finding*, which stands beside the GPU code."""
+        if self.change is not None and self.removes(finding):
+            return f"{_begin(self.change.words)}."
+        page = FINDINGS.get(finding.code)
+        return page.way_out if page else ""
+
+    def removes(self, finding: Finding) -> bool:
+        """Whether the steps do away with *finding* too: one that stands in the way, and would not with their driver."""
+        page = FINDINGS.get(finding.code)
+        return page is not None and page.blocks and self.change is not None and finding.code not in self.still
+
+
+def advise(artifact: Artifact, verdict: Verdict) -> Advice:
+    """What to do about *artifact*, on which the engine gave *verdict*."""
+    if _complete(verdict) and not verdict.blocked:
+        return Advice()
+    partial = verdict.coverage is Coverage.PARTIAL
+    builds, counterparts = _builds(artifact, verdict)
+    changed = change_for(artifact, verdict)
+    # A build for this device may need another driver as well, and is then nothing to do alone.
+    also = None if verdict.driver is None else change_for_builds(verdict.device, verdict.driver)
+    if changed is None:
+        if also is None or not builds:
+            return Advice(builds, counterparts, partial)
+        steps = tuple(f"{_begin(also.words)}, and {_go_on(way)}" for way in builds)
+        return Advice(steps, counterparts, partial, also, _blocking(artifact, verdict, also.driver))
+    change, then = changed
+    do = _begin(change.words)
+    counts = then.counts
+    still = frozenset(finding.code for finding in then.blocked)
+    if counts.usable == counts.total:
+        instead = () if also else builds
+        steps = (f"{', or '.join((do, *(_go_on(way)[:-1] for way in instead)))}.",)
+        return Advice(steps, counterparts=False, partial=partial, change=change, still=still)
+    left, counterparts = _builds(artifact, then)
+    share = f"{counts.usable} of {counts.total} fatbins load then"
+    if also is None:
+        steps = (*left, f"{'Or ' + change.words if left else do}: {share}.")
+    else:
+        steps = (f"{do}: {share}.", *(f"And, for the others, {_go_on(way)}" for way in left))
+    return Advice(steps, counterparts, partial, change, still)
+
+
+def _blocking(artifact: Artifact, verdict: Verdict, driver: Driver) -> frozenset[str]:
+    """Codes of what would stand in the way with *driver*."""
+    if not verdict.blocked:
+        return frozenset()
+    return frozenset(finding.code for finding in judge(artifact, verdict.device, driver).blocked)
+
+
+def _builds(artifact: Artifact, verdict: Verdict) -> tuple[tuple[str, ...], bool]:
+    """What to do with the driver left as it is; and whether fatbins lack what others of their library have."""
+    ways: dict[str, None] = {}
+    beside = False
+    for obstacle in obstacles(artifact, verdict):
+        for reason in obstacle.reasons:
+            if _is_built_for(obstacle.library, reason):
+                beside = True
+            else:
+                ways[reason.otherwise] = None
+    return _distinct(ways), beside
+
+
+def _is_built_for(library: Verdict, reason: Reason) -> bool:
+    """Whether *library* is a build for the target that *reason* misses, and could not be more of one."""
+    for_target = any(name == "wanted" for name, _ in reason.params) and reason.code not in RELOCATABLE
+    return bool(for_target and library.counts.runs and library.counts.fails)
+
+
+def _begin(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _go_on(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _distinct(ways_out: Iterable[str]) -> tuple[str, ...]:
+    """Those that are not already the second half of another.
+
+    >>> _distinct(["Use a build.", "Install a driver, or use a build."])
+    ('Install a driver, or use a build.',)
+    """
+    ways = [way for way in ways_out if way]
+    return tuple(way for way in ways if not any(way != other and way[1:] in other for other in ways))
+
+
+# -- the driver
+
+
+def change_for(artifact: Artifact, verdict: Verdict) -> tuple[Change, Verdict] | None:
+    """The nearest change by which about as much of *artifact* loads as by any, and the verdict then.
+
+    Returns:
+        None where no change lets anything load that is worth it.
+    """
+    if verdict.driver is None or all(REASONS[reason.code].otherwise is None for reason in verdict.reasons):
+        return None  # no argument is about the driver
+    tried: list[tuple[Change, Verdict]] = []
+    for change in _changes(verdict.device, verdict.driver):
+        then = judge(artifact, verdict.device, change.driver)
+        tried.append((change, then))
+        if _complete(then) and not then.blocked:
+            break
+    free = min([len(verdict.blocked), *(len(then.blocked) for _, then in tried)])
+    tried = [(change, then) for change, then in tried if len(then.blocked) == free]
+    best = max((then for _, then in tried), key=_usable, default=verdict)
+    if _as_good(verdict, best):
+        return None
+    return next(one for one in tried if _as_good(one[1], best))
+
+
+def _usable(verdict: Verdict) -> int:
+    return verdict.counts.usable
+
+
+def _complete(verdict: Verdict) -> bool:
+    return _usable(verdict) == verdict.counts.total
+
+
+def _as_good(one: Verdict, best: Verdict) -> bool:
+    """Whether about as much loads."""
+    if _complete(best):
+        return _complete(one)
+    return (_usable(best) - _usable(one)) * WORTH < best.counts.total
+
+
+def change_for_builds(device: Device, driver: Driver) -> Change | None:
+    """What a build for *device* would need too: the nearest change by which code made for exactly it loads.
+
+    Returns:
+        None where it loads as things are, or where no change is known by which it does.
+    """
+    if _loads(device, driver):
+        return None
+    return next((change for change in _changes(device, driver) if _loads(device, change.driver)), None)
+
+
+def _loads(device: Device, driver: Driver) -> bool:
+    return judge(Image(ImageKind.SASS, Target(device.capability)), device, driver).outcome is Outcome.RUNS
+
+
+def _changes(device: Device, driver: Driver) -> Iterator[Change]:
+    """What could be changed, the least first."""
+    newer, older = tables().other_drivers(driver, device.capability)
+    if _loads(device, replace(driver, jit=PtxJit.ALLOWED)):
+        older = []  # it is served: an older driver is nothing to go back to
+    drivers = [driver, *newer, *older]
+    words = ["", *(_words(one, "newer") for one in newer), *(_words(one, "older") for one in older)]
+    for one, said in zip(drivers, words, strict=True):
+        if said:
+            yield Change(said, one)
+        if driver.jit is not PtxJit.ALLOWED:
+            unset = _UNSET[driver.jit]
+            yield Change(f"{unset} and {said}" if said else unset, replace(one, jit=PtxJit.ALLOWED))
+
+
+def _words(driver: Driver, way: str) -> str:
+    if driver.release is None:
+        return f"install a driver of CUDA {driver.cuda} or {way}"
+    return f"install a driver of branch R{driver.release.branch} (CUDA {driver.cuda}) or {way}"

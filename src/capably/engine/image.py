@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from capably import facts
 from capably.arch import ComputeCapability, Suffix, Target
 from capably.codes import REASONS, Grade, Outcome, Reason
-from capably.engine.advice import serving_targets
+from capably.engine.serving import serving_targets
 from capably.engine.verdict import Verdict, deciding_first, worst
 from capably.facts import Device, Driver, Image, PtxJit, Standing
 from capably.tables import tables

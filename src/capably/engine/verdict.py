@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from capably.codes import Outcome, Reason
+from capably.codes import FINDINGS, Outcome, Reason
 from capably.facts import Device, Driver, Finding
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
@@ -119,6 +119,16 @@ class Verdict:
     parts: tuple[Verdict, ...] = ()
     image: Image | None = None
     count: int = 1
+
+    @property
+    def blocked(self) -> tuple[Finding, ...]:
+        """Why nothing of it is of use there, whatever the GPU code says; empty where that is not so."""
+        return tuple(one for one in self.findings if one.code in FINDINGS and FINDINGS[one.code].blocks)
+
+    @property
+    def unread(self) -> tuple[Finding, ...]:
+        """What was not read, so that there may be more GPU code than was judged."""
+        return tuple(one for one in self.findings if one.code in FINDINGS and FINDINGS[one.code].hides)
 
     def __bool__(self) -> NoReturn:
         """A verdict has four outcomes, which are not two.

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from capably.archlist import Reading
 from capably.codes import Outcome
-from capably.engine import judge
-from capably.facts import Device, Driver, Fatbin
-from capably.list_output import Spelling
-from capably.plan import compiled
 from capably.report.plan import list_object, paste
 from capably.report.safe import columns
 from capably.tables import tables
-from capably.version import CudaVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from capably.arch import Target
     from capably.archlist import Problem
-    from capably.facts import Image
+    from capably.facts import Device
+    from capably.list_output import Spelling
+    from capably.plan.judged_list import JudgedList
     from capably.report.layout import Style
 
-__all__ = ["Heard", "reading_document", "readings_text"]
+__all__ = ["reading_document", "readings_text"]
 
 _SCHEMA = 1
 _WORDS = {
@@ -35,53 +30,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A list as one tool reads it, and what that does on GPUs.
-
-    Attributes:
-        reading: What the tool makes of it.
-        version: The version of the tool that was taken, in words.
-        origin: Where that comes from, for people.
-        variable: Where the list stands.
-        ignored: Where the tool takes no notice of it; None where nothing is known.
-        devices: The GPUs that are meant.
-        toolkit: The compiler; None where none was named: for each target the newest that knows it, then.
-        driver: What loads the code; None where none was named: for each GPU the newest that serves it, then.
-        lists: The same targets in the words of other tools; empty where the tool stops.
-    """
-
-    reading: Reading
-    version: str
-    origin: str
-    variable: str
-    ignored: str | None
-    devices: tuple[Device, ...]
-    toolkit: CudaVersion | None
-    driver: Driver | None
-    lists: tuple[Spelling, ...] = ()
-
-    def images(self, targets: Iterable[Target]) -> tuple[Image, ...]:
-        """What the compiler makes of *targets*; of those that it does not know, nothing."""
-        made = []
-        for target in targets:
-            able = [toolkit.cuda for toolkit in tables().toolkits if toolkit.emits(target)]
-            if self.toolkit in able or (self.toolkit is None and able):
-                made.append(compiled(target, self.toolkit or able[-1]))
-        return tuple(made)
-
-    def outcomes(self, targets: Iterable[Target]) -> tuple[Outcome, ...]:
-        """What *targets* together come to on each of the GPUs."""
-        images = self.images(targets)
-        if not images:
-            return tuple(Outcome.FAILS for _ in self.devices)
-        verdicts = (
-            judge(Fatbin(images), one, self.driver or tables().newest_driver(one.capability)) for one in self.devices
-        )
-        return tuple(verdict.outcome or Outcome.FAILS for verdict in verdicts)
-
-
-def readings_text(text: str, heard: Sequence[Heard], style: Style) -> str:
+def readings_text(text: str, heard: Sequence[JudgedList], style: Style) -> str:
     """What one tool makes of *text* in full, or several side by side."""
     lines = _alone(text, heard[0], style) if len(heard) == 1 else _side_by_side(text, heard, style)
     return "\n".join(lines) + "\n"
@@ -91,7 +40,7 @@ def readings_text(text: str, heard: Sequence[Heard], style: Style) -> str:
 # One tool
 
 
-def _alone(text: str, one: Heard, style: Style) -> Iterator[str]:
+def _alone(text: str, one: JudgedList, style: Style) -> Iterator[str]:
     reading = one.reading
     yield from style.wrap(style.safe(f"{reading.dialect} {one.version} ({one.origin}), {one.variable}"))
     yield ""
@@ -125,7 +74,7 @@ def _marked(text: str, error: Problem, style: Style) -> str:
     return " " * before + "^" * max(what, 1)
 
 
-def _targets(one: Heard, targets: Sequence[Target], style: Style) -> Iterator[str]:
+def _targets(one: JudgedList, targets: Sequence[Target], style: Style) -> Iterator[str]:
     """Each target and the GPUs that it is for, then what the list as a whole does."""
     width = max(len(str(target)) for target in targets) + 2
     for target in dict.fromkeys(targets):
@@ -147,7 +96,7 @@ def _targets(one: Heard, targets: Sequence[Target], style: Style) -> Iterator[st
             yield from style.wrap(style.safe(_names(one.devices, outcomes, outcome)), f"{word:<10}", tone=tone)
 
 
-def _made_by(one: Heard, target: Target) -> str:
+def _made_by(one: JudgedList, target: Target) -> str:
     """The toolkits that have it, where the newest is not among them and none was named."""
     span = tables().emitting_toolkits(target)
     newest = tables().toolkits[-1].cuda
@@ -182,7 +131,7 @@ def _elsewhere(lists: Sequence[Spelling], style: Style) -> Iterator[str]:
 # All tools
 
 
-def _side_by_side(text: str, heard: Sequence[Heard], style: Style) -> Iterator[str]:
+def _side_by_side(text: str, heard: Sequence[JudgedList], style: Style) -> Iterator[str]:
     yield f"  {style.safe(text)}"
     yield ""
     names = [f"{one.reading.dialect} {one.version}" for one in heard]
@@ -206,12 +155,12 @@ def _side_by_side(text: str, heard: Sequence[Heard], style: Style) -> Iterator[s
 # JSON
 
 
-def reading_document(text: str, heard: Sequence[Heard]) -> dict[str, Any]:
+def reading_document(text: str, heard: Sequence[JudgedList]) -> dict[str, Any]:
     """The answer as plain values, in the shape that ``schema.json`` closes."""
     return {"schema": _SCHEMA, "list": text, "readings": [_reading(one) for one in heard]}
 
 
-def _reading(one: Heard) -> dict[str, Any]:
+def _reading(one: JudgedList) -> dict[str, Any]:
     reading = one.reading
     error = reading.error
     whole = one.outcomes(reading.targets or ())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from capably.check.grid import Result, fare
 from capably.doctor import Severity
-from capably.engine import Coverage
 from capably.facts import to_object
 from capably.gpu_names import full_name
-from capably.report.answer import Result
-from capably.report.layout import Cell, grid
+from capably.report.cells import cell_of
+from capably.report.layout import Cell, table
 from capably.report.safe import columns as width_of
 from capably.tables import tables
 
@@ -115,12 +115,9 @@ def _machine(system: System, gpus: Sequence[tuple[Device, Driver]], style: Style
 
 
 def _word(one: JudgedPackage) -> Cell:
-    row = tables().package(one.installed.name)
-    if row is not None and row.kernels == "run-time" and one.verdict.coverage is Coverage.NONE:
+    if one.at_run_time:
         return Cell("at run time", "dim")  # what is prebuilt in it is not what matters
-    from capably.report.text import cell_of  # noqa: PLC0415 - the text of check is made there
-
-    return cell_of(Result(one.gpu, one.artifact, one.verdict))
+    return cell_of(fare(Result(one.gpu, one.artifact, one.verdict, one.advice)))
 
 
 def _packages(
@@ -143,15 +140,15 @@ def _packages(
     for one in examination.judged:
         rows.setdefault((one.installed.title, one.alternative), {})[one.gpu] = _word(one)
     header = [Cell(""), *(Cell(style.safe(full_name(device)), "strong") for device, _ in gpus)]
-    table = [header]
+    rows_ = [header]
     alike: dict[tuple[str, tuple[Cell, ...]], list[str]] = {}
     for (title, alternative), cells in rows.items():
         line = tuple(cells.get(index, Cell("-", "dim")) for index in range(len(gpus)))
         alike.setdefault((title, line), []).extend([] if alternative is None else [alternative])
     for (title, line), names in alike.items():
         # Builds inside one package that fare alike share a row.
-        table.append([Cell(style.clip(f"{title} [{' '.join(names)}]" if names else title, 32)), *line])
-    yield from grid(table, type(style)(style.width - 2, style.colour, style.ascii_only))
+        rows_.append([Cell(style.clip(f"{title} [{' '.join(names)}]" if names else title, 32)), *line])
+    yield from table(rows_, type(style)(style.width - 2, style.colour, style.ascii_only))
 
 
 def _on(one: Diagnosis, gpus: Sequence[tuple[Device, Driver]]) -> str:

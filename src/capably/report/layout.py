@@ -11,7 +11,7 @@ from capably.report.safe import clip, columns, wrap
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["HARD_SPACE", "Cell", "Style", "fits", "grid"]
+__all__ = ["HARD_SPACE", "Cell", "Style", "fits", "table"]
 
 _SGR = {"good": "32", "fair": "36", "warn": "33", "bad": "31", "doubt": "35", "dim": "2", "strong": "1"}
 _GAP = 2
@@ -70,7 +70,7 @@ def fits(rows: Sequence[Sequence[Cell]], width: int) -> bool:
     return sum(widths) + _GAP * (len(widths) - 1) <= width
 
 
-def grid(rows: Sequence[Sequence[Cell]], style: Style, fixed: int = 1) -> Iterator[str]:
+def table(rows: Sequence[Sequence[Cell]], style: Style, fixed: int = 1) -> Iterator[str]:
     """A table without lines, in blocks of columns where it is too wide.
 
     Args:

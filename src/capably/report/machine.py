@@ -10,10 +10,10 @@ from capably.escaping import json_text
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from capably.check.grid import Grid, Result
     from capably.codes import Reason
-    from capably.engine import OutcomeCounts
+    from capably.engine.verdict import OutcomeCounts
     from capably.facts import Artifact, Driver, Finding, Image, Library
-    from capably.report.answer import Answer
     from capably.tables import Product, Tables
 
 __all__ = [
@@ -55,7 +55,7 @@ def schema() -> dict[str, Any]:
 
 
 def check_document(
-    answer: Answer,
+    grid: Grid,
     errors: Sequence[tuple[str, str]] = (),
     *,
     kernels: bool = False,
@@ -64,7 +64,7 @@ def check_document(
     """The answer of ``capably check``.
 
     Args:
-        answer: What was judged.
+        grid: What was judged.
         errors: Pairs of what was asked for and why it could not be read.
         kernels: Add which kernels of each library have nothing for the GPU.
         wanted: Of the kernels, tell of these only.
@@ -80,7 +80,7 @@ def check_document(
                 "assumed": gpu.device.assumed,
                 "driver": driver_object(gpu.driver),
             }
-            for gpu in answer.gpus
+            for gpu in grid.gpus
         ],
         "results": [
             {
@@ -96,14 +96,15 @@ def check_document(
                         "path": part.subject,
                         "coverage": part.coverage,
                         "outcomes": _outcomes(part.counts),
-                        **({"kernels": judged_kernels(library, result, answer, wanted)} if kernels else {}),
+                        **({"kernels": judged_kernels(library, result, grid, wanted)} if kernels else {}),
                     }
                     for library, part in zip(result.artifact.libraries, result.verdict.parts, strict=True)
                 ],
-                "reasons": [reason_object(reason) for reason in result.verdict.reasons],
+                "reasons": _reasons(result),
+                "advice": list(result.ways_out),
                 "findings": [finding_object(finding) for finding in result.findings],
             }
-            for row, result in answer.results
+            for row, result in grid.results
         ],
         "errors": _errors(errors),
     }
@@ -111,6 +112,14 @@ def check_document(
 
 def _errors(errors: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"artifact": asked, "message": message} for asked, message in errors]
+
+
+def _reasons(result: Result) -> list[dict[str, Any]]:
+    """The arguments of the engine, with ways out that were judged again."""
+    ways = {
+        reason: result.advice.way_out(library, reason) for library in result.verdict.parts for reason in library.reasons
+    }
+    return [{**reason_object(reason), "way_out": ways[reason]} for reason in result.verdict.reasons]
 
 
 def driver_object(driver: Driver) -> dict[str, Any]:
@@ -139,7 +148,7 @@ def reason_object(reason: Reason) -> dict[str, Any]:
 
 
 def finding_object(finding: Finding) -> dict[str, Any]:
-    """Something to know beside the answer."""
+    """Something to know beside the grid."""
     return {"code": finding.code, "path": finding.path, "message": finding.message}
 
 

@@ -1,0 +1,165 @@
+"""What is told together: alternatives of one artifact that fare alike, and results that have the same story."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from capably.check.grid import Fare, Result, Row, fare, word
+from capably.check.story import Story, story
+from capably.engine import Coverage, worth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from capably.check.grid import Grid
+    from capably.engine import Advice
+
+__all__ = ["Entry", "Line", "Told", "entries", "told"]
+
+_TOLD = {Coverage.NONE, Coverage.UNKNOWN, Coverage.PARTIAL}  # with their story
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Alternatives of one artifact that fare alike, or an artifact without any.
+
+    Attributes:
+        alternatives: Their names.
+        fares: On each GPU; None where another one is loaded.
+    """
+
+    alternatives: tuple[str, ...]
+    fares: tuple[Fare | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One artifact as it was asked for.
+
+    Attributes:
+        label: What tells it from the others.
+        rows: One for each of its alternatives.
+        lines: Those that fare alike as one.
+    """
+
+    label: str
+    rows: tuple[Row, ...]
+    lines: tuple[Line, ...]
+
+    def results(self) -> Iterator[tuple[Row, Result]]:
+        """Every result with its row."""
+        for row in self.rows:
+            for result in row.results:
+                if result is not None:
+                    yield row, result
+
+
+def entries(grid: Grid) -> list[Entry]:
+    """The artifacts of *grid*, in its order."""
+    groups: list[list[Row]] = []
+    for row in grid.rows:
+        seen = {other.alternative for other in groups[-1]} if groups else set()
+        # The same file named twice is shown twice.
+        if (
+            groups
+            and (groups[-1][0].asked, groups[-1][0].artifact) == (row.asked, row.artifact)
+            and row.alternative not in seen
+        ):
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    # The distribution is the name where that tells them apart, else what was asked for.
+    often = Counter(rows[0].called for rows in groups)
+    return [
+        Entry(rows[0].called if often[rows[0].called] == 1 else rows[0].asked, tuple(rows), _lines(rows))
+        for rows in groups
+    ]
+
+
+def _lines(rows: Sequence[Row]) -> tuple[Line, ...]:
+    lines: dict[tuple[Fare | None, ...], list[str]] = {}
+    for row in rows:
+        fares = tuple(None if result is None else fare(result) for result in row.results)
+        names = lines.setdefault(fares, [])
+        if row.alternative is not None:
+            names.append(row.alternative)
+    return tuple(Line(tuple(names), fares) for fares, names in lines.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Results with the same story: of these alternatives on these GPUs.
+
+    Attributes:
+        rows: The alternatives.
+        gpus: Indices of the GPUs.
+        stories: For each of the GPUs, that of each of the alternatives.
+        results: Likewise.
+    """
+
+    rows: tuple[Row, ...]
+    gpus: tuple[int, ...]
+    stories: tuple[tuple[Story, ...], ...]
+    results: tuple[tuple[Result, ...], ...]
+
+    @property
+    def story(self) -> Story:
+        """The first one, which stands for all."""
+        return self.stories[0][0]
+
+    @property
+    def result(self) -> Result:
+        """Likewise."""
+        return self.results[0][0]
+
+    @property
+    def fares(self) -> dict[str, tuple[int, ...]]:
+        """How they fare, without what stands beside the code, and on which GPUs."""
+        found: dict[str, list[int]] = {}
+        for index, (first, *_) in zip(self.gpus, self.results, strict=True):
+            found.setdefault(fare(first).plain, []).append(index)
+        return {text: tuple(indices) for text, indices in found.items()}
+
+    def built(self, argument: int) -> frozenset[str]:
+        """The toolkits that made what the argument of that number is about, in all of them."""
+        return frozenset(text for stories in self.stories for one in stories for text in one.arguments[argument].built)
+
+    @property
+    def steps(self) -> dict[tuple[str, ...], tuple[int, ...]]:
+        """What to do, and on which GPUs."""
+        found: dict[tuple[str, ...], list[int]] = {}
+        for index, (first, *_) in zip(self.gpus, self.results, strict=True):
+            found.setdefault(first.advice.steps, []).append(index)
+        return {steps: tuple(indices) for steps, indices in found.items()}
+
+    @property
+    def advice(self) -> Advice:
+        """The one that has most to say beside its steps."""
+        advices = (result.advice for results in self.results for result in results)
+        return min(advices, key=lambda one: (not one.counterparts, not one.steps))
+
+
+def told(entry: Entry) -> list[Told]:
+    """Results that are not plainly usable, those with the same story together, the worst first."""
+    stories: dict[tuple[str, object, int], list[tuple[Row, Result, Story]]] = {}
+    for row, result in entry.results():
+        if result.verdict.coverage in _TOLD:
+            said = word(result.verdict.counts, result.verdict.coverage)
+            why = story(result)
+            stories.setdefault((said, why.arguments, result.gpu), []).append((row, result, why))
+    merged: dict[object, list[tuple[int, list[tuple[Row, Result, Story]]]]] = {}
+    for (said, arguments, gpu), found in stories.items():
+        alike = (said, arguments, tuple(row.alternative for row, _, _ in found))
+        merged.setdefault(alike, []).append((gpu, found))
+    groups = [
+        Told(
+            tuple(row for row, _, _ in same[0][1]),
+            tuple(gpu for gpu, _ in same),
+            tuple(tuple(why for _, _, why in found) for _, found in same),
+            tuple(tuple(result for _, result, _ in found) for _, found in same),
+        )
+        for same in merged.values()
+    ]
+    return sorted(groups, key=lambda group: worth(group.result.verdict.coverage))

@@ -1,0 +1,97 @@
+"""What stands beside the GPU code of an artifact: what depends on the GPU apart from what is so everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from capably.check.grid import harmless
+from capably.codes import FINDINGS
+from capably.facts import Finding
+from capably.wording import join
+
+if TYPE_CHECKING:
+    from capably.check.entries import Entry
+    from capably.check.grid import Grid, Result
+
+__all__ = ["Beside", "beside"]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Findings of one code.
+
+    Attributes:
+        code: Key in `capably.codes.FINDINGS`, or a newer one.
+        findings: Those that say the same of several GPUs as one.
+        gpus: Indices of the GPUs that they are about; empty where they are so everywhere.
+        harmless: They say what a file is, and nothing is wrong.
+        ways_out: What to do, and on which GPUs; none where nothing has to be done.
+    """
+
+    code: str
+    findings: tuple[Finding, ...]
+    gpus: tuple[int, ...]
+    harmless: bool
+    ways_out: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def beside(entry: Entry, grid: Grid) -> list[Beside]:
+    """What stands beside the GPU code: first what depends on the GPU, then what is so everywhere."""
+    local: dict[str, dict[int, dict[Finding, None]]] = {}
+    everywhere: dict[str, dict[Finding, None]] = {}
+    there: dict[int, list[Result]] = {}
+    for _, result in entry.results():
+        there.setdefault(result.gpu, []).append(result)
+        for finding in result.local:
+            local.setdefault(finding.code, {}).setdefault(result.gpu, {})[finding] = None
+        for finding in result.findings:
+            if finding not in result.local:
+                everywhere.setdefault(finding.code, {})[finding] = None
+    found = [
+        Beside(code, _as_one(by_gpu, grid), tuple(sorted(by_gpu)), harmless=False, ways_out=_ways(code, by_gpu, there))
+        for code, by_gpu in local.items()
+    ]
+    for code, findings in everywhere.items():
+        page = FINDINGS.get(code)
+        mild = harmless(code)
+        ways = ((page.way_out, ()),) if page and page.way_out and not mild else ()
+        found.append(Beside(code, tuple(findings), (), mild, ways))
+    return found
+
+
+def _ways(
+    code: str, found: dict[int, dict[Finding, None]], there: dict[int, list[Result]]
+) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """What to do about findings of one code, by the GPUs on which it is the same."""
+    page = FINDINGS.get(code)
+    ways: dict[str, list[int]] = {}
+    for index in sorted(found):
+        here = {
+            result.advice.way_around(finding)
+            for result in there[index]
+            for finding in result.local
+            if finding in found[index]
+        }
+        # Builds inside one package may need this or that driver, as their own lines say.
+        way = here.pop() if len(here) == 1 else page.way_out if page else ""
+        if way:
+            ways.setdefault(way, []).append(index)
+    return tuple((way, tuple(indices)) for way, indices in ways.items())
+
+
+def _as_one(found: dict[int, dict[Finding, None]], grid: Grid) -> tuple[Finding, ...]:
+    """Findings on several GPUs as one list: those that differ in the name of the GPU only are told once, of all."""
+    groups: dict[tuple[str, str], tuple[Finding, dict[str, None]]] = {}
+    for index, there in found.items():
+        device = grid.gpus[index].device
+        name = device.name or str(device.capability)
+        for finding in there:
+            key = (finding.path, finding.message.replace(f"; {name} comes in ", "; "))
+            groups.setdefault(key, (finding, {}))[1][name] = None
+    told = []
+    for finding, names in groups.values():
+        head, _, tail = finding.message.partition(f"; {next(iter(names))} comes in ")
+        several = len(names) > 1 and tail
+        told.append(replace(finding, message=f"{head}; {join(names)} come in {tail}") if several else finding)
+    return tuple(told)

@@ -1,0 +1,195 @@
+"""Results of artifacts on GPUs, and what one of them amounts to in a word and a mark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from capably.codes import FINDINGS
+from capably.engine import Advice, Coverage, OutcomeCounts, Verdict
+from capably.facts import Artifact, Device, Driver, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["USABLE", "Fare", "Gpu", "Grid", "Result", "Row", "fare", "harmless", "word"]
+
+USABLE = ("native", "PTX", "native+PTX")
+"""Words for code of which everything loads."""
+# These say already why there is nothing to judge.
+_SAID = frozenset({"no-gpu-code", "alternative-missing"})
+# What stands in the way whatever the GPU code says, the most telling first; another one is `!`.
+_MARKS = {
+    "host-platform": "!host",
+    "cuda-major-newer-than-driver": "!driver",
+    "alternative-missing": "!missing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A device and the driver that is taken to serve it."""
+
+    device: Device
+    driver: Driver
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One artifact, or one alternative of it, on one GPU.
+
+    Attributes:
+        gpu: Index into `Grid.gpus`.
+        artifact: Reduced to the libraries of the alternative.
+        verdict: Of the engine.
+        advice: What to do about the GPU code, and about the driver.
+    """
+
+    gpu: int
+    artifact: Artifact
+    verdict: Verdict
+    advice: Advice = field(default_factory=Advice)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Those of the verdict, and why there was nothing to judge where that was so."""
+        found = self.verdict.findings
+        if self.verdict.coverage is not None or any(finding.code in _SAID for finding in found):
+            return found
+        return (*found, Finding("no-gpu-code", self.artifact.path, _nothing(self.artifact)))
+
+    @property
+    def local(self) -> tuple[Finding, ...]:
+        """The findings about this GPU and its driver; the others are about the artifact, wherever it goes."""
+        blocked = self.verdict.blocked
+        return tuple(
+            finding for finding in self.verdict.findings if finding in blocked or finding not in self.artifact.findings
+        )
+
+    @property
+    def ways_out(self) -> tuple[str, ...]:
+        """All advice, one sentence each: about the code, then about what stands in the way whatever the code says."""
+        left = (finding for finding in self.verdict.blocked if not self.advice.removes(finding))
+        around = (self.advice.way_around(finding) for finding in left)
+        return tuple(dict.fromkeys(way for way in (*self.advice.sentences, *around) if way))
+
+
+def _nothing(artifact: Artifact) -> str:
+    if not artifact.libraries:
+        files = "the file" if artifact.files == 1 else f"{artifact.files} files"
+        return f"no GPU code found in {files}"
+    if any(library.link_input for library in artifact.libraries):
+        return "only relocatable GPU code, which is input for the linker: there is nothing that a driver loads"
+    if any(library.fatbins for library in artifact.libraries):
+        return "GPU code without any kernel: there is nothing to judge"
+    return "GPU code outside of any container that a driver loads: it is listed, not judged"
+
+
+def word(counts: OutcomeCounts, coverage: Coverage | None = None) -> str:
+    """What fatbins amount to, as cells say it.
+
+    Args:
+        counts: Of the fatbins.
+        coverage: Where more than the counts decides it.
+    """
+    match coverage or counts.coverage:
+        case None:
+            return "no GPU code"
+        case Coverage.FULL:
+            return "native" if not counts.compiles else "native+PTX" if counts.runs else "PTX"
+        case other:
+            return str(other)
+
+
+@dataclass(frozen=True, slots=True)
+class Fare:
+    """How an artifact fares on a GPU.
+
+    Attributes:
+        word: What its GPU code amounts to.
+        share: How much of it loads, where that is neither all nor nothing.
+        mark: What stands beside it: ``!`` and, where it is known and stops the artifact, what that is; may be empty.
+        stops: What stands beside it stops the artifact, whatever its GPU code.
+    """
+
+    word: str
+    share: str = ""
+    mark: str = ""
+    stops: bool = False
+
+    @property
+    def plain(self) -> str:
+        """The word with the share."""
+        return f"{self.word} {self.share}" if self.share else self.word
+
+    @property
+    def text(self) -> str:
+        """The word with the share and the mark."""
+        return f"{self.plain} {self.mark}" if self.mark else self.plain
+
+
+def fare(result: Result) -> Fare:
+    """What *result* amounts to."""
+    counts = result.verdict.counts
+    said = word(counts, result.verdict.coverage)
+    share = _percent(counts.usable, counts.total) if said == "partial" else ""
+    if blocked := result.verdict.blocked:
+        found = {_MARKS.get(finding.code, "!") for finding in blocked}
+        return Fare(said, share, next((mark for mark in _MARKS.values() if mark in found), "!"), stops=True)
+    if result.local or not all(harmless(finding.code) for finding in result.artifact.findings):
+        return Fare(said, share, "!")
+    return Fare(said, share)
+
+
+def _percent(part: int, whole: int) -> str:
+    """A share that never claims all or nothing.
+
+    >>> _percent(1, 1000), _percent(999, 1000), _percent(1, 2)
+    ('1%', '99%', '50%')
+    """
+    return f"{min(max(round(100 * part / whole), 1), 99)}%"
+
+
+def harmless(code: str) -> bool:
+    """Whether a finding of that code says what a file is, and nothing is wrong."""
+    return code in FINDINGS and FINDINGS[code].harmless
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One artifact, or one alternative of it, on every GPU.
+
+    Attributes:
+        asked: The name or path as it was given.
+        artifact: What that turned out to be, whole.
+        alternative: Which of its alternatives; None where it has none.
+        results: One for each GPU; None where this alternative is not the one that would be loaded.
+    """
+
+    asked: str
+    artifact: Artifact
+    alternative: str | None
+    results: tuple[Result | None, ...]
+
+    @property
+    def called(self) -> str:
+        """The distribution with its version, else what was asked for."""
+        if self.artifact.name is None:
+            return self.asked
+        return f"{self.artifact.name} {self.artifact.version}" if self.artifact.version else self.artifact.name
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """All results."""
+
+    gpus: tuple[Gpu, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def results(self) -> Iterator[tuple[Row, Result]]:
+        """Every result with its row, GPU by GPU."""
+        for row in self.rows:
+            for result in row.results:
+                if result is not None:
+                    yield row, result
