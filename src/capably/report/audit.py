@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from capably import __version__
 from capably.arch import by_kind
-from capably.audit import BLOCKERS, CHECKS, GAPS, Severity
+from capably.audit import BLOCKERS, CHECKS, GAPS, RemarkSeverity
 from capably.codes import FINDINGS, REASONS, Outcome
 from capably.engine import Coverage
 from capably.escaping import escaped, inert, printable
@@ -31,7 +31,7 @@ from capably.units import size_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from capably.audit import Comparison, Gap, Policy, Remark, Report
+    from capably.audit import AuditPolicy, BaselineComparison, Gap, Remark, Report
     from capably.codes import Reason
     from capably.engine import OutcomeCounts, Verdict
     from capably.facts import Artifact, Driver
@@ -40,7 +40,12 @@ if TYPE_CHECKING:
 __all__ = ["audit_document", "audit_github", "audit_junit", "audit_sarif", "audit_text", "policy_toml"]
 
 _SCHEMA = 1
-_TONES = {Severity.ERROR: "bad", Severity.UNKNOWN: "doubt", Severity.WARNING: "warn", Severity.NOTE: "dim"}
+_TONES = {
+    RemarkSeverity.ERROR: "bad",
+    RemarkSeverity.UNKNOWN: "doubt",
+    RemarkSeverity.WARNING: "warn",
+    RemarkSeverity.NOTE: "dim",
+}
 _FEW, _MORE, _MANY = 3, 12, 1_000
 _NAME = 60  # columns of the name of a kernel; whole ones are in the JSON
 # Arguments that say more than that the code is for something else.
@@ -207,7 +212,7 @@ def _report(report: Report, style: Style, *, verbose: bool) -> Iterator[str]:
     shown = [
         remark
         for remark in report.remarks
-        if verbose or (remark.allowed is None and remark.severity is not Severity.NOTE)
+        if verbose or (remark.allowed is None and remark.severity is not RemarkSeverity.NOTE)
     ]
     for alike in _alike(shown):
         yield ""
@@ -221,10 +226,13 @@ def _report(report: Report, style: Style, *, verbose: bool) -> Iterator[str]:
 
 
 def _verdict(report: Report) -> str:
-    counts = [(report.count(severity), severity) for severity in (Severity.ERROR, Severity.UNKNOWN, Severity.WARNING)]
-    words = {Severity.ERROR: "error", Severity.UNKNOWN: "cannot tell", Severity.WARNING: "warning"}
+    counts = [
+        (report.count(severity), severity)
+        for severity in (RemarkSeverity.ERROR, RemarkSeverity.UNKNOWN, RemarkSeverity.WARNING)
+    ]
+    words = {RemarkSeverity.ERROR: "error", RemarkSeverity.UNKNOWN: "cannot tell", RemarkSeverity.WARNING: "warning"}
     listed = [
-        f"{count} {words[severity]}{'s' if count > 1 and severity is not Severity.UNKNOWN else ''}"
+        f"{count} {words[severity]}{'s' if count > 1 and severity is not RemarkSeverity.UNKNOWN else ''}"
         for count, severity in counts
         if count
     ]
@@ -235,7 +243,7 @@ def _verdict(report: Report) -> str:
 
 def _hidden(report: Report) -> str:
     allowed = sum(remark.allowed is not None for remark in report.remarks)
-    notes = report.count(Severity.NOTE)
+    notes = report.count(RemarkSeverity.NOTE)
     texts = [f"{allowed} allowed"] if allowed else []
     texts += [f"{notes} note{'s' if notes > 1 else ''}"] if notes else []
     return ", ".join(texts)
@@ -300,7 +308,7 @@ def _block(remarks: Sequence[Remark], style: Style, most: int) -> Iterator[str]:
         yield from style.wrap(style.safe(remark.way_out), "  do    ")
 
 
-def _compared(report: Report, comparison: Comparison, style: Style) -> Iterator[str]:
+def _compared(report: Report, comparison: BaselineComparison, style: Style) -> Iterator[str]:
     older = style.safe(_title(comparison.baseline))
     yield from style.wrap(f"since {older}:", "")
     lines = []
@@ -407,7 +415,7 @@ def _remark_object(remark: Remark) -> dict[str, Any]:
     }
 
 
-def _comparison_object(comparison: Comparison) -> dict[str, Any]:
+def _comparison_object(comparison: BaselineComparison) -> dict[str, Any]:
     return {
         "baseline": comparison.baseline.path,
         "version": comparison.baseline.version,
@@ -451,10 +459,10 @@ def audit_github(
 ) -> str:
     """An annotation for each remark, at the policy file where there is one, and a line for each artifact."""
     commands = {
-        Severity.ERROR: "error",
-        Severity.UNKNOWN: "error",
-        Severity.WARNING: "warning",
-        Severity.NOTE: "notice",
+        RemarkSeverity.ERROR: "error",
+        RemarkSeverity.UNKNOWN: "error",
+        RemarkSeverity.WARNING: "warning",
+        RemarkSeverity.NOTE: "notice",
     }
     out = []
     place = f"file={_property(file)}," if file is not None and not PurePath(file).is_absolute() else ""
@@ -530,7 +538,7 @@ def _result(asked: str, artifact: Artifact, remark: Remark, index: int) -> dict[
     name = artifact.name or PurePath(artifact.path).name
     whole = printable(f"{name}!/{remark.path}" if remark.path else name)
     identity = "\n".join((name, remark.path, remark.code, *sorted(str(gap.device.capability) for gap in remark.gaps)))
-    undecided = remark.severity is Severity.UNKNOWN
+    undecided = remark.severity is RemarkSeverity.UNKNOWN
     lines = _lines([replace(remark, allowed=None)])  # a suppression says that
     return {
         "ruleId": remark.code,
@@ -625,9 +633,9 @@ def _cases(report: Report, fail_on: str) -> Iterator[_Case]:
 
 
 def _case(name: str, remarks: Iterable[Remark], fail_on: str) -> _Case:
-    failing = {Severity.ERROR: "failure", Severity.UNKNOWN: "error"}
+    failing = {RemarkSeverity.ERROR: "failure", RemarkSeverity.UNKNOWN: "error"}
     if fail_on == "warning":
-        failing[Severity.WARNING] = "failure"
+        failing[RemarkSeverity.WARNING] = "failure"
     outcome, code, texts = "pass", "", []
     for alike in _alike(remarks):
         remark = alike[0]
@@ -643,7 +651,7 @@ def _case(name: str, remarks: Iterable[Remark], fail_on: str) -> _Case:
 # A policy as TOML
 
 
-def policy_toml(policy: Policy, artifact: Artifact) -> str:
+def policy_toml(policy: AuditPolicy, artifact: Artifact) -> str:
     """*policy* as a table for ``pyproject.toml``, with what a person has to decide in comments."""
     out = [
         f"# What {printable(_title(artifact))} keeps, to start from: take out what is not a promise.",
