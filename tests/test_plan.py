@@ -253,7 +253,7 @@ def test_what_is_not_known_is_no_refusal() -> None:
     thor = planned("11.0", "12.9")
     assert thor.unsettled
     assert thor.served[0].toolkits[0] == CudaVersion(13, 0)
-    newer = planned("13.0 8.0", "13.5", "size")  # a capability beyond the tables
+    newer = planned("99.9 8.0", "13.5", "size")  # a capability beyond the tables
     assert [one.covered for one in newer.served] == [False, True]
     assert newer.unsettled
     assert newer.served[0].outcome is Outcome.UNKNOWN
@@ -401,7 +401,7 @@ def test_what_a_tool_cannot_say_is_told_apart_from_what_cannot_be_had() -> None:
         ("plan-unsaid", 1, ["--gpu", "Jetson AGX Thor", "--toolkit", "13.0", "--for", "torch==2.7"]),
         ("plan-no-ptx", 0, ["--gpu", "H100", "--toolkit", "12.8", "--policy", "ptx", "--require", "9.0a", "-v"]),
         ("plan-dropped", 1, ["--gpu", "T4", "--toolkit", "12.8", "--for", "flash-attn==2.8.3"]),
-        ("plan-new-gpu", 3, ["--gpu", "13.0, A100", "--toolkit", "13.5", "--for", "cmake==4.4"]),
+        ("plan-new-gpu", 3, ["--gpu", "99.9, A100", "--toolkit", "13.0", "--for", "cmake==4.4"]),
         ("plan-too-old", 1, ["--gpu", "H100", "--toolkit", "11.8", "--require", "9.0a"]),
     ],
 )
