@@ -1,4 +1,4 @@
-"""A copy of the source with rows that nobody has released: a GPU 13.0, CUDA 13.6, R625, a package, a message."""
+"""A copy of the source with rows that nobody has released: a GPU 90.0, CUDA 19.9, R990, a package, a message."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 MADE_UP: dict[str, tuple[str | None, dict[str, object]]] = {
-    "architectures": ("13.0", {"capability": "13.0", "name": "Feynman", "isolated": False}),
-    "families": ("13.0", {"family": "13.x", "kind": "family", "members": "13.0"}),
+    "architectures": ("90.0", {"capability": "90.0", "name": "Nobody", "isolated": False}),
+    "families": ("90.0", {"family": "90.x", "kind": "family", "members": "90.0"}),
     "products": (
-        "13.0",
-        {"name": "GeForce RTX 9990", "capability": "13.0", "class": "geforce", "aliases": [], "hosts": []},
+        "90.0",
+        {"name": "GeForce RTX 90900", "capability": "90.0", "class": "geforce", "aliases": [], "hosts": []},
     ),
     "driver_devices": (
-        "625",
+        "990",
         {
-            "capability": "13.0",
-            "first_branch": 625,
+            "capability": "90.0",
+            "first_branch": 990,
             "first_grade": "documented",
             "last_branch": None,
             "last_grade": None,
         },
     ),
-    "shared_memory": ("13.0", {"capability": "13.0", "block_kib": 227}),
-    "toolkits": ("13.6", {"cuda": "13.6", "targets": "those of the one before, and 130 130a 130f"}),
-    "ptx": ("13.6", {"cuda": "13.6", "ptx": "9.6"}),
-    "drivers": ("625", {"branch": 625, "cuda": "13.6", "linux": "625.10.01", "windows": None}),
+    "shared_memory": ("90.0", {"capability": "90.0", "block_kib": 227}),
+    "toolkits": ("19.9", {"cuda": "19.9", "targets": "those of the one before, and 900 900a 900f"}),
+    "ptx": ("19.9", {"cuda": "19.9", "ptx": "19.9"}),
+    "drivers": ("990", {"branch": 990, "cuda": "19.9", "linux": "990.10.01", "windows": None}),
     "packages": (
         None,
         {
@@ -85,7 +85,7 @@ def copy_of_the_source(folder: Path, *, without: frozenset[str] = frozenset()) -
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         row = dict(fields)
         if table == "toolkits":
-            row["targets"] = f"{document['rows'][-1]['targets']} 130 130a 130f"
+            row["targets"] = f"{document['rows'][-1]['targets']} 900 900a 900f"
         document["rows"].append({**row, "sources": ["cuda-guide-compute-capabilities"], "grade": "documented"})
         document["horizon"] = horizon or document["horizon"]
         path.write_text(json.dumps(document), encoding="utf-8")

@@ -183,9 +183,17 @@ def answered(arguments: list[str], capsys: Captured) -> tuple[int, dict[str, Any
 @pytest.mark.parametrize(
     ("name", "code", "arguments"),
     [
-        ("read-torch", 0, ["--read", "8.0;9.0+PTX", "--for", "torch==2.13", "--toolkit", "12.8"]),
+        (
+            "read-torch",
+            0,
+            ["--read", "8.0;9.0+PTX", "--for", "torch==2.13", "--toolkit", "12.8", "--gpu", "8.6,9.0,12.1"],
+        ),
         ("read-space", 1, ["--read", "9.0 ", "--for", "flashinfer==0.7.2.post1"]),
-        ("read-dropped", 0, ["--read", "80;87;90", "--for", "flash-attn==2.8.3", "--toolkit", "12.8"]),
+        (
+            "read-dropped",
+            1,
+            ["--read", "80;87;90", "--for", "flash-attn==2.8.3", "--toolkit", "12.8", "--gpu", "7.5,8.9,9.0,10.3"],
+        ),
         ("read-left-out", 1, ["--read", "7.5 9.0", "--for", "torch==2.13", "--toolkit", "13.0", "--gpu", "V100,H100"]),
         ("read-hostile", 1, ["--read", "8.0\t\x1b[31m9.0", "--for", "torch==2.13"]),
     ],

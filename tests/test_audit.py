@@ -16,7 +16,16 @@ import xmlschema
 from plain import make_plain
 from schemas import fits_schema
 
-from capably.audit import CHECKS, Allowance, Policy, Report, Severity, audit, promised_driver, starting_policy
+from capably.audit import (
+    CHECKS,
+    Allowance,
+    AuditPolicy,
+    RemarkSeverity,
+    Report,
+    audit,
+    promised_driver,
+    starting_policy,
+)
 from capably.cli import main
 from capably.cli.audit import FORMATS
 from capably.cli.policy import policy_of
@@ -116,7 +125,7 @@ def test_vllm_26592_wheels_without_the_targets_of_blackwell(tmp_path: Path) -> N
     found = report(tmp_path, libraries, policy, name="vllm", version="0.11.0")
     missing = [r for r in found.remarks if r.code == "target-missing"]
     assert [re.findall(r"sm_\w+", r.message)[0] for r in missing] == ["sm_100", "sm_120"]
-    assert all(r.severity is Severity.ERROR and "nothing in it loads" in r.message for r in missing)
+    assert all(r.severity is RemarkSeverity.ERROR and "nothing in it loads" in r.message for r in missing)
     assert gpus_of(found, "gpu-not-covered") == ["10.0", "12.0"] * 2
     added = {
         name: build.library(*[fatbin(*built, "sm_90a", "sm_100", "sm_120")] * count)
@@ -475,7 +484,7 @@ def test_what_was_gained_and_lost(tmp_path: Path) -> None:
         )
     )
     newer = scan(wheel(tmp_path, {"a.so": build.library(fatbin("sm_80", "sm_90", "sm_100"))}, version="2.0"))
-    found = audit(newer, Policy(), baseline=(older, 1))
+    found = audit(newer, AuditPolicy(), baseline=(older, 1))
     assert found.comparison is not None
     assert [str(target) for target in found.comparison.targets_lost] == ["sm_75"]
     assert [str(target) for target in found.comparison.targets_gained] == ["sm_100"]
@@ -487,9 +496,9 @@ def test_what_was_gained_and_lost(tmp_path: Path) -> None:
     assert "9.0" not in changes
     assert codes(found) == [("coverage-lost", "error", "")]
     assert gpus_of(found, "coverage-lost") == ["7.5"]
-    allowed = Policy(allow=(Allowance("Turing is dropped", ("coverage-lost",), gpus=named_devices(["7.5"])),))
+    allowed = AuditPolicy(allow=(Allowance("Turing is dropped", ("coverage-lost",), gpus=named_devices(["7.5"])),))
     assert codes(audit(newer, allowed, baseline=(older, 1))) == []
-    assert codes(audit(newer, Policy(), baseline=(newer, 1))) == []
+    assert codes(audit(newer, AuditPolicy(), baseline=(newer, 1))) == []
 
 
 def test_the_comparison_as_text(tmp_path: Path, capsys: Captured) -> None:
@@ -530,13 +539,13 @@ def test_machine_code_lost_and_a_smaller_share_are_warnings(tmp_path: Path) -> N
     both, one = fatbin("sm_80", "sm_90", "compute_80"), fatbin("sm_80", "compute_80")
     older = scan(wheel(tmp_path, {"a.so": build.library(both, both, fatbin("sm_80"))}))
     newer = scan(wheel(tmp_path, {"a.so": build.library(both, one, fatbin("sm_80"), fatbin("sm_80"))}, version="2.0"))
-    found = audit(newer, Policy(), baseline=(older, 1))
+    found = audit(newer, AuditPolicy(), baseline=(older, 1))
     assert {("coverage-lost", "warning", "")} == {c for c in codes(found) if c[0] == "coverage-lost"}
     assert "9.0" in gpus_of(found, "coverage-lost")
     native, some = (
         scan(wheel(tmp_path, {"a.so": build.library(kind)}, version=v)) for kind, v in ((both, "3"), (one, "4"))
     )
-    found = audit(some, Policy(), baseline=(native, 1))
+    found = audit(some, AuditPolicy(), baseline=(native, 1))
     assert codes(found) == [("coverage-lost", "warning", "")]
     assert (
         "pkg on H100 (9.0) is full, some of it as PTX; that of pkg 3 was full, as machine code"
@@ -852,7 +861,7 @@ def test_whether_a_gpu_lost_what_was_unknown_is_unknown(tmp_path: Path) -> None:
     before = {"a.so": build.library(build.fatbin([build.entry("ltoir", "lto_90", b"\1" * 64)]))}
     after = {"a.so": build.library(fatbin("sm_80"))}
     older, newer = (scan(wheel(tmp_path, made, version=str(one))) for one, made in enumerate((before, after)))
-    remarks = audit(newer, Policy(), baseline=(older, None)).remarks
+    remarks = audit(newer, AuditPolicy(), baseline=(older, None)).remarks
     assert {str(r.severity) for r in remarks if r.code == "coverage-lost"} == {"unknown"}
 
 

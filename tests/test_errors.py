@@ -23,7 +23,15 @@ EXAMPLES = {
     errors.FetchError: ("x==1", "no wheel", "try another"),
     **dict.fromkeys(
         _all(errors.IncompatibleError),
-        ("FlashInfer", ">=7.5", "the GPU is too old", ("GPU 0, V100 (7.0): no",), "Use another.", None),
+        (
+            "FlashInfer",
+            ">=7.5",
+            "the GPU is too old",
+            ("GPU 0, V100 (7.0): no",),
+            "Use another.",
+            None,
+            "device-too-old",
+        ),
     ),
     errors.ScanError: ("a.whl!/x.so", "is not there", 12),
     errors.TruncatedError: ("a.so", "ends early", None),

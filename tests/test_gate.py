@@ -14,11 +14,14 @@ from plain import SYSTEMS
 
 import capably
 from capably.arch import ComputeCapability
-from capably.codes import Outcome
+from capably.codes import FINDINGS, REASONS, Outcome
 from capably.errors import (
     DeviceTooOldError,
     DriverError,
+    GpuListError,
+    HiddenDeviceError,
     IncompatibleError,
+    NoDeviceError,
     PackageError,
     ParseError,
     ToolkitError,
@@ -26,7 +29,7 @@ from capably.errors import (
     UnknownNameError,
     UnsupportedDeviceError,
 )
-from capably.facts import Device, Driver, DriverState, Toolkit, ToolkitKind, Visibility
+from capably.facts import Device, Driver, DriverState, Finding, Toolkit, ToolkitKind, Visibility
 from capably.gate import Answer, Policy, decide
 from capably.probe.fleet import Look
 from capably.requirement import Requirement
@@ -318,8 +321,75 @@ def test_what_is_to_blame_is_what_is_named(  # noqa: PLR0917 - a row of the tabl
     assert text in str(error.value)
     assert ("too old" in str(error.value)) is (kind is DeviceTooOldError)
     assert error.value.way_out
+    assert error.value.code in {reason.code for verdict in answer.verdicts for reason in verdict.reasons}
     again = pickle.loads(pickle.dumps(error.value))  # noqa: S301 - our own bytes
-    assert (str(again), again.answer) == (str(error.value), answer)
+    assert (str(again), again.answer, again.code) == (str(error.value), answer, error.value.code)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "environ", "policy", "absence", "kind", "code"),
+    [
+        (">=7.5", {"CAPABLY_GPUS": "RTX 4900"}, "override", None, GpuListError, "gpu-list-unreadable"),
+        (">=7.5", {"TORCH_CUDA_ARCH_LIST": "8.0,9.0"}, "build-list", None, GpuListError, "gpu-list-unreadable"),
+        (">=7.5", {"TORCH_CUDA_ARCH_LIST": "7.0"}, "build-list", None, GpuListError, "device-too-old"),
+        ("fp4", {"TORCH_CUDA_ARCH_LIST": "12.0"}, "build-list", None, GpuListError, "target-without-feature-code"),
+        ("99.9f", {"TORCH_CUDA_ARCH_LIST": "99.9"}, "build-list", None, UndecidedError, "requirement-beyond-tables"),
+        (">=7.5", {}, "build-list", None, GpuListError, "gpu-list-missing"),
+        (">=7.5", {}, "device", None, NoDeviceError, "no-gpu-found"),
+        (">=7.5", {}, "device", "of-a-release-to-come", NoDeviceError, "no-gpu-found"),
+        (">=7.5", {}, "device", "no-nvidia-device", NoDeviceError, "no-nvidia-device"),
+        (">=7.5", {}, "device", "container-without-devices", NoDeviceError, "container-without-devices"),
+        (">=7.5", {}, "device", "hidden-by-environment", HiddenDeviceError, "hidden-by-environment"),
+        (">=7.5", {}, "device", "platform-not-probed", UndecidedError, "platform-not-probed"),
+        (">=7.5", {}, "device", "probe-failed", UndecidedError, "probe-failed"),
+        *((">=7.5", {}, "device", code, DriverError, code) for code in ("no-driver", "driver-failed", "probe-crashed")),
+    ],
+)
+def test_where_nothing_is_judged_the_error_has_the_code_of_the_cause(  # noqa: PLR0917 - a row of the table
+    requirement: str,
+    environ: dict[str, str],
+    policy: str,
+    absence: str | None,
+    kind: type[IncompatibleError],
+    code: str,
+) -> None:
+    noticed = (Finding(absence, "driver", "it is so"),) if absence else ()
+    seen = Look((), (), Visibility(None, None), DriverState(), absence=absence, findings=noticed)
+    answer = decide(Requirement.parse(requirement), Policy(policy), seen, environ)
+    with pytest.raises(IncompatibleError) as error:
+        answer.require("Mine")
+    assert type(error.value) is kind
+    assert error.value.code == code
+    assert code in {**FINDINGS, **REASONS}
+    assert error.value.way_out
+    assert str(error.value).endswith(f"\n  More: capably explain {code}")
+
+
+@pytest.mark.parametrize(
+    ("requirement", "driver", "toolkit", "code", "way_out"),
+    [
+        # Both alternatives lack one thing; the driver is to blame, for with another one the GPU would do.
+        (
+            "10.0f | 9.0a,driver>=580",
+            "570.86.15",
+            None,
+            "version-not-met",
+            "Install a version that meets `driver>=580`.",
+        ),
+        ("10.0f | 9.0a,toolkit>=12.9", "570.86.15", "12.8", "version-not-met", "Install a version that meets `toolkit"),
+        ("10.0f | 12.0f", "570.86.15", None, "device-too-old", "Use a GPU that meets `10.0f`"),
+    ],
+)
+def test_the_code_and_the_way_out_are_of_what_is_to_blame(
+    requirement: str, driver: str, toolkit: str | None, code: str, way_out: str
+) -> None:
+    device = Device(ComputeCapability(9, 0), ordinal=0)
+    seen = Look((device,), (device,), Visibility(None, None), DriverState(), Driver(DriverRelease.parse(driver)))
+    compiler = Toolkit(ToolkitKind.NVCC, "", cuda=CudaVersion.parse(toolkit)) if toolkit else None
+    with pytest.raises(IncompatibleError) as error:
+        decide(Requirement.parse(requirement), Policy.DEVICE, seen, {}, toolkit=compiler).require()
+    assert error.value.code == code
+    assert error.value.way_out.startswith(way_out)
 
 
 def test_one_of_which_it_is_not_known_may_be_the_one_that_does() -> None:
@@ -361,6 +431,8 @@ def test_what_is_raised_is_what_the_verdicts_amount_to(
     definite = refused(outcome is Outcome.FAILS for outcome in outcomes)
     assert isinstance(error.value, UndecidedError) is not definite
     assert error.value.way_out
+    said = [reason for verdict in answer.verdicts for reason in verdict.reasons if reason.code == error.value.code]
+    assert {reason.outcome for reason in said} >= {Outcome.FAILS if definite else Outcome.UNKNOWN}
     assert isinstance(error.value, DeviceTooOldError) or "too old" not in str(error.value)
 
 

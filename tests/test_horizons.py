@@ -11,7 +11,7 @@ from made_up import copy_of_the_source, run_there
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What is asked of a GPU 13.0 with a driver of R625, one with R620, and a GPU 12.0 with R625.
+# What is asked of a GPU 90.0 with a driver of R990, one with R620, and a GPU 12.0 with R990.
 QUESTIONS = """
 import json, sys
 import capably
@@ -22,17 +22,17 @@ from capably.version import CudaVersion, DriverRelease, PtxVersion
 
 def outcomes(capability, branch):
     device, driver = Device(ComputeCapability.parse(capability)), Driver(DriverRelease(branch))
-    nvcc = Toolkit(ToolkitKind.NVCC, "", cuda=CudaVersion(13, 6))
+    nvcc = Toolkit(ToolkitKind.NVCC, "", cuda=CudaVersion(19, 9))
     found = {text: capably.judge(Requirement.parse(text), device, driver) for text in (
-        "fp4", "tcgen05", "fp8", "wgmma", "mma-block-scale", "fp4 | >=13.0", "13.0f", "12.0f", ">=13.0", "smem>=100KiB")}
-    found["nvcc 13.6"] = capably.judge(Requirement.parse(">=7.5"), device, driver, toolkit=nvcc)
-    for target in ("sm_130", "sm_130a", "sm_120", "sm_120f"):
+        "fp4", "tcgen05", "fp8", "wgmma", "mma-block-scale", "fp4 | >=90.0", "90.0f", "12.0f", ">=90.0", "smem>=100KiB")}
+    found["nvcc 19.9"] = capably.judge(Requirement.parse(">=7.5"), device, driver, toolkit=nvcc)
+    for target in ("sm_900", "sm_900a", "sm_120", "sm_120f"):
         found[target] = capably.judge(Image(ImageKind.SASS, Target.parse(target), stub=False), device, driver)
-    ptx = Image(ImageKind.PTX, Target.parse("compute_90"), ptx=PtxVersion(9, 6), stub=False)
-    found["PTX 9.6"] = capably.judge(ptx, device, driver)
+    ptx = Image(ImageKind.PTX, Target.parse("compute_90"), ptx=PtxVersion(19, 9), stub=False)
+    found["PTX 19.9"] = capably.judge(ptx, device, driver)
     return {name: [verdict.outcome, verdict.reasons[0].code] for name, verdict in found.items()}
 
-print(json.dumps({"new": outcomes("13.0", 625), "older driver": outcomes("13.0", 620), "12.0": outcomes("12.0", 625)}))
+print(json.dumps({"new": outcomes("90.0", 990), "older driver": outcomes("90.0", 620), "12.0": outcomes("12.0", 990)}))
 """
 
 
@@ -48,34 +48,34 @@ def test_a_gpu_that_the_table_of_features_does_not_know_has_none_of_them_for_cer
         assert found["new"][feature] == ["unknown", "requirement-beyond-tables"]
     assert found["12.0"]["fp4"] == ["runs", "requirement-met"]
     assert found["12.0"]["tcgen05"][0] == "fails"
-    assert found["new"]["fp4 | >=13.0"][0] == "runs"
+    assert found["new"]["fp4 | >=90.0"][0] == "runs"
 
 
 def test_what_the_other_tables_know_of_a_new_gpu_is_answered(tmp_path: Path) -> None:
     found = answers(tmp_path)
-    assert {name: found["new"][name][0] for name in ("13.0f", ">=13.0", "12.0f", "smem>=100KiB", "nvcc 13.6")} == {
-        "13.0f": "runs",
-        ">=13.0": "runs",
+    assert {name: found["new"][name][0] for name in ("90.0f", ">=90.0", "12.0f", "smem>=100KiB", "nvcc 19.9")} == {
+        "90.0f": "runs",
+        ">=90.0": "runs",
         "12.0f": "fails",
         "smem>=100KiB": "runs",
-        "nvcc 13.6": "runs",
+        "nvcc 19.9": "runs",
     }
-    assert found["new"]["sm_130"] == ["runs", "exact-image"]
+    assert found["new"]["sm_900"] == ["runs", "exact-image"]
     assert found["new"]["sm_120"][0] == found["new"]["sm_120f"][0] == "fails"
-    assert found["new"]["PTX 9.6"] == ["compiles", "ptx-forward"]
-    assert found["older driver"]["sm_130"] == ["fails", "driver-too-old-for-device"]
-    assert found["12.0"]["PTX 9.6"] == ["compiles", "ptx-forward"]
+    assert found["new"]["PTX 19.9"] == ["compiles", "ptx-forward"]
+    assert found["older driver"]["sm_900"] == ["fails", "driver-too-old-for-device"]
+    assert found["12.0"]["PTX 19.9"] == ["compiles", "ptx-forward"]
 
 
 @pytest.mark.parametrize(
     ("without", "names"),
     [
         # A table that lacks the new row, and what is then not known.
-        ("families", {"sm_120", "sm_120f", "13.0f", "12.0f"}),
-        ("driver_devices", {"sm_130", "sm_130a"}),
+        ("families", {"sm_120", "sm_120f", "90.0f", "12.0f"}),
+        ("driver_devices", {"sm_900", "sm_900a"}),
         ("shared_memory", {"smem>=100KiB"}),
-        ("toolkits", {"nvcc 13.6"}),
-        ("ptx", {"PTX 9.6"}),
+        ("toolkits", {"nvcc 19.9"}),
+        ("ptx", {"PTX 19.9"}),
     ],
 )
 def test_what_one_table_does_not_know_is_unknown_and_never_a_no(without: str, names: set[str], tmp_path: Path) -> None:

@@ -86,8 +86,8 @@ def test_the_layers_hold(copy: Path) -> None:
         ("scanner/__init__.py", "import capably.engine"),  # looking never judges
         ("probe/__init__.py", "import capably.engine"),
         ("probe/__init__.py", "import capably.scanner"),  # neighbours are strangers
-        ("logs/evidence.py", "import capably.probe"),  # its facts are given
-        ("logs/evidence.py", "import os"),
+        ("logs/recognition.py", "import capably.probe"),  # its facts are given
+        ("logs/recognition.py", "import os"),
         ("scanner/__init__.py", "import ctypes"),  # reading runs nothing
         ("probe/child.py", "import capably.facts"),  # it runs without site-packages
         ("facts/files.py", "import capably.codes"),  # neighbours are strangers

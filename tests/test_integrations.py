@@ -28,7 +28,7 @@ def configured(module):
     answer = module.configure()
     assert not {"torch", "flashinfer"} & set(sys.modules)
     return {
-        "found": answer.found,
+        "outcome": answer.outcome,
         "changes": {change.name: [change.before, change.after] for change in answer.changes},
         "devices": [str(device.capability) for device in answer.devices],
         "unusable": [str(one.device.capability) for one in answer.unusable],
@@ -62,7 +62,7 @@ def test_it_compiles_for_the_gpus_here_that_it_serves(tmp_path: Path, version: s
     for name, fleet, unusable in (("one", (H100,), []), ("mixed", (V100, H100), ["7.0"])):
         host = Host(tmp_path / name, fleet)
         said = configure(host, site, TORCH_CUDA_ARCH_LIST=REPORTED)
-        assert said["found"] == "set"
+        assert said["outcome"] == "set"
         assert said["environment"][variable] == text
         before = REPORTED if variable == "TORCH_CUDA_ARCH_LIST" else None
         assert said["changes"][variable] == [before, text]
@@ -78,14 +78,14 @@ def test_without_a_gpu_everything_stays_and_the_cause_is_named(tmp_path: Path) -
     failing = Host(tmp_path / "failing", (H100, "fail cuInit 803"), nvml=False)
     for host, words in ((none, "no"), (hidden, "CUDA_VISIBLE_DEVICES"), (failing, "803")):
         said = configure(host, site, TORCH_CUDA_ARCH_LIST=REPORTED, FLASHINFER_CUDA_ARCH_LIST="8.0")
-        assert said["found"] == "none found"
+        assert said["outcome"] == "none found"
         assert said["environment"] == {"FLASHINFER_CUDA_ARCH_LIST": "8.0", "TORCH_CUDA_ARCH_LIST": REPORTED}
         assert all(before == after for before, after in said["changes"].values())
         assert "none found: " in said["text"]
         assert words in said["text"]
         assert "too old" not in said["text"]
     old = configure(Host(tmp_path / "old", (V100,)), site)
-    assert (old["found"], old["unusable"]) == ("none usable", ["7.0"])
+    assert (old["outcome"], old["unusable"]) == ("none usable", ["7.0"])
     assert old["environment"] == {"FLASHINFER_CUDA_ARCH_LIST": None, "TORCH_CUDA_ARCH_LIST": None}
     with pytest.raises(AssertionError, match=r"GpuListError: .*`>=7\.5`: CAPABLY_GPUS cannot be read"):
         configure(none, site, CAPABLY_GPUS="RTX 4900")

@@ -24,7 +24,7 @@ from capably.cli.app import run
 from capably.codes import Outcome
 from capably.engine import judge
 from capably.facts import Device, Driver, Fatbin, Image, ImageKind
-from capably.jit_targets import steer
+from capably.jit_targets import choose_jit_targets
 from capably.list_output import offers, spell
 from capably.plan import Plan, PlanPolicy, plan, toolkit_named, undecided
 from capably.requirement import Requirement
@@ -34,7 +34,7 @@ from capably.version import CudaVersion, DriverRelease
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from capably.tables import Toolkit
+    from capably.tables import KnownToolkit
 
 SYSTEMS = Path(__file__).parent / "data/systems"
 CAPABILITIES = sorted({product.capability for product in tables().products})
@@ -56,7 +56,7 @@ def gpu(capability: ComputeCapability | str) -> tuple[Device, Driver]:
     return Device(number), tables().newest_driver(number)
 
 
-def cuda(version: str) -> Toolkit:
+def cuda(version: str) -> KnownToolkit:
     found = toolkit_named(CudaVersion.parse(version))
     assert found is not None
     return found
@@ -404,7 +404,7 @@ def test_what_a_tool_cannot_say_is_told_apart_from_what_cannot_be_had() -> None:
         ("plan-unsaid", 1, ["--gpu", "Jetson AGX Thor", "--toolkit", "13.0", "--for", "torch==2.7"]),
         ("plan-no-ptx", 0, ["--gpu", "H100", "--toolkit", "12.8", "--policy", "ptx", "--require", "9.0a", "-v"]),
         ("plan-dropped", 1, ["--gpu", "T4", "--toolkit", "12.8", "--for", "flash-attn==2.8.3"]),
-        ("plan-new-gpu", 3, ["--gpu", "13.0, A100", "--toolkit", "13.5", "--for", "cmake==4.4"]),
+        ("plan-new-gpu", 3, ["--gpu", "99.9, A100", "--toolkit", "13.0", "--for", "cmake==4.4"]),
         ("plan-too-old", 1, ["--gpu", "H100", "--toolkit", "11.8", "--require", "9.0a"]),
     ],
 )
@@ -504,7 +504,7 @@ def test_in_and_outside_of_python_flashinfer_is_told_the_same(version: str, caps
     for some in itertools.combinations(capabilities, 2):
         devices = [Device(ComputeCapability.parse(text)) for text in some]
         compiler = facts.Toolkit(facts.ToolkitKind.NVCC, "", cuda=CudaVersion(13, 0))
-        inside = steer("flashinfer", devices, toolkit=compiler, versions={"flashinfer-python": version})
+        inside = choose_jit_targets("flashinfer", devices, toolkit=compiler, versions={"flashinfer-python": version})
         arguments = ["--gpu", ",".join(some), "--toolkit", "13.0", "--for", f"flashinfer=={version}", "--json"]
         assert run(["plan", *arguments]) == 0
         (said,) = json.loads(capsys.readouterr().out)["lists"]

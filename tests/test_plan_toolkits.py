@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from capably.tables import Toolkit
+    from capably.tables import KnownToolkit
 
 pytestmark = [pytest.mark.network, pytest.mark.toolkit]
 
@@ -134,7 +134,7 @@ def tool(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[str, str],
     return unpack
 
 
-def emitter(version: str) -> Toolkit:
+def emitter(version: str) -> KnownToolkit:
     found = toolkit_named(CudaVersion.parse(version))
     assert found is not None
     return found

@@ -45,7 +45,7 @@ from capably.probe import Machine, dumps, system
 root = Path(os.environ["TREE"])
 places = dict(libcuda=("libcuda.so.1",), libnvml=("libnvidia-ml.so.1",))
 record = system(Machine(root=root, prefix="/nowhere", paths=(), patience=float(os.environ.get("PATIENCE", "20")), **places),
-                toolkits=False)
+                compilers=False)
 say({"pid": PID, "system": json.loads(dumps(record))})
 """
 
@@ -479,7 +479,7 @@ def test_a_slow_driver_is_waited_for(tmp_path: Path) -> None:
 def test_without_an_interpreter_that_is_said(tmp_path: Path) -> None:
     for executable in ("", "/nonexistent/python", "/bin/false"):
         machine = Machine(root=tree(tmp_path / (executable or "x").strip("/")), environ={}, executable=executable)
-        system = probe.system(machine, toolkits=False)
+        system = probe.system(machine, compilers=False)
         assert system.absence in ("probe-failed", "probe-crashed")
         assert system.devices == ()
 
@@ -772,7 +772,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "1"  # too late: the driver has read it
 import capably
 second = [[str(d.capability), d.via, d.confidence] for d in capably.devices()]
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
-record = capably.probe.system(toolkits=False)
+record = capably.probe.system(compilers=False)
 os.environ["CUDA_VISIBLE_DEVICES"] = "1"
 say([PID, first, second, in_a_child(found), [d.via for d in record.devices], record.absence])
 """

@@ -369,7 +369,7 @@ def test_what_the_environment_says_about_ptx(environ: dict[str, str], setting: P
 
 @pytest.mark.parametrize("name", ["win32", "darwin"])
 def test_other_systems_are_not_looked_at_and_that_is_said(tmp_path: Path, name: str) -> None:
-    record = look_at(Machine(root=tmp_path, environ={}, os_name=name, paths=()), toolkits=False)
+    record = look_at(Machine(root=tmp_path, environ={}, os_name=name, paths=()), compilers=False)
     assert record.absence == "platform-not-probed"
     assert name in record.findings[0].message
 

@@ -802,7 +802,7 @@ def make_record(options: argparse.Namespace, folder: Path) -> Object:
     until = began + options.budget
     if os.environ.get("CAPABLY_SYSTEM"):
         raise ValueError("CAPABLY_SYSTEM names a record of a machine: unset it to ask the one that is here")
-    system = probe.system(toolkits=False)
+    system = probe.system(compilers=False)
     if not system.devices or system.driver is None:
         raise ValueError(f"no device to ask: {system.absence or 'the driver does not say which it is'}")
     say(f"{', '.join(one.name or '?' for one in system.devices)}; driver {system.driver.release}")

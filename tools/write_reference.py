@@ -33,7 +33,7 @@ def reasons() -> str:
     lines = [
         "# Reasons and findings",
         "",
-        "*Written by `tools/write_reference.py` from `src/capably/reasons.py`.*",
+        "*Written by `tools/write_reference.py` from `src/capably/codes`.*",
         "",
         "Codes are permanent. A **reason** is an argument about an image on a device, and the outcome follows from the",
         "reasons. A **finding** is something else to know, and never changes an outcome. Words in braces are filled in.",

@@ -278,6 +278,9 @@ class IncompatibleError(CapablyError, RuntimeError):
         lines: Details: one for each GPU, then what decided and what was ignored.
         way_out: What to do.
         answer: The whole answer with its verdicts, a `capably.gate.Answer`; None where there is none.
+        code: Of the reason or finding that decides, and whose way out it is: permanent, as verdicts have them, and
+            ``capably explain CODE`` shows its page. Where several stand against it, the first. Empty where the error
+            was not raised by the gate.
     """
 
     def __init__(  # noqa: PLR0917 - in order, so that it pickles
@@ -288,20 +291,23 @@ class IncompatibleError(CapablyError, RuntimeError):
         lines: tuple[str, ...] = (),
         way_out: str = "",
         answer: object = None,
+        code: str = "",
     ) -> None:
-        super().__init__(feature, requirement, problem, lines, way_out, answer)
+        super().__init__(feature, requirement, problem, lines, way_out, answer, code)
         self.feature = feature
         self.requirement = requirement
         self.problem = problem
         self.lines = lines
         self.way_out = way_out
         self.answer = answer
+        self.code = code
 
     def _said(self) -> tuple[str, ...]:
         gpu = f"a GPU that meets `{self.requirement}`"
         needs = f"{self.feature} needs {gpu}" if self.feature else f"{gpu} is needed"
         way_out = (f"What to do: {self.way_out}",) if self.way_out else ()
-        return f"{needs}: {self.problem}", *(f"  {line}" for line in (*self.lines, *way_out))
+        more = (f"More: capably explain {self.code}",) if self.code else ()
+        return f"{needs}: {self.problem}", *(f"  {line}" for line in (*self.lines, *way_out, *more))
 
 
 class NoDeviceError(IncompatibleError):

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from capably.plan import Served
     from capably.version import CudaVersion
 
-__all__ = ["TOOLS", "Steering", "Tool", "Unusable", "own_choice", "steer"]
+__all__ = ["TOOLS", "JitTargets", "JitTool", "Unusable", "choose_jit_targets", "own_choice"]
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
+class JitTool:
     """A tool that compiles on the machine where it is used.
 
     Attributes:
@@ -47,8 +47,8 @@ class Tool:
 
 
 TOOLS = {
-    "flashinfer": Tool("FlashInfer", ("flashinfer-python", "flashinfer"), "flashinfer"),
-    "torch": Tool("torch", ("torch",), "torch-python"),
+    "flashinfer": JitTool("FlashInfer", ("flashinfer-python", "flashinfer"), "flashinfer"),
+    "torch": JitTool("torch", ("torch",), "torch-python"),
 }
 
 
@@ -68,7 +68,7 @@ class Unusable:
 
 
 @dataclass(frozen=True, slots=True)
-class Steering:
+class JitTargets:
     """What to set, and for what that is good.
 
     Attributes:
@@ -90,14 +90,14 @@ class Steering:
     notes: tuple[str, ...] = ()
 
 
-def steer(
+def choose_jit_targets(
     tool: str,
     devices: Iterable[Device],
     *,
     driver: Driver | None = None,
     toolkit: Toolkit | None = None,
     versions: Mapping[str, str] | None = None,
-) -> Steering:
+) -> JitTargets:
     """What makes *tool* compile for exactly those of *devices* that it can serve.
 
     Args:
@@ -113,10 +113,10 @@ def steer(
     >>> from capably.arch import ComputeCapability
     >>> from capably.facts import Device
     >>> mixed = [Device(ComputeCapability(7, 0)), Device(ComputeCapability(9, 0))]
-    >>> steering = steer("flashinfer", mixed, versions={"flashinfer-python": "0.2.5", "torch": "2.13.0"})
-    >>> steering.variables, [str(one.device.capability) for one in steering.unusable]
+    >>> found = choose_jit_targets("flashinfer", mixed, versions={"flashinfer-python": "0.2.5", "torch": "2.13.0"})
+    >>> found.variables, [str(one.device.capability) for one in found.unusable]
     ((('TORCH_CUDA_ARCH_LIST', '9.0'),), ['7.0'])
-    >>> steer("flashinfer", mixed, versions={"flashinfer-python": "0.7.2.post1"}).variables
+    >>> choose_jit_targets("flashinfer", mixed, versions={"flashinfer-python": "0.7.2.post1"}).variables
     (('FLASHINFER_CUDA_ARCH_LIST', '9.0a'),)
     """
     if tool not in TOOLS:
@@ -126,7 +126,7 @@ def steer(
     version = next((known[name] for name in TOOLS[tool].distributions if name in known), None)
     notes = []
     if not gpus:
-        return Steering(tool, version)
+        return JitTargets(tool, version)
     if version is None:
         notes.append(f"{TOOLS[tool].distributions[0]} is not installed here: taken as the newest version that is known")
     dialect, asked_version = TOOLS[tool].dialect, version
@@ -152,7 +152,7 @@ def steer(
         variables = environment(chosen, dialect, asked_version, toolkit=asking.cuda)
         reading = read(next(iter(variables.values())), dialect, asked_version, toolkit=asking.cuda)
         notes += [note.message for note in reading.notes if note.kind is NoteKind.SURPRISE]
-    return Steering(
+    return JitTargets(
         tool, version, tuple(variables.items()), chosen, tuple(served), tuple(unusable), tuple(dict.fromkeys(notes))
     )
 

@@ -95,7 +95,7 @@ def offers(dialect: str, version: str | None, toolkit: tuple[str, ...], cuda: Cu
     Args:
         dialect: One of `capably.archlist.DIALECTS`.
         version: Of the tool; None for the newest known.
-        toolkit: What its compiler emits, as in `capably.tables.Toolkit`.
+        toolkit: What its compiler emits, as in `capably.tables.KnownToolkit`.
         cuda: The version of that compiler.
 
     Raises:

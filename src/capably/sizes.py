@@ -130,8 +130,8 @@ def estimate(artifact: Artifact, packed: Mapping[str, float]) -> Estimate:
     >>> found.of(Target.parse("sm_90")), found.of(Target.parse("sm_80")).there
     (Size(stored=1000, packed=250, fatbins=1, there=True), False)
     """
-    by_target: defaultdict[Target, _Sum] = defaultdict(_Sum)
-    by_kind: defaultdict[TargetKind, _Sum] = defaultdict(_Sum)
+    of_target: defaultdict[Target, _Sum] = defaultdict(_Sum)
+    of_kind: defaultdict[TargetKind, _Sum] = defaultdict(_Sum)
     fatbins = 0
     known = True
     for library in artifact.libraries:
@@ -148,15 +148,15 @@ def estimate(artifact: Artifact, packed: Mapping[str, float]) -> Estimate:
                 if target is not None and part.image.kind is _KINDS.get(target.kind):
                     targets[target] += part.stored_bytes
             for target, stored in targets.items():
-                by_target[target].add(stored, share, copies)
+                of_target[target].add(stored, share, copies)
             for kind in _KINDS:
                 held = [stored for target, stored in targets.items() if target.kind is kind]
                 if held:
-                    by_kind[kind].add(sum(held) / len(held), share, copies)
+                    of_kind[kind].add(sum(held) / len(held), share, copies)
     return Estimate(
         fatbins,
-        {target: _size(found, there=True, known=known) for target, found in by_target.items()},
-        {kind: _size(found, there=False, known=known) for kind, found in by_kind.items()},
+        {target: _size(found, there=True, known=known) for target, found in of_target.items()},
+        {kind: _size(found, there=False, known=known) for kind, found in of_kind.items()},
     )
 
 

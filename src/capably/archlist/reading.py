@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.errors import ParseError
 from capably.escaping import printable
-from capably.tables import DialectVersion, Toolkit, tables
+from capably.tables import DialectVersion, KnownToolkit, tables
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Reader:
             self.note(NoteKind.ASSUMED, "it looks for GPUs; none were given, so none are taken to be visible")
         return self.devices or ()
 
-    def nvcc(self) -> Toolkit:
+    def nvcc(self) -> KnownToolkit:
         """The toolkit that compiles; the newest known where none is given."""
         known = tables().toolkits
         if self.toolkit is None:

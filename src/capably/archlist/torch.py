@@ -284,7 +284,7 @@ def _detect_cmake(reader: Reader) -> list[str]:
 
 def write(targets: Sequence[Target]) -> str:
     """Machine code of each number, with PTX where that is asked for: the list has none without the other."""
-    entries = []
+    written = []
     for number, group in grouped(targets).items():
-        entries.append(number + ("+PTX" if any(t.kind is TargetKind.VIRTUAL for t in group) else ""))
-    return ";".join(entries)
+        written.append(number + ("+PTX" if any(t.kind is TargetKind.VIRTUAL for t in group) else ""))
+    return ";".join(written)

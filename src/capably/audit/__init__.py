@@ -8,10 +8,10 @@ are functions from a candidate to remarks, in `gpus`, `targets` and `build`, in 
 them, with what `allowances` excuse and what `comparison` finds beside an older release; `starting` writes a policy.
 """
 
-from capably.audit.policy import ALLOWABLE, BLOCKERS, CHECKS, GAPS, Allowance, Policy, Ptx
+from capably.audit.policy import ALLOWABLE, BLOCKERS, CHECKS, GAPS, Allowance, AuditPolicy, Ptx
 from capably.audit.questions import promised_driver
 from capably.audit.release import audit
-from capably.audit.report import Change, Comparison, Gap, Remark, Report, Severity
+from capably.audit.report import BaselineComparison, CoverageChange, Gap, Remark, RemarkSeverity, Report
 from capably.audit.starting import starting_policy
 
 __all__ = [
@@ -20,14 +20,14 @@ __all__ = [
     "CHECKS",
     "GAPS",
     "Allowance",
-    "Change",
-    "Comparison",
+    "AuditPolicy",
+    "BaselineComparison",
+    "CoverageChange",
     "Gap",
-    "Policy",
     "Ptx",
     "Remark",
+    "RemarkSeverity",
     "Report",
-    "Severity",
     "audit",
     "promised_driver",
     "starting_policy",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from capably.audit.report import Severity, remark_of
+from capably.audit.report import RemarkSeverity, remark_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -49,4 +49,6 @@ class Allowances:
         """What the policy allows and does not occur any more."""
         for entry in self._entries:
             if entry not in self._used:
-                yield remark_of("allowance-unused", Severity.WARNING, "", subject=entry.place, reason=entry.reason)
+                yield remark_of(
+                    "allowance-unused", RemarkSeverity.WARNING, "", subject=entry.place, reason=entry.reason
+                )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from capably.arch import TargetKind
 from capably.audit.questions import images, known_devices, promised_driver, starts
-from capably.audit.report import Severity, joined, remark_of
+from capably.audit.report import RemarkSeverity, joined, remark_of
 from capably.engine import choose, judge
 from capably.facts import Device
 from capably.tables import tables
@@ -57,7 +57,7 @@ def behind_driver(candidate: Candidate) -> Iterator[Remark]:
             native = any(target.kind is TargetKind.REAL for target in targets)
             yield remark_of(
                 code,
-                Severity.ERROR if native else Severity.WARNING,  # PTX is there for other GPUs beside
+                RemarkSeverity.ERROR if native else RemarkSeverity.WARNING,  # PTX is there for other GPUs beside
                 library.path,
                 count=count,
                 targets=joined(sorted(targets)),
@@ -88,12 +88,12 @@ def toolkits(candidate: Candidate) -> Iterator[Remark]:
             if image.toolkit is not None:
                 counts[image.toolkit] += count
         if total and not counts:
-            yield remark_of("toolkit-unknown", Severity.UNKNOWN, library.path, total=total, wanted=named)
+            yield remark_of("toolkit-unknown", RemarkSeverity.UNKNOWN, library.path, total=total, wanted=named)
         odd = {toolkit: count for toolkit, count in counts.items() if toolkit not in wanted}
         if odd:
             listed = ", ".join(f"{count} by CUDA {toolkit}" for toolkit, count in sorted(odd.items()))
             yield remark_of(
-                "toolkit-differs", Severity.ERROR, library.path, made=listed, total=counts.total(), wanted=named
+                "toolkit-differs", RemarkSeverity.ERROR, library.path, made=listed, total=counts.total(), wanted=named
             )
 
 
@@ -116,7 +116,7 @@ def cuda_major(candidate: Candidate) -> Iterator[Remark]:
                 whose = "the policy's toolkit is" if promised else "the others are of"
                 yield remark_of(
                     "other-cuda-major",
-                    Severity.ERROR,
+                    RemarkSeverity.ERROR,
                     path,
                     needed=" and ".join(f"CUDA {major}" for major in sorted(other)),
                     wanted=f"{whose} {' or '.join(f'CUDA {major}' for major in sorted(wanted))}",
@@ -129,7 +129,7 @@ def copies(candidate: Candidate) -> Iterator[Remark]:
         if library.copies:
             yield remark_of(
                 "identical-copies",
-                Severity.WARNING,
+                RemarkSeverity.WARNING,
                 library.path,
                 count=len(library.copies) + 1,
                 copies=joined(library.copies, 3),
@@ -147,7 +147,7 @@ def sizes(candidate: Candidate) -> Iterator[Remark]:
             told = [size_text(size), size_text(limit)]
             if told[0] == told[1]:  # a little too much
                 told = [f"{size:,} bytes", f"{limit:,} bytes"]
-            yield remark_of("size-over-limit", Severity.ERROR, path, subject=subject, size=told[0], limit=told[1])
+            yield remark_of("size-over-limit", RemarkSeverity.ERROR, path, subject=subject, size=told[0], limit=told[1])
 
 
 def _majors(library: Library) -> set[int]:

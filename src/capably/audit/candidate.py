@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from capably.audit.policy import BLOCKERS, Policy
+from capably.audit.policy import BLOCKERS, AuditPolicy
 from capably.audit.questions import other_host, promised_driver
 from capably.engine import Verdict, choose, judge
 from capably.facts import Artifact, Device, Driver
@@ -32,7 +32,7 @@ class Candidate:
     """
 
     artifact: Artifact
-    policy: Policy
+    policy: AuditPolicy
     size_bytes: int | None
     elsewhere: tuple[Device, ...]
     gpus: tuple[tuple[Device, Driver], ...]
@@ -40,7 +40,7 @@ class Candidate:
 
     @classmethod
     def of(
-        cls, artifact: Artifact, policy: Policy, size_bytes: int | None = None, beside: Sequence[Artifact] = ()
+        cls, artifact: Artifact, policy: AuditPolicy, size_bytes: int | None = None, beside: Sequence[Artifact] = ()
     ) -> Self:
         """*artifact* under *policy*; *beside* are the other wheels of the release."""
         elsewhere = tuple(

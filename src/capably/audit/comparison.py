@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from capably.arch import by_kind
 from capably.audit.questions import as_loaded, known_devices, other_host, promised_driver, targets_of
-from capably.audit.report import Change, Comparison, Gap, Severity, joined, remark_of
+from capably.audit.report import BaselineComparison, CoverageChange, Gap, RemarkSeverity, joined, remark_of
 from capably.engine import Coverage, OutcomeCounts, worth
 from capably.gpu_names import full_name
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 __all__ = ["compare", "lost"]
 
 
-def compare(candidate: Candidate, baseline: Artifact, baseline_bytes: int | None) -> Comparison:
+def compare(candidate: Candidate, baseline: Artifact, baseline_bytes: int | None) -> BaselineComparison:
     """What *candidate* gained and lost beside *baseline*, on the promised GPUs and on one of each capability."""
     artifact, policy = candidate.artifact, candidate.policy
-    changes: dict[ComputeCapability, Change] = {}
+    changes: dict[ComputeCapability, CoverageChange] = {}
     for device in dict.fromkeys((*policy.gpus, *known_devices())):
         if device.capability in changes or any(other_host(one, device) for one in (baseline, artifact)):
             continue
         driver = promised_driver(device, policy.driver)
         before, after = (as_loaded(one, device, driver) for one in (baseline, artifact))
-        change = Change(device, before.coverage, after.coverage, before.counts, after.counts)
+        change = CoverageChange(device, before.coverage, after.coverage, before.counts, after.counts)
         if _worth(change.before, change.counts_before) != _worth(change.after, change.counts_after):
             changes[device.capability] = change
     old, new = targets_of(baseline.libraries), targets_of(artifact.libraries)
     old_paths, new_paths = _paths(baseline), _paths(artifact)
-    return Comparison(
+    return BaselineComparison(
         baseline,
         tuple(changes.values()),
         tuple(sorted(new - old, key=by_kind)),
@@ -51,15 +51,15 @@ def _paths(artifact: Artifact) -> set[str]:
     return {path for library in artifact.libraries for path in (library.path, *library.copies)}
 
 
-def lost(candidate: Candidate, comparison: Comparison) -> Iterator[Remark]:
+def lost(candidate: Candidate, comparison: BaselineComparison) -> Iterator[Remark]:
     """GPUs that an older release served better."""
-    found: dict[tuple[Severity, str, str], list[Gap]] = {}
+    found: dict[tuple[RemarkSeverity, str, str], list[Gap]] = {}
     for change in comparison.changes:
         before, after = _worth(change.before, change.counts_before), _worth(change.after, change.counts_after)
         if after < before:
             # A library that holds more may well serve a smaller share, and PTX still runs.
-            severity = Severity.ERROR if after[0] < before[0] else Severity.WARNING
-            severity = Severity.UNKNOWN if Coverage.UNKNOWN in (change.before, change.after) else severity
+            severity = RemarkSeverity.ERROR if after[0] < before[0] else RemarkSeverity.WARNING
+            severity = RemarkSeverity.UNKNOWN if Coverage.UNKNOWN in (change.before, change.after) else severity
             shares = _share(change.before, change.counts_before), _share(change.after, change.counts_after)
             driver = promised_driver(change.device, candidate.policy.driver)
             missing = change.counts_after.total - change.counts_after.usable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from capably.audit.policy import Ptx, matches
 from capably.audit.questions import counted, judged
-from capably.audit.report import Gap, Remark, Severity, gap_of, joined, remark_of
+from capably.audit.report import Gap, Remark, RemarkSeverity, gap_of, joined, remark_of
 from capably.codes import FINDINGS, Outcome
 from capably.engine import OutcomeCounts, Verdict, judge
 from capably.facts import Driver, Library
@@ -47,13 +47,15 @@ def unread(candidate: Candidate) -> Iterator[Remark]:
         # Beside code that counts these are no news; alone they are neither a yes nor a no.
         undecided = page.hides or (nothing and finding.code in _NEVER_JUDGED)
         if undecided or not page.harmless:
-            severity = Severity.UNKNOWN if undecided else Severity.WARNING
+            severity = RemarkSeverity.UNKNOWN if undecided else RemarkSeverity.WARNING
             yield Remark(finding.code, severity, candidate.within(finding), finding.message, page.way_out)
     if nothing and not held and not any(library.bare for library in artifact.libraries):
         page = FINDINGS["no-gpu-code"]
         message = page.message.format(files=artifact.files) + ", and the policy promises some"
         hidden = any(page.hides for _, page in findings)
-        yield Remark("no-gpu-code", Severity.UNKNOWN if hidden else Severity.ERROR, "", message, page.way_out)
+        yield Remark(
+            "no-gpu-code", RemarkSeverity.UNKNOWN if hidden else RemarkSeverity.ERROR, "", message, page.way_out
+        )
 
 
 def blocked(candidate: Candidate) -> Iterator[Remark]:
@@ -62,8 +64,8 @@ def blocked(candidate: Candidate) -> Iterator[Remark]:
     for finding, device, driver in candidate.blocking():
         gap = Gap(device, driver, OutcomeCounts(), 0)
         seen.setdefault((finding.code, candidate.within(finding)), (finding, []))[1].append(gap)
-    for (code, path), (finding, gaps) in seen.items():
-        yield Remark(code, Severity.ERROR, path, finding.message, _FOR_RELEASES[code], tuple(gaps))
+    for (code, path), (finding, there) in seen.items():
+        yield Remark(code, RemarkSeverity.ERROR, path, finding.message, _FOR_RELEASES[code], tuple(there))
 
 
 class _Kind:
@@ -131,17 +133,19 @@ def gaps(candidate: Candidate, allowances: Allowances) -> Iterator[Remark]:
         yield replace(_gap_remark(code, path, missing), allowed=allowed)
 
 
-def _gap_remark(code: str, path: str, gaps: Sequence[Gap]) -> Remark:
+def _gap_remark(code: str, path: str, missing: Sequence[Gap]) -> Remark:
     """One remark about equal gaps of several GPUs, with the driver that would do as its way out."""
-    severity = Severity.UNKNOWN if code == "gpu-coverage-unknown" else Severity.ERROR
-    names = joined(full_name(gap.device) for gap in gaps)
-    plain = (short_name(gap.device) or str(gap.device.capability) for gap in gaps)
-    remark = remark_of(code, severity, path, tuple(gaps), device=names, asked=",".join(plain))
-    needed = {gap.device: gap.since.release for gap in gaps if gap.since is not None and gap.since.release is not None}
+    severity = RemarkSeverity.UNKNOWN if code == "gpu-coverage-unknown" else RemarkSeverity.ERROR
+    names = joined(full_name(gap.device) for gap in missing)
+    plain = (short_name(gap.device) or str(gap.device.capability) for gap in missing)
+    remark = remark_of(code, severity, path, tuple(missing), device=names, asked=",".join(plain))
+    needed = {
+        gap.device: gap.since.release for gap in missing if gap.since is not None and gap.since.release is not None
+    }
     if not needed:
         return remark
     needs = max(needed.values())
-    if len(needed) == len(gaps):
+    if len(needed) == len(missing):
         way_out = f"Promise a driver of {needs} or newer, or build for older drivers; or allow it, with a reason."
     else:
         names = joined(map(full_name, needed))

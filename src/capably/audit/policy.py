@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-__all__ = ["ALLOWABLE", "BLOCKERS", "CHECKS", "GAPS", "Allowance", "Policy", "Ptx", "matches"]
+__all__ = ["ALLOWABLE", "BLOCKERS", "CHECKS", "GAPS", "Allowance", "AuditPolicy", "Ptx", "matches"]
 
 
 class Ptx(enum.StrEnum):
@@ -87,7 +87,7 @@ class Allowance:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class AuditPolicy:
     """What a project promises of its wheels.
 
     Attributes:

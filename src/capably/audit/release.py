@@ -10,13 +10,13 @@ from capably.audit.candidate import Candidate
 from capably.audit.comparison import compare, lost
 from capably.audit.gpus import blocked, gaps, unread
 from capably.audit.policy import CHECKS
-from capably.audit.report import Report, Severity
+from capably.audit.report import RemarkSeverity, Report
 from capably.audit.targets import claimed, forward, stray, uneven
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from capably.audit.policy import Policy
+    from capably.audit.policy import AuditPolicy
     from capably.facts import Artifact
 
 __all__ = ["audit"]
@@ -26,7 +26,7 @@ _CHECKS = (blocked, claimed, stray, uneven, forward, behind_driver, toolkits, cu
 
 def audit(
     artifact: Artifact,
-    policy: Policy,
+    policy: AuditPolicy,
     *,
     size_bytes: int | None = None,
     baseline: tuple[Artifact, int | None] | None = None,
@@ -35,16 +35,16 @@ def audit(
     """Everything that is to be said about *artifact* under *policy*.
 
     Args:
-        artifact: As `capably.scan` reads it; with kernels where `Policy.reads_kernels`.
+        artifact: As `capably.scan` reads it; with kernels where `AuditPolicy.reads_kernels`.
         policy: What is promised.
         size_bytes: Of the artifact, where it is a file.
         baseline: An older release and its size.
         beside: Other wheels of the same release: what comes in machines of another processor, one of them may be for.
 
-    >>> from capably.audit import Policy
+    >>> from capably.audit import AuditPolicy
     >>> from capably.facts import Artifact
     >>> from capably.gpu_names import named_devices
-    >>> report = audit(Artifact("x.whl", "wheel"), Policy(require=named_devices(["H100"])))
+    >>> report = audit(Artifact("x.whl", "wheel"), AuditPolicy(require=named_devices(["H100"])))
     >>> [(remark.code, str(remark.severity)) for remark in report.remarks]
     [('no-gpu-code', 'error')]
     """
@@ -57,7 +57,7 @@ def audit(
     if comparison is not None:
         remarks += allowances.mark(lost(candidate, comparison))
     remarks += allowances.unused()
-    order = {severity: place for place, severity in enumerate(Severity)}
+    order = {severity: place for place, severity in enumerate(RemarkSeverity)}
     ranks = {code: place for place, code in enumerate(CHECKS)}
     remarks.sort(key=lambda r: (r.allowed is not None, order[r.severity], ranks.get(r.code, -1), r.path))
     return Report(

@@ -15,10 +15,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-__all__ = ["Change", "Comparison", "Gap", "Remark", "Report", "Severity", "gap_of", "joined", "remark_of"]
+__all__ = [
+    "BaselineComparison",
+    "CoverageChange",
+    "Gap",
+    "Remark",
+    "RemarkSeverity",
+    "Report",
+    "gap_of",
+    "joined",
+    "remark_of",
+]
 
 
-class Severity(enum.StrEnum):
+class RemarkSeverity(enum.StrEnum):
     """How bad a remark is."""
 
     ERROR = "error"  # a definite breach of what was asked for
@@ -65,7 +75,7 @@ class Remark:
     """
 
     code: str
-    severity: Severity
+    severity: RemarkSeverity
     path: str
     message: str
     way_out: str = ""
@@ -74,7 +84,7 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class CoverageChange:
     """What one GPU can do with two releases."""
 
     device: Device
@@ -85,7 +95,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class BaselineComparison:
     """What a release gained and lost beside an older one.
 
     Attributes:
@@ -99,7 +109,7 @@ class Comparison:
     """
 
     baseline: Artifact
-    changes: tuple[Change, ...]
+    changes: tuple[CoverageChange, ...]
     targets_gained: tuple[Target, ...]
     targets_lost: tuple[Target, ...]
     libraries_gained: tuple[str, ...]
@@ -125,17 +135,17 @@ class Report:
     gpus: tuple[tuple[Device, Driver], ...]
     verdicts: tuple[tuple[tuple[str | None, Verdict], ...], ...]
     remarks: tuple[Remark, ...]
-    comparison: Comparison | None = None
+    comparison: BaselineComparison | None = None
     size_bytes: int | None = None
     elsewhere: tuple[Device, ...] = ()
 
-    def count(self, severity: Severity) -> int:
+    def count(self, severity: RemarkSeverity) -> int:
         """How many remarks of that severity are not allowed."""
         return sum(remark.severity is severity and remark.allowed is None for remark in self.remarks)
 
 
 def remark_of(
-    code: str, severity: Severity, path: str, gaps: tuple[Gap, ...] = (), subject: str = "", **params: object
+    code: str, severity: RemarkSeverity, path: str, gaps: tuple[Gap, ...] = (), subject: str = "", **params: object
 ) -> Remark:
     """A remark in the words of the page of *code*; *subject* is what they speak of, where that is not *path*."""
     page = FINDINGS[code]

@@ -11,10 +11,10 @@ from capably.audit.allowances import Allowances
 from capably.audit.build import behind_driver
 from capably.audit.candidate import Candidate
 from capably.audit.gpus import blocked, gaps
-from capably.audit.policy import ALLOWABLE, Allowance, Policy, Ptx
+from capably.audit.policy import ALLOWABLE, Allowance, AuditPolicy, Ptx
 from capably.audit.questions import TO_COME, as_loaded, counted, images, known_devices, starts, targets_of
 from capably.audit.release import audit
-from capably.audit.report import Severity
+from capably.audit.report import RemarkSeverity
 from capably.audit.targets import claimed
 from capably.engine import judge, reaches
 from capably.facts import Driver, Library
@@ -34,7 +34,7 @@ _SERVED = 0.1
 brings along, are fewer; libraries that hold one fatbin for each architecture have more."""
 
 
-def starting_policy(artifact: Artifact, *, size_bytes: int | None = None) -> Policy:
+def starting_policy(artifact: Artifact, *, size_bytes: int | None = None) -> AuditPolicy:
     """What a good wheel keeps, as a policy that it passes; a person has to say whether that is what is meant.
 
     Required are the capabilities that a tenth of its fatbins or more serve; what is missing there is allowed, with a
@@ -50,7 +50,7 @@ def starting_policy(artifact: Artifact, *, size_bytes: int | None = None) -> Pol
     linked = [group.fatbin for library in libraries for group in counted(library) if not group.fatbin.relocatable]
     forward = bool(linked) and all(any(reaches(image, TO_COME) for image in fatbin.images) for fatbin in linked)
     toolkits = {image.toolkit for library in libraries for image, _ in images(library) if image.toolkit is not None}
-    policy = Policy(
+    policy = AuditPolicy(
         require=tuple(served),
         targets=tuple(sorted(targets_of(libraries), key=by_kind)),
         ptx=Ptx.REQUIRED if forward else None,
@@ -68,7 +68,7 @@ def _rounded_up(size_bytes: int) -> int:
     return -(-size_bytes * 11 // 10_000_000) * 1_000_000
 
 
-def _oldest_driver(artifact: Artifact, policy: Policy) -> Driver | None:
+def _oldest_driver(artifact: Artifact, policy: AuditPolicy) -> Driver | None:
     """The oldest branch that makes nothing worse; None where there is nothing to decide it."""
 
     def wrong(driver: Driver | None) -> set[tuple[str, str, int]]:
@@ -96,7 +96,7 @@ def _allowances(report: Report) -> Iterator[Allowance]:
     """What the policy has to allow for all remarks but notes, as narrow as it can be."""
     found: dict[tuple[str, tuple[Device, ...]], list[str]] = {}
     for remark in report.remarks:
-        if remark.severity is not Severity.NOTE and remark.code in ALLOWABLE:
+        if remark.severity is not RemarkSeverity.NOTE and remark.code in ALLOWABLE:
             paths = found.setdefault((remark.code, tuple(gap.device for gap in remark.gaps)), [])
             if remark.path and (pattern := _escaped(remark.path)) not in paths:
                 paths.append(pattern)

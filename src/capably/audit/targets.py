@@ -18,7 +18,7 @@ from capably.audit.questions import (
     starts,
     targets_of,
 )
-from capably.audit.report import Severity, gap_of, joined, remark_of
+from capably.audit.report import RemarkSeverity, gap_of, joined, remark_of
 from capably.codes import Outcome
 from capably.engine import Coverage, choose, judge, reaches
 from capably.facts import Device, Image, ImageKind, Library
@@ -45,7 +45,7 @@ def claimed(candidate: Candidate) -> Iterator[Remark]:
             if there:
                 yield remark_of(
                     "target-missing",
-                    Severity.ERROR,
+                    RemarkSeverity.ERROR,
                     "",
                     subject=candidate.title,
                     target=target,
@@ -57,7 +57,9 @@ def claimed(candidate: Candidate) -> Iterator[Remark]:
                 verdict = judge(library, device, promised_driver(device, candidate.policy.driver))
                 if verdict.counts.fails:
                     instead = _instead(replace(candidate.artifact, libraries=(library,)), device)
-                    yield remark_of("target-missing", Severity.ERROR, library.path, target=target, instead=instead)
+                    yield remark_of(
+                        "target-missing", RemarkSeverity.ERROR, library.path, target=target, instead=instead
+                    )
 
 
 def _instead(artifact: Artifact, device: Device) -> str:
@@ -83,12 +85,12 @@ def stray(candidate: Candidate) -> Iterator[Remark]:
         total = sum(group.count for group in counted(library))
         if candidate.policy.targets:
             odd = {target for target in counts if target not in candidate.policy.targets}
-            severity = Severity.WARNING
+            severity = RemarkSeverity.WARNING
         else:
             # The default of a compiler that was told nothing is below everything that was meant.
             most = [target.capability for target, count in counts.items() if 2 * count >= total]
             odd = {t for t, count in counts.items() if most and 10 * count <= total and t.capability < min(most)}
-            severity = Severity.NOTE
+            severity = RemarkSeverity.NOTE
         if odd:
             listed = ", ".join(f"{target} in {counts[target]} of {total}" for target in sorted(odd, key=by_kind))
             yield remark_of("stray-target", severity, library.path, targets=listed)
@@ -128,7 +130,7 @@ def _holes(library: Library, on: dict[Device, tuple[Driver, Verdict]]) -> Iterat
         holes = joined(full_name(gap.device) for gap in missed)
         yield remark_of(
             "hole-in-range",
-            Severity.WARNING,
+            RemarkSeverity.WARNING,
             library.path,
             tuple(missed),
             holes=holes,
@@ -155,7 +157,7 @@ def _behind(library: Library, on: dict[Device, tuple[Driver, Verdict]]) -> Itera
         most = max(gap.missing for gap in gaps)
         yield remark_of(
             "fatbin-behind",
-            Severity.WARNING,
+            RemarkSeverity.WARNING,
             library.path,
             tuple(gaps),
             count=most,
@@ -184,10 +186,10 @@ def forward(candidate: Candidate) -> Iterator[Remark]:
             # Whether a driver links relocatable PTX is not known.
             relocatable = (group.fatbin for group in counted(library) if group.fatbin.relocatable)
             linkable = any(reaches(image, TO_COME) for fatbin in relocatable for image in fatbin.images)
-            severity = Severity.UNKNOWN if linkable else Severity.ERROR
+            severity = RemarkSeverity.UNKNOWN if linkable else RemarkSeverity.ERROR
             yield remark_of("ptx-missing", severity, library.path, count=without, total=total)
         if candidate.policy.ptx is Ptx.FORBIDDEN and shipped:
-            yield remark_of("ptx-shipped", Severity.ERROR, library.path, count=shipped, total=total)
+            yield remark_of("ptx-shipped", RemarkSeverity.ERROR, library.path, count=shipped, total=total)
 
 
 def _exact(library: Library, bound: Iterable[tuple[int, list[Image]]], total: int) -> Iterator[Remark]:
@@ -203,7 +205,7 @@ def _exact(library: Library, bound: Iterable[tuple[int, list[Image]]], total: in
         newer = [device.capability for device in beyond if device.capability != target.capability]
         yield remark_of(
             "arch-specific-ptx",
-            Severity.WARNING,
+            RemarkSeverity.WARNING,
             library.path,
             target=target,
             count=count,

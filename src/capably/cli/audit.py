@@ -13,8 +13,8 @@ from capably.cli.console import WrongUseError, note, output_options, print_answe
 from capably.cli.sources import source_options
 
 if TYPE_CHECKING:
-    from capably.audit import Policy, Report
-    from capably.cli.sources import Reader
+    from capably.audit import AuditPolicy, Report
+    from capably.cli.sources import ArtifactReader
     from capably.facts import Artifact
 
 __all__ = ["FORMATS", "audit"]
@@ -99,7 +99,7 @@ def audit(  # noqa: PLR0917 - click passes options by name
     fail_on: str,
     kernels: bool,
     verbose: bool,
-    reader: Reader,
+    reader: ArtifactReader,
     format_: str,
     as_json: bool,
     color: str,
@@ -127,10 +127,10 @@ def audit(  # noqa: PLR0917 - click passes options by name
         "require": list(require), "native": list(native), "targets": targets, "ptx": ptx, "driver": driver,
         "toolkit": toolkit, "max-size": max_size, "max-library-size": max_library_size,
     }  # fmt: skip
-    policy, file = (core.Policy(), None) if write_policy else _policy(policy_file, no_policy=no_policy)
+    policy, file = (core.AuditPolicy(), None) if write_policy else _policy(policy_file, no_policy=no_policy)
     policy = _overridden(policy, {key: value for key, value in options.items() if value not in (None, [])})
     if check_policy:
-        if file is None and policy == core.Policy():
+        if file is None and policy == core.AuditPolicy():
             raise WrongUseError(
                 "there is no policy to check: no pyproject.toml here or above has a table [tool.capably]"
             )
@@ -138,7 +138,7 @@ def audit(  # noqa: PLR0917 - click passes options by name
         return 0
     if not artifacts:
         raise WrongUseError("name a wheel to audit; --check-policy reads the policy alone")
-    if policy == core.Policy() and not write_policy:
+    if policy == core.AuditPolicy() and not write_policy:
         note("there is no policy: this says what is odd about any wheel; see --require and --write-policy", quiet=quiet)
     elif file is not None:
         note(f"by the policy in {file}", quiet=quiet)
@@ -182,23 +182,23 @@ def audit(  # noqa: PLR0917 - click passes options by name
     return max((_exit_code(report, fail_on) for _, report in reports), key=(0, 3, 1).index, default=0)
 
 
-def _policy(named: str | None, *, no_policy: bool) -> tuple[Policy, str | None]:
+def _policy(named: str | None, *, no_policy: bool) -> tuple[AuditPolicy, str | None]:
     """The policy of the project, and the file that it stands in."""
-    from capably.audit import Policy  # noqa: PLC0415 - see capably.cli.app
+    from capably.audit import AuditPolicy  # noqa: PLC0415 - see capably.cli.app
     from capably.cli.policy import nearest_policy, read_policy  # noqa: PLC0415 - as above
 
     if no_policy:
-        return Policy(), None
+        return AuditPolicy(), None
     path = Path(named) if named is not None else nearest_policy(Path.cwd())
     policy = read_policy(path, required=named is not None) if path is not None else None
     if policy is None or path is None:
-        return Policy(), None
+        return AuditPolicy(), None
     if not named and path.is_relative_to(Path.cwd()):
         path = path.relative_to(Path.cwd())
     return policy, named or path.as_posix()
 
 
-def _overridden(policy: Policy, options: dict[str, object]) -> Policy:
+def _overridden(policy: AuditPolicy, options: dict[str, object]) -> AuditPolicy:
     """*policy* with what options say instead."""
     from capably.cli.policy import policy_of  # noqa: PLC0415 - see capably.cli.app
     from capably.errors import PolicyError  # noqa: PLC0415 - as above
@@ -226,7 +226,7 @@ def _size(artifact: Artifact) -> int | None:
         return None
 
 
-def _write_policy(found: list[tuple[str, Artifact]], reader: Reader) -> int:
+def _write_policy(found: list[tuple[str, Artifact]], reader: ArtifactReader) -> int:
     from capably.audit import starting_policy  # noqa: PLC0415 - see capably.cli.app
     from capably.report.audit import policy_toml  # noqa: PLC0415 - as above
 
@@ -241,7 +241,7 @@ def _write_policy(found: list[tuple[str, Artifact]], reader: Reader) -> int:
 
 def _answer(
     reports: list[tuple[str, Report]],
-    reader: Reader,
+    reader: ArtifactReader,
     format_: str,
     color: str,
     file: str | None,
@@ -268,14 +268,14 @@ def _answer(
 
 def _exit_code(report: Report, fail_on: str) -> int:
     """What the contract of exit codes makes of a report."""
-    from capably.audit import Severity  # noqa: PLC0415 - see capably.cli.app
+    from capably.audit import RemarkSeverity  # noqa: PLC0415 - see capably.cli.app
 
     left = [remark for remark in report.remarks if remark.allowed is None]
-    breaches = {Severity.ERROR}
+    breaches = {RemarkSeverity.ERROR}
     if fail_on in ("unknown", "warning"):
-        breaches.add(Severity.UNKNOWN)
+        breaches.add(RemarkSeverity.UNKNOWN)
     if fail_on == "warning":
-        breaches.add(Severity.WARNING)
+        breaches.add(RemarkSeverity.WARNING)
     if any(r.severity in breaches and not (fail_on == "none" and r.code == "gpu-partly-covered") for r in left):
         return 1
-    return 3 if any(remark.severity is Severity.UNKNOWN for remark in left) else 0
+    return 3 if any(remark.severity is RemarkSeverity.UNKNOWN for remark in left) else 0

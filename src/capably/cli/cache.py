@@ -98,8 +98,8 @@ def verify(format_: str, as_json: bool, color: str, quiet: bool) -> int:
 def _kept(store: Store, *, removed: int | None = None, sound: int | None = None) -> Kept:
     from capably.report.cache import Kept  # noqa: PLC0415 - see capably.cli.app
 
-    info = store.info()
-    return Kept(replace(info, root=shown_path(info.root)), removed, sound)
+    held = store.info()
+    return Kept(replace(held, root=shown_path(held.root)), removed, sound)
 
 
 def _old_folders() -> list[Path]:

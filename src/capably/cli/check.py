@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from capably.check import Gpu, Result
-    from capably.cli.sources import Reader
+    from capably.cli.sources import ArtifactReader
     from capably.facts import Device, Driver
 
 __all__ = ["GpuType", "check", "driver_text", "exit_code", "level"]
@@ -99,7 +99,7 @@ def check(  # noqa: PLR0917 - click passes options by name
     verbose: bool,
     kernels: bool,
     pattern: str | None,
-    reader: Reader,
+    reader: ArtifactReader,
     format_: str,
     as_json: bool,
     color: str,
@@ -116,20 +116,20 @@ def check(  # noqa: PLR0917 - click passes options by name
     capably check --gpu T4 --driver 535.183.01
     """  # noqa: D301 - the backspace tells click to keep the lines below it as they are
     from capably.check import judge_all  # noqa: PLC0415 - as above
-    from capably.cli.targets import unquoted  # noqa: PLC0415 - see capably.cli.app
+    from capably.cli.targets import quoting_hint  # noqa: PLC0415 - see capably.cli.app
     from capably.errors import CapablyError  # noqa: PLC0415 - as above
 
     try:
         columns, notes = _columns(gpus, driver, record)
     except CapablyError as error:
-        if artifacts and (text := unquoted(gpus, artifacts)):
+        if artifacts and (text := quoting_hint(gpus, artifacts)):
             error.add_note(text)
         raise
     kernels = kernels or pattern is not None
     found = reader.read(
         artifacts,
         with_kernels=kernels,
-        advice=lambda name: unquoted(gpus, artifacts[artifacts.index(name) :]),
+        advice=lambda name: quoting_hint(gpus, artifacts[artifacts.index(name) :]),
     )
     for text in notes if found or not reader.errors else ():
         note(text, quiet=quiet)  # where there is something to judge
@@ -179,7 +179,7 @@ def _columns(gpus: tuple[str, ...], driver: str | None, record: str | None) -> t
             if taken is not None:
                 notes.append(f"by the driver of {whose}, {driver_text(taken)}; name another with --driver")
     else:
-        system = probe.load(record) if record else probe.system(thorough=False, toolkits=False)
+        system = probe.load(record) if record else probe.system(thorough=False, compilers=False)
         taken = taken or system.driver
         found = models(system.devices)
         devices = tuple(device for device, _ in found)

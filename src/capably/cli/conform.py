@@ -160,25 +160,25 @@ def _answer_gate(case: dict[str, Any]) -> dict[str, Any]:
         # The cases are FlashInfer's, and its own list is the one that it builds.
         environ.pop("TORCH_CUDA_ARCH_LIST", None)
     cuda = case.get("toolkit")
-    answer = decide(
+    decided = decide(
         _parsed(case["requirement"], Requirement.parse),
         Policy.DEVICE if devices else Policy.BUILD_LIST,
         Look(devices, devices, Visibility(None, None, Confidence.EXACT, "given"), DriverState()),
         environ,
         toolkit=Toolkit(ToolkitKind.NVCC, "", cuda=_parsed(cuda, CudaVersion.parse)) if cuda is not None else None,
     )
-    names = answer.entries or tuple(str(verdict.device.capability) for verdict in answer.verdicts)
+    names = decided.entries or tuple(str(verdict.device.capability) for verdict in decided.verdicts)
     answers = {
         name: "toolkit" if blame == "compiler" else _OF_OUTCOMES[verdict.outcome or Outcome.UNKNOWN]
-        for name, verdict, blame in zip(names, answer.verdicts, answer.blames, strict=True)
+        for name, verdict, blame in zip(names, decided.verdicts, decided.blames, strict=True)
     }
     return {
         "id": case["id"],
-        "answers": answers or {"*": "bad-list" if answer.unread else "no-device"},
-        "list_error": answer.list_error,
+        "answers": answers or {"*": "bad-list" if decided.unread else "no-device"},
+        "list_error": decided.list_error,
         "reasons": [
             reason_object(reason)
-            for reason in dict.fromkeys(reason for verdict in answer.verdicts for reason in verdict.reasons)
+            for reason in dict.fromkeys(reason for verdict in decided.verdicts for reason in verdict.reasons)
         ],
     }
 
@@ -252,13 +252,13 @@ _MOST_READ = 1 << 30
 
 
 def _cases(stream: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
-    number = read = 0
+    number = taken = 0
     while line := stream.readline(_LONGEST + 1):
         number += 1
-        read += len(line)
+        taken += len(line)
         if len(line) > _LONGEST:
             raise _CaseError(number, f"longer than {_LONGEST >> 20} MiB, so it is no case")
-        if read > _MOST_READ:
+        if taken > _MOST_READ:
             raise _CaseError(number, f"more than {_MOST_READ >> 30} GiB of cases; give them in several files")
         if not line.strip():
             continue

@@ -93,12 +93,12 @@ def doctor(  # noqa: PLR0917 - click passes options by name
     """  # noqa: D301 - the backspace tells click to keep the lines below it as they are
     from capably import probe  # noqa: PLC0415 - see capably.cli.app
     from capably.check import Result  # noqa: PLC0415 - as above
-    from capably.cli.installed import looking, read_installed  # noqa: PLC0415 - as above
+    from capably.cli.installed import environment_and_machine, read_installed  # noqa: PLC0415 - as above
     from capably.doctor import diagnose  # noqa: PLC0415 - as above
 
     installed: list[Installed] = []
     present: frozenset[str] | None = None
-    with looking(record, python) as (environment, system_to_come):
+    with environment_and_machine(record, python) as (environment, system_to_come):
         if environment is not None and save != "-":
             installed = read_installed(environment, no_cache=no_cache, quiet=quiet, color=color)
             present = system_libraries() if record is None else None

@@ -165,10 +165,10 @@ def _facts(
 ) -> tuple[System, list[Artifact]]:
     """The machine, and what is installed on it where that could tell something."""
     from capably.cli.environment import distributions  # noqa: PLC0415 - see capably.cli.app
-    from capably.cli.installed import looking, read_installed  # noqa: PLC0415 - as above
+    from capably.cli.installed import environment_and_machine, read_installed  # noqa: PLC0415 - as above
     from capably.logs import reads_packages  # noqa: PLC0415 - as above
 
-    with looking(record, python) as (environment, system_to_come):
+    with environment_and_machine(record, python) as (environment, system_to_come):
         system = system_to_come.result()
     if record is None:
         place = f" and of {environment.place} ({environment.chosen_by})" if environment else ""

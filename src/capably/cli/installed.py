@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from capably.facts import System
     from capably.scanner.metadata import Distribution
 
-__all__ = ["looking", "read_installed", "shared_libraries"]
+__all__ = ["environment_and_machine", "read_installed", "shared_libraries"]
 
 _LONGEST_NAME = 255  # of a file, wherever Python runs
 
 
 @contextmanager
-def looking(record: str | None, python: str | None) -> Iterator[tuple[Environment | None, Future[System]]]:
+def environment_and_machine(
+    record: str | None, python: str | None
+) -> Iterator[tuple[Environment | None, Future[System]]]:
     """The environment, and the machine, which a thread of its own looks at: it mostly waits for others.
 
     Args:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from capably.archlist import DIALECTS, VARIABLES, applying, read
 from capably.cli.console import print_answer, style_of
 from capably.cli.targets import read_driver, read_gpus
-from capably.cli.tools import asked_tool
+from capably.cli.tools import parse_tool
 from capably.codes import Outcome
 from capably.facts import Device
 from capably.list_output import deciding, spell
@@ -65,7 +65,7 @@ def read_list(
     by = read_driver(driver) if driver is not None else None
     cuda = toolkit or tables().toolkits[-1].cuda
     names = DIALECTS if tool is None else (tool,)
-    asked = [asked_tool(name, versions, cuda, quiet=quiet or tool is None) for name in names]
+    asked = [parse_tool(name, versions, cuda, quiet=quiet or tool is None) for name in names]
     heard = [_heard(text, one, devices, toolkit, by) for one in asked]
     if as_json:
         from capably.report.machine import dumps  # noqa: PLC0415 - see capably.cli.app

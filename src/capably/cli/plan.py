@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from capably.report.plan import Origin, Tool
     from capably.requirement import Requirement
     from capably.sizes import Estimate
-    from capably.tables import Toolkit
+    from capably.tables import KnownToolkit
     from capably.version import CudaVersion
 
 __all__ = ["plan"]
@@ -136,7 +136,7 @@ def plan(  # noqa: PLR0917 - click passes options by name
     capably plan --read "8.0;9.0+PTX" --for torch==2.13
     eval "$(capably plan --for flashinfer --shell)"
     """  # noqa: D301 - the backspace tells click to keep the lines below it as they are
-    from capably.cli.tools import Versions, asked_tool  # noqa: PLC0415 - see capably.cli.app
+    from capably.cli.tools import Versions, parse_tool  # noqa: PLC0415 - see capably.cli.app
     from capably.jit_targets import Unusable, own_choice  # noqa: PLC0415 - as above
     from capably.list_output import offers, spell  # noqa: PLC0415 - as above
     from capably.plan import PlanPolicy, toolkit_named, undecided  # noqa: PLC0415 - as above
@@ -164,10 +164,10 @@ def plan(  # noqa: PLR0917 - click passes options by name
         system = _recorded(record)
     cuda, origin = _toolkit(toolkit, system, record)
     versions = Versions(system if record else None)
-    made_for = asked_tool(tool, versions, cuda, quiet=quiet) if tool is not None else None
+    made_for = parse_tool(tool, versions, cuda, quiet=quiet) if tool is not None else None
     needs = _needs(requirement, made_for)
     chosen = PlanPolicy(policy or ("each" if made_for is not None and made_for.asked == "flashinfer" else "native"))
-    emitter: Toolkit | None = toolkit_named(cuda)
+    emitter: KnownToolkit | None = toolkit_named(cuda)
     refused: dict[Device, Unusable] = {}
     if emitter is None:
         found = undecided(columns, cuda, chosen, needs)

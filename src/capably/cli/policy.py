@@ -13,7 +13,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from capably.arch import Target, TargetKind
-from capably.audit import ALLOWABLE, GAPS, Allowance, Policy, Ptx
+from capably.audit import ALLOWABLE, GAPS, Allowance, AuditPolicy, Ptx
 from capably.bounded import read_given
 from capably.cli.console import WrongUseError, shown_path
 from capably.cli.plan import read_toolkit
@@ -73,7 +73,7 @@ def nearest_policy(start: Path) -> Path | None:
     return None
 
 
-def read_policy(path: Path, *, required: bool) -> Policy | None:
+def read_policy(path: Path, *, required: bool) -> AuditPolicy | None:
     """The policy in a file.
 
     Args:
@@ -111,14 +111,14 @@ def read_policy(path: Path, *, required: bool) -> Policy | None:
     return policy_of(found, name)
 
 
-def policy_of(table: object, file: str) -> Policy:
+def policy_of(table: object, file: str) -> AuditPolicy:
     """The policy that a table says.
 
     Raises:
         PolicyError: It is not what it should be.
     """
-    reader = _Reader(file, "", table, _KEYS)
-    policy = Policy(
+    reader = _PolicyReader(file, "", table, _KEYS)
+    policy = AuditPolicy(
         require=reader.parsed("require", _gpus) or (),
         native=reader.parsed("native", _gpus) or (),
         targets=reader.parsed("targets", _targets) or (),
@@ -133,7 +133,7 @@ def policy_of(table: object, file: str) -> Policy:
     return policy
 
 
-def _allowances(reader: _Reader) -> Iterator[Allowance]:
+def _allowances(reader: _PolicyReader) -> Iterator[Allowance]:
     for index, item in enumerate(reader.tables("allow")):
         try:
             yield _allowance(item, reader.file, f"allow[{index}]")
@@ -144,7 +144,7 @@ def _allowances(reader: _Reader) -> Iterator[Allowance]:
 
 
 def _allowance(item: object, file: str, place: str) -> Allowance:
-    reader = _Reader(file, place, item, _ALLOW_KEYS)
+    reader = _PolicyReader(file, place, item, _ALLOW_KEYS)
     reason = reader.parsed("reason", _text)
     if "reason" not in reader.table:
         raise PolicyError(file, f"{place}.reason", "is missing: whoever reads the answer wants to know why")
@@ -160,7 +160,7 @@ def _allowance(item: object, file: str, place: str) -> Allowance:
     return Allowance(reason or "", codes or GAPS, libraries, kernels, gpus, place)
 
 
-class _Reader:
+class _PolicyReader:
     """One table, whose keys are known. Values that cannot be read are told together, when all were tried."""
 
     def __init__(self, file: str, place: str, table: object, keys: Mapping[str, str]) -> None:

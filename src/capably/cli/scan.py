@@ -11,7 +11,7 @@ from capably.cli.kernels import kernel_options
 from capably.cli.sources import source_options
 
 if TYPE_CHECKING:
-    from capably.cli.sources import Reader
+    from capably.cli.sources import ArtifactReader
 
 __all__ = ["scan"]
 
@@ -29,7 +29,7 @@ def scan(  # noqa: PLR0917 - click passes options by name
     verbose: bool,
     kernels: bool,
     pattern: str | None,
-    reader: Reader,
+    reader: ArtifactReader,
     format_: str,
     as_json: bool,
     color: str,

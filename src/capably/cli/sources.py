@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from capably.errors import CapablyError
     from capably.facts import Artifact
 
-__all__ = ["Reader", "source_options"]
+__all__ = ["ArtifactReader", "source_options"]
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class Reader:
+class ArtifactReader:
     """Reads what a command was asked for.
 
     Attributes:
@@ -127,7 +127,7 @@ class Reader:
 
 
 def source_options(command: str) -> Callable[[_Command], Callable[..., Any]]:
-    """The options of `Reader`, which the command gets as ``reader``. They belong above `output_options`."""
+    """The options of `ArtifactReader`, which the command gets as ``reader``. They belong above `output_options`."""
     prefix = f"CAPABLY_{command.upper()}"
     options = (
         click.option(
@@ -177,7 +177,7 @@ def source_options(command: str) -> Callable[[_Command], Callable[..., Any]]:
             color: str,
             **others: object,
         ) -> object:
-            reader = Reader(
+            reader = ArtifactReader(
                 python,
                 index_url,
                 extra_index_urls,

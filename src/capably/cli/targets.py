@@ -15,7 +15,7 @@ from capably.version import CudaVersion, DriverRelease
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["beyond_tables", "models", "read_driver", "read_gpus", "unquoted"]
+__all__ = ["beyond_tables", "models", "quoting_hint", "read_driver", "read_gpus"]
 
 # The oldest branch that could be meant; CUDA versions are far below.
 _LEAST_BRANCH = 300
@@ -36,10 +36,10 @@ def read_gpus(values: Iterable[str]) -> tuple[Device, ...]:
     return devices
 
 
-def unquoted(gpus: Sequence[str], artifacts: Sequence[str]) -> str:
+def quoting_hint(gpus: Sequence[str], artifacts: Sequence[str]) -> str:
     """What to say where the rest of a GPU's name was perhaps taken for artifacts; empty where it was not.
 
-    >>> unquoted(["RTX"], ["5090"])
+    >>> quoting_hint(["RTX"], ["5090"])
     'a name with spaces needs quotes: --gpu "RTX 5090"'
     """
     for value in gpus:

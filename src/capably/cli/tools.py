@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from capably.facts import System
     from capably.version import CudaVersion
 
-__all__ = ["Versions", "asked_tool"]
+__all__ = ["Versions", "parse_tool"]
 
 _SHORT = {"torch": "torch-python", "pytorch": "torch-python", "nvcc": "nvcc-gencode"}
 # Dialect -> the distributions that bring the tool. CMake and nvcc are mostly not installed as one.
@@ -66,7 +66,7 @@ class Versions:
         return [(dialect, str(cuda) if dialect in _NVCC else self.installed(dialect)) for dialect in DIALECTS]
 
 
-def asked_tool(text: str, versions: Versions, cuda: CudaVersion, *, quiet: bool) -> Tool:
+def parse_tool(text: str, versions: Versions, cuda: CudaVersion, *, quiet: bool) -> Tool:
     """What ``--for`` names.
 
     Raises:

@@ -16,6 +16,7 @@ PAGES = (
         "GPU looks unusable to them.",
         "Install a build for CUDA.",
         ("pytorch-cuda-init",),
+        example={"version": "2.13.0+cpu"},
     ),
     Page(
         "needs-cuda-torch",
@@ -23,6 +24,7 @@ PAGES = (
         "{subject} links against {names}, which the installed torch {version} does not have",
         "The extension was built for a torch with CUDA; beside another it cannot be imported, on any GPU.",
         "Install the torch that it was built for.",
+        example={"version": "2.13.0+cpu", "names": "libc10_cuda.so", "subject": "xformers"},
     ),
     Page(
         "shared-library-missing",
@@ -30,6 +32,7 @@ PAGES = (
         "{subject} needs {names}, found {where}",
         "The dynamic linker has to find every library that a file names, before any GPU code is looked at.",
         "Install the package that holds it, in the major version that the file name says.",
+        example={"names": "libcudart.so.12", "where": "nowhere", "subject": "bitsandbytes"},
     ),
     Page(
         "host-machine-mismatch",
@@ -37,6 +40,7 @@ PAGES = (
         "{subject} is built for {built}, this machine is {machine}",
         "The host code of a file has to fit the processor; such a file does not load here, on any GPU.",
         "Install the build for this processor.",
+        example={"built": "x86_64", "machine": "aarch64"},
     ),
     Page(
         "package-overwritten",
@@ -44,6 +48,7 @@ PAGES = (
         "{subject} and {other} write the same modules: the one that was installed last counts",
         "The files of one overwrite those of the other, and removing one removes files of both.",
         "Uninstall both, then install the one that is wanted.",
+        example={"subject": "onnxruntime-gpu", "other": "onnxruntime"},
     ),
     Page(
         "gpu-part-missing",
@@ -59,6 +64,7 @@ PAGES = (
         "{subject} compiles kernels at run time and needs {compiler}, which was not found",
         "Prebuilt kernels, where there are some, still work; others fail when they are first used.",
         "Install the CUDA toolkit, or name it by CUDA_HOME.",
+        example={"subject": "flashinfer-python", "compiler": "nvcc"},
     ),
     Page(
         "compiler-cannot-emit",
@@ -66,6 +72,7 @@ PAGES = (
         "no code for {capability} comes from {path} ({cuda}), used by {users}",
         "A compiler knows the devices of its time: newer ones come with newer toolkits, and old ones are dropped.",
         "Use one of {wanted}.",
+        example={"cuda": "CUDA 12.4", "users": "torch, flashinfer-python"},
     ),
     Page(
         "arch-list-refused",
@@ -74,6 +81,11 @@ PAGES = (
         "Whatever it compiles when first used fails, on every GPU: each tool, and each version of it, has its own "
         "grammar of such lists.",
         "Write the list as that version reads it, or unset the variable, so that it compiles for the GPUs that are there.",
+        example={
+            "tool": "torch 2.7.1",
+            "variable": "TORCH_CUDA_ARCH_LIST",
+            "problem": "torch raises `ValueError: Unknown CUDA arch () or GPU not supported`: an entry is empty",
+        },
     ),
     Page(
         "arch-list-surprising",
@@ -81,6 +93,11 @@ PAGES = (
         "{tool} reads {variable} otherwise than it looks: {problem}",
         "What is left out, or refused later, is missed when a kernel is first used, far from the list.",
         "Write the list as that version reads it, or unset the variable, so that it compiles for the GPUs that are there.",
+        example={
+            "tool": "flashinfer-python 0.2.5",
+            "variable": "FLASHINFER_CUDA_ARCH_LIST",
+            "problem": "this version does not read the variable",
+        },
     ),
     Page(
         "arch-list-omits-gpu",
@@ -88,6 +105,12 @@ PAGES = (
         "by {variable}, {tool} compiles {targets}, which {devices} cannot load",
         "Such a list goes before the GPUs that are there: what is compiled when first used fails on the one left out.",
         "Add what it needs to the list, or unset the variable, so that it compiles for the GPUs that are there.",
+        example={
+            "tool": "torch 2.7.1",
+            "variable": "TORCH_CUDA_ARCH_LIST",
+            "targets": "sm_90",
+            "devices": "Tesla V100 (7.0)",
+        },
     ),
     # Of the diagnosis: devices
     Page(
@@ -97,6 +120,7 @@ PAGES = (
         "CUDA_VISIBLE_DEVICES, or a container that was given some of them.",
         "Unset CUDA_VISIBLE_DEVICES to see all.",
         ("cuda-guide-environment",),
+        example={"visible": "1", "total": "8"},
     ),
     Page(
         "device-order-differs",
@@ -113,6 +137,7 @@ PAGES = (
         "Code that runs on one need not run on another: tools that look at the first or at the best GPU only are wrong "
         "about the rest.",
         "Build for all of them, or give a process those of one kind.",
+        example={"capabilities": "8.6, 8.9"},
     ),
     # Of the diagnosis: architectures
     Page(
@@ -128,6 +153,7 @@ PAGES = (
         "{usable} of {total} fatbins in {subject} load on {device}",
         "A call into the others fails when it is made. Packages that choose kernels by device never make it.",
         "Use a build for this device, or do not use what is missing.",
+        example={"usable": "7", "total": "11", "subject": "vllm", "device": "T4 (7.5)"},
     ),
     Page(
         "package-undecided",

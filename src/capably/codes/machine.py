@@ -39,6 +39,7 @@ PAGES = (
         "that was unloaded or a GPU that fell off the bus; 34: the library is the stub of a toolkit.",
         "Run `nvidia-smi` and read what `dmesg` says about NVRM.",
         ("cuda-driver-api-errors",),
+        example={"name": "CUDA_ERROR_UNKNOWN"},
     ),
     Page(
         "driver-library-mismatch",
@@ -100,6 +101,7 @@ PAGES = (
         "about the GPUs. Whether there are any is not known then, and nothing is remembered.",
         "Run `nvidia-smi`: if it fails too, install the driver again. Inside of an application that embeds Python, set "
         "CAPABLY_PROBE_PYTHON to the path of a Python 3 interpreter.",
+        example={"problem": "cuInit ended the process that asks, without an answer (exit 0)"},
     ),
     Page(
         "platform-not-probed",
@@ -131,6 +133,7 @@ PAGES = (
         "The package cuda-compat replaces libcuda, so that newer CUDA runs on an older driver.",
         "",
         ("cuda-compatibility-guide",),
+        example={"release": "580.65.06"},
     ),
     Page(
         "visible-entry-invalid",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 __all__ = ["Page"]
 
@@ -23,6 +24,7 @@ class Page:
         hides: Of a finding: something was not read, so there may be more than was judged.
         blocks: Of a finding: nothing of it is of use there, whatever the GPU code says.
         harmless: Of a finding: it says what a file is, and nothing is wrong.
+        example: A value for each parameter, for documentation; those that are usual may be left out.
     """
 
     code: str
@@ -35,3 +37,4 @@ class Page:
     blocks: bool = False
     harmless: bool = False
     otherwise: str | None = None
+    example: Mapping[str, str] = field(default_factory=dict, hash=False)

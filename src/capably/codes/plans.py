@@ -15,6 +15,7 @@ PAGES = (
         "Build with such a toolkit, or with targets that serve the GPU too.",
         ("ptxas-experiment", "llvm-nvptx-targets"),
         harmless=True,
+        example={"subject": "sm_103", "toolkit": "CUDA 12.8", "span": "CUDA 12.9 or newer"},
     ),
     Page(
         "no-forward-ptx",
@@ -24,6 +25,7 @@ PAGES = (
         "family. Not all code can be plain, and not every tool can be asked for it.",
         "Add targets for new GPUs when a toolkit has them.",
         ("ptxas-experiment",),
+        example={"why": "the tool cannot be asked for plain PTX"},
     ),
     Page(
         "toolkit-beyond-tables",
@@ -32,5 +34,6 @@ PAGES = (
         "Which targets a toolkit emits is recorded for each of them, and not guessed from its neighbours.",
         "Plan for a toolkit in the tables, or use a newer capably.",
         ("ptxas-experiment",),
+        example={"subject": "CUDA 13.6", "oldest": "10.0", "newest": "13.5"},
     ),
 )

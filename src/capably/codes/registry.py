@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capably.codes import audits, diagnoses, machine, plans, requirements, scans, surroundings, verdicts
+from capably.codes import audits, diagnoses, gates, machine, plans, requirements, scans, surroundings, verdicts
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
@@ -14,6 +14,6 @@ REASONS: dict[str, Page] = {page.code: page for page in (*verdicts.PAGES, *requi
 """Those of verdicts: arguments for and against."""
 
 FINDINGS: dict[str, Page] = {
-    page.code: page for topic in (surroundings, plans, audits, machine, diagnoses, scans) for page in topic.PAGES
+    page.code: page for topic in (surroundings, plans, audits, machine, gates, diagnoses, scans) for page in topic.PAGES
 }
 """Those of everything else that was noticed."""

@@ -13,6 +13,7 @@ PAGES = (
         "`{clause}` holds: {found}",
         "A requirement is met where all conditions of one of its alternatives hold.",
         sources=("cuda-guide-compute-capabilities",),
+        example={"found": "compute capability 9.0", "clause": ">=8.0"},
     ),
     Page(
         "device-too-old",
@@ -21,6 +22,7 @@ PAGES = (
         "What is needed came with a later generation of hardware, and no software adds it to an older one.",
         "Use a GPU that meets `{clause}`, or software that does not need it.",
         ("cuda-guide-compute-capabilities",),
+        example={"capability": "7.0", "clause": ">=7.5"},
     ),
     Page(
         "device-too-new",
@@ -29,6 +31,7 @@ PAGES = (
         "The software asks for older devices: mostly because it holds code for these only.",
         "Use a release of the software that supports {capability}, or a GPU that meets `{clause}`.",
         ("cuda-guide-compute-capabilities",),
+        example={"clause": "<=9.0"},
     ),
     Page(
         "device-not-listed",
@@ -37,6 +40,7 @@ PAGES = (
         "The software asks for certain devices, and neither older nor newer ones stand in for them.",
         "Use a GPU that meets `{clause}`, or a release of the software that supports {capability}.",
         ("cuda-guide-compute-capabilities",),
+        example={"capability": "8.7", "clause": "one of 8.0, 8.6, 8.9"},
     ),
     Page(
         "device-excluded",
@@ -45,6 +49,7 @@ PAGES = (
         "The software says that it does not work on certain devices, though it may on older and newer ones.",
         "Use a GPU that meets `{clause}`, or a release of the software that supports {capability}.",
         ("cuda-guide-compute-capabilities",),
+        example={"clause": "!=10.x", "capability": "10.0"},
     ),
     Page(
         "target-without-feature-code",
@@ -54,6 +59,7 @@ PAGES = (
         "target, a kernel that uses them does not build, or builds without them.",
         "Name a target with the suffix that `{clause}` needs in the list.",
         ("cuda-guide-compute-capabilities", "ptx-isa-instructions"),
+        example={"target": "sm_120", "clause": "12.0f"},
     ),
     Page(
         "quantity-too-small",
@@ -62,6 +68,7 @@ PAGES = (
         "Devices that run the same code differ in shared memory, multiprocessors and memory.",
         "Use a GPU that meets `{clause}`, or settings with which the software needs less.",
         ("cuda-guide-compute-capabilities",),
+        example={"found": "99KiB", "clause": "smem>=160KiB"},
     ),
     Page(
         "quantity-unknown",
@@ -70,6 +77,7 @@ PAGES = (
         "Not every driver library tells every quantity, and a device that was only named has none.",
         "Run `capably doctor --json` where the GPU is: it shows what the driver tells about it.",
         ("cuda-guide-compute-capabilities",),
+        example={"clause": "sms>=132"},
     ),
     Page(
         "version-not-met",
@@ -78,6 +86,7 @@ PAGES = (
         "The driver, the compiler or an installed package is outside of the versions that the software works with.",
         "Install a version that meets `{clause}`.",
         ("cuda-compatibility-guide",),
+        example={"found": "it is driver 535.183.01", "clause": "driver>=550"},
     ),
     Page(
         "version-unknown",
@@ -86,6 +95,7 @@ PAGES = (
         "The version of the driver, of the compiler or of a package was not given, or is not told in the way that is asked.",
         "Run `capably doctor` to see which driver, compilers and packages are found.",
         ("cuda-compatibility-guide",),
+        example={"found": "the driver is not known", "clause": "driver>=550"},
     ),
     Page(
         "toolkit-cannot-emit",
@@ -95,6 +105,12 @@ PAGES = (
         "architectures. The device itself is fine.",
         "Use {wanted}.",
         ("ptxas-experiment",),
+        example={
+            "found": "nvcc 12.8",
+            "clause": "12.0f",
+            "needed": "that takes CUDA 12.9 or newer",
+            "wanted": "CUDA 12.9 or newer",
+        },
     ),
     Page(
         "toolkit-undecided",
@@ -103,6 +119,7 @@ PAGES = (
         "The compiler is newer than the tables, or code of its kind for this device is not documented.",
         "Ask the compiler: `nvcc --list-gpu-code`.",
         ("ptxas-experiment",),
+        example={"found": "nvcc 14.0", "clause": "12.0f"},
     ),
     Page(
         "requirement-beyond-tables",
@@ -111,6 +128,7 @@ PAGES = (
         "Families, and which targets there are, are published with each architecture; nothing is guessed beyond.",
         "Update capably.",
         ("cuda-guide-compute-capabilities",),
+        example={"capability": "13.0", "clause": "12.0f"},
     ),
     Page(
         "requirement-renamed",
@@ -121,5 +139,6 @@ PAGES = (
         "in mind says nothing about the other.",
         "Say both numbers in the requirement, such as `10.1 | 11.0`, or use a driver that calls the device {renamed}.",
         ("cuda-13-release-notes",),
+        example={"capability": "10.1", "clause": ">=11.0"},
     ),
 )

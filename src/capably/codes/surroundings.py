@@ -14,6 +14,7 @@ PAGES = (
         "GPU code and host code both have to fit, and the host code of this file does not load there.",
         "Use a build for that processor.",
         blocks=True,
+        example={"built": "x86_64", "device": "DGX Spark"},
     ),
     Page(
         "cuda-major-newer-than-driver",
@@ -24,6 +25,7 @@ PAGES = (
         "Install a newer driver, or use a build for the CUDA major version of the driver.",
         ("cuda-compatibility-guide",),
         blocks=True,
+        example={"needed": "13", "first": "580"},
     ),
     Page(
         "alternative-missing",

@@ -18,6 +18,7 @@ PAGES = (
         "{target} machine code is made for a device of {capability}",
         "Machine code always loads on the compute capability that it was compiled for, with any suffix.",
         sources=_GUIDE,
+        example={"target": "sm_90a", "capability": "9.0"},
     ),
     Page(
         "same-major-lower-minor",
@@ -25,6 +26,7 @@ PAGES = (
         "{target} machine code runs on {capability}: same major version, and no higher minor version",
         "Up to 9.x, machine code runs on every device of its major version whose minor version is equal or higher.",
         sources=_GUIDE,
+        example={"target": "sm_80", "capability": "8.6"},
     ),
     Page(
         "family-covers",
@@ -33,6 +35,7 @@ PAGES = (
         "From 10.0 on, machine code runs inside its family, on devices of its own number and higher. With or "
         "without the suffix `f` the reach is the same.",
         sources=("cuda-guide-compute-capabilities", "nvlink-experiment"),
+        example={"target": "sm_120", "capability": "12.1"},
     ),
     # Compiles
     Page(
@@ -42,6 +45,7 @@ PAGES = (
         "PTX without a suffix is forward compatible: the driver compiles it for every device with a higher or "
         "equal number. The first start takes longer while it does, and newer instructions are not used.",
         sources=_PTX,
+        example={"target": "compute_90"},
     ),
     Page(
         "ptx-family",
@@ -49,6 +53,7 @@ PAGES = (
         "the driver compiles {target} PTX for {capability}: same family ({members})",
         "PTX with the suffix `f` is compiled for devices of its family with an equal or higher number, and for no others.",
         sources=("cuda-guide-compute-capabilities", "ptxas-experiment"),
+        example={"target": "compute_120f", "capability": "12.1"},
     ),
     Page(
         "ptx-exact",
@@ -56,6 +61,7 @@ PAGES = (
         "the driver compiles {target} PTX for {capability}, the only device that it is for",
         "PTX with the suffix `a` is compiled for the compute capability in its name and for no other.",
         sources=_PTX,
+        example={"target": "compute_90a", "capability": "9.0"},
     ),
     # Fails
     Page(
@@ -73,6 +79,7 @@ PAGES = (
         "Machine code runs on equal or higher numbers, never on lower ones.",
         _BUILD,
         _GUIDE,
+        example={"target": "sm_89", "capability": "8.6", "wanted": "sm_86 or compute_86"},
     ),
     Page(
         "arch-specific-exact-only",
@@ -81,6 +88,7 @@ PAGES = (
         "The suffix `a` gives up compatibility: such code loads on the one compute capability in its name.",
         _BUILD,
         ("cuda-guide-compute-capabilities", "nvlink-experiment"),
+        example={"target": "sm_90a"},
     ),
     Page(
         "ptx-arch-specific-exact-only",
@@ -89,6 +97,7 @@ PAGES = (
         "PTX with the suffix `a` is not forward compatible, whatever its place at the end of a list suggests.",
         _BUILD,
         _PTX,
+        example={"target": "compute_90a"},
     ),
     Page(
         "ptx-family-mismatch",
@@ -97,6 +106,7 @@ PAGES = (
         "PTX with the suffix `f` is compiled inside its family, for equal or higher numbers.",
         _BUILD,
         ("cuda-guide-compute-capabilities", "ptxas-experiment"),
+        example={"target": "compute_100f", "members": "10.0, 10.3"},
     ),
     Page(
         "ptx-target-newer-than-device",
@@ -105,6 +115,7 @@ PAGES = (
         "PTX compiles for equal or higher numbers, never for lower ones.",
         _BUILD,
         _PTX,
+        example={"target": "compute_90", "capability": "8.9", "wanted": "sm_89 or compute_89"},
     ),
     Page(
         "ptx-newer-than-driver",
@@ -123,6 +134,7 @@ PAGES = (
         "NVIDIA ended support for the device before the toolkit that wrote this PTX appeared.",
         _BUILD,
         ("cuda-compatibility-guide", "cuda-driver-api-errors"),
+        example={"capability": "3.5", "last": "11.4", "wanted": "sm_35"},
     ),
     Page(
         "tegra-isolated",
@@ -132,6 +144,7 @@ PAGES = (
         "code does not load on Tegra parts, even where the numbers would fit.",
         _BUILD,
         (*_GUIDE, "jax-40492", "pytorch-device-requirement"),
+        example={"target": "sm_80", "capability": "8.7", "wanted": "sm_87 or compute_87"},
     ),
     Page(
         "relocatable-only",
@@ -158,6 +171,7 @@ PAGES = (
         "Install a driver of branch R{last} or older.",
         ("nvidia-driver-architecture-matrix",),
         otherwise="",
+        example={"capability": "7.0", "driver": "R590 (CUDA 13.1)"},
     ),
     Page(
         "zstd-needs-newer-driver",
@@ -166,6 +180,7 @@ PAGES = (
         "nvcc 12.8 and later can compress with zstd (--compress-mode=size; the default of 13.x).",
         "Install a driver of branch R{first} or newer, or build with --compress-mode=speed.",
         otherwise="Build with --compress-mode=speed.",
+        example={"driver": "R535 (CUDA 12.2)", "first": "550"},
     ),
     Page(
         "ptx-jit-disabled",
@@ -175,6 +190,7 @@ PAGES = (
         "Unset CUDA_DISABLE_PTX_JIT, or use a build that targets {wanted}.",
         ("cuda-guide-environment",),
         otherwise=_BUILD,
+        example={"target": "compute_90"},
     ),
     Page(
         "machine-code-ignored",
@@ -193,6 +209,7 @@ PAGES = (
         "target that appears only so is not supported.",
         _BUILD,
         ("fatbin-experiment",),
+        example={"target": "sm_120"},
     ),
     Page(
         "kernels-for-other-architectures-only",
@@ -211,6 +228,7 @@ PAGES = (
         "A driver compiles PTX up to the version that came with its CUDA version.",
         "Name the driver (--driver), or use a build that targets {wanted}.",
         ("cuda-compatibility-guide",),
+        example={"target": "compute_90"},
     ),
     Page(
         "ptx-version-unknown",
@@ -219,6 +237,7 @@ PAGES = (
         "A driver compiles PTX up to the version that came with its CUDA version.",
         "Read the version from the file (capably scan), or use a build that targets {wanted}.",
         ("cuda-compatibility-guide",),
+        example={"target": "compute_90"},
     ),
     Page(
         "ptx-beyond-tables",
@@ -227,6 +246,7 @@ PAGES = (
         "A driver compiles PTX up to the version that came with its CUDA version, and that of this driver is not known.",
         "Update capably, or use a build that targets {wanted}.",
         ("cuda-compatibility-guide",),
+        example={"horizon": "CUDA 13.5", "driver": "R700", "ptx": "9.9"},
     ),
     Page(
         "tegra-sbsa-unsettled",
@@ -236,6 +256,7 @@ PAGES = (
         "on, projects disagree about 13.0, and which toolkit made an image is not always known.",
         _BUILD,
         ("nvlink-experiment", "pytorch-device-requirement", "conda-pytorch-527"),
+        example={"target": "sm_80", "capability": "8.7", "wanted": "sm_87 or compute_87"},
     ),
     Page(
         "renamed-target-unproven",
@@ -244,6 +265,7 @@ PAGES = (
         "sm_101 of CUDA 12.8 and 12.9 became sm_110. PTX for it assembles for 11.0; projects disagree about machine code.",
         _BUILD,
         ("cuda-13-release-notes", "ptxas-experiment", "pytorch-device-requirement"),
+        example={"target": "sm_101", "capability": "11.0"},
     ),
     Page(
         "relocatable-ptx-unproven",
@@ -253,6 +275,7 @@ PAGES = (
         "at load time; it fails if one object has none. Not proven on a device.",
         "Try it, or use a build that targets {wanted}.",
         ("nvcc-manual", "fatbin-experiment"),
+        example={"target": "compute_90"},
     ),
     Page(
         "lto-ir-needs-linking",
@@ -261,6 +284,7 @@ PAGES = (
         "LTO-IR is not machine code and not PTX; the driver does not load it alone.",
         _BUILD,
         ("nvcc-manual",),
+        example={"target": "lto_90"},
     ),
     Page(
         "kind-unknown",
@@ -285,6 +309,7 @@ PAGES = (
         "The payload is damaged, beyond the limits, or compressed in an unknown way.",
         "Look at the findings of capably scan for this file.",
         ("fatbin-experiment",),
+        example={"target": "sm_120"},
     ),
     Page(
         "beyond-tables",
@@ -293,6 +318,7 @@ PAGES = (
         "Which devices share machine code is known from NVIDIA's tables, not computed.",
         "Update capably, or use a build that targets {wanted}.",
         ("cuda-guide-compute-capabilities",),
+        example={"target": "sm_130", "capability": "13.0"},
     ),
     Page(
         "compression-unknown",
@@ -308,6 +334,7 @@ PAGES = (
         "the image is compressed with zstd, which needs a driver of R{first} or newer",
         "nvcc 12.8 and later can compress with zstd (--compress-mode=size; the default of 13.x).",
         "Name the driver (--driver); it has to be R{first} or newer.",
+        example={"first": "550"},
     ),
     Page(
         "concatenated-needs-newer-driver",
@@ -317,6 +344,7 @@ PAGES = (
         "which came with it, may not either.",
         "Install a driver of branch R{first} or newer, or build without --concat.",
         otherwise="Build without --concat.",
+        example={"first": "615"},
     ),
     Page(
         "concatenated-driver-unknown",
@@ -324,6 +352,7 @@ PAGES = (
         "the image sits in the concatenated container of CUDA 13.4, which drivers older than R{first} may not read",
         "nvcc 13.4 --concat packs images into one entry. Older cuobjdump cannot read it; older drivers may not either.",
         "Name the driver (--driver), or build without --concat.",
+        example={"first": "615"},
     ),
     Page(
         "tegra-driver-unknown",
@@ -332,6 +361,7 @@ PAGES = (
         "The driver of a Jetson is part of its software release; its number does not say its CUDA version.",
         "Name the CUDA version instead (--driver 12.6), or use a build that targets {wanted}.",
         ("jetpack-downloads",),
+        example={"target": "compute_80", "capability": "8.7"},
     ),
     Page(
         "device-beyond-tables",
@@ -340,6 +370,7 @@ PAGES = (
         "A driver serves the devices that existed when its branch was made.",
         "Check the capability; update capably if the device is newer.",
         ("nvidia-cuda-gpus",),
+        example={"capability": "13.0"},
     ),
     Page(
         "driver-device-unproven",
@@ -349,6 +380,7 @@ PAGES = (
         "Install a driver of branch R{first} or newer.",
         ("nvidia-driver-architecture-matrix",),
         otherwise="",
+        example={"capability": "12.1", "first": "575"},
     ),
     Page(
         "driver-drop-unproven",
@@ -358,5 +390,6 @@ PAGES = (
         "Install a driver of branch R{last} or older.",
         ("nvidia-driver-architecture-matrix",),
         otherwise="",
+        example={"capability": "7.0", "driver": "R590 (CUDA 13.1)"},
     ),
 )

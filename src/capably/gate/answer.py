@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import overload
 
+    from capably.codes import Reason
     from capably.engine import Verdict  # noqa: TC004 - of the fields only, which nobody resolves
     from capably.facts import Device, Finding  # noqa: TC004 - as above
     from capably.version import CudaVersion
@@ -212,25 +213,27 @@ _OF_DRIVER = frozenset(
 )
 _OF_BLAME = {"compiler": ToolkitError, "driver": DriverError, "packages": PackageError}
 _CALLED = {"compiler": "compiler", "driver": "driver", "packages": "installed packages"}
+_VERSIONS = frozenset({"version-not-met", "toolkit-cannot-emit"})  # what is said of anything but a device
 _TO_BUILD = f'To build where no GPU is, name those that it is for: {OVERRIDE}="sm_90,RTX 4090".'
 
 
 def _error(answer: Answer, chosen: tuple[int, ...], feature: str, *, any_will_do: bool) -> IncompatibleError:
     needed = str(answer.requirement)
     if answer.unread is not None:
-        problem = f"{answer.decided_by} cannot be read: {answer.unread}"
-        example = "sm_90,RTX 4090" if answer.decided_by == OVERRIDE else "8.0 9.0a"
-        way_out = f'Write it so: {answer.decided_by}="{example}".'
-        return GpuListError(feature, needed, problem, answer.lines, way_out, answer)
+        wanted = "sm_90,RTX 4090" if answer.decided_by == OVERRIDE else _LIST
+        texts = {"variable": answer.decided_by, "problem": answer.unread, "wanted": wanted}
+        return _of_list(answer, feature, "gpu-list-unreadable", texts)
     if not chosen:
         return _absent(answer, feature, needed)
     lines = tuple(line for n, line in enumerate(answer.lines) if n in chosen or n >= len(answer.verdicts))
     refused = [number for number in chosen if answer.verdicts[number].outcome is Outcome.FAILS]
     undecided = [number for number in chosen if answer.verdicts[number].outcome is Outcome.UNKNOWN]
-    if undecided and (any_will_do or not refused):  # where any will do, one of which it is not known may
-        way_out = _way_out(undecided, chosen, answer)
-        return UndecidedError(feature, needed, "whether that holds is not known", lines, way_out, answer)
-    way_out = _way_out(refused, chosen, answer)
+    doubtful = bool(undecided) and (any_will_do or not refused)  # where any will do, one of which it is not known may
+    counted = undecided if doubtful else refused
+    reason = _deciding(answer, counted)
+    way_out, code = _way_out(counted, chosen, answer, reason), reason.code
+    if doubtful:
+        return UndecidedError(feature, needed, "whether that holds is not known", lines, way_out, answer, code)
     several = len(chosen) > 1
     blames = {answer.blames[number] for number in refused}
     if len(blames) == 1 and "device" not in blames:
@@ -238,13 +241,13 @@ def _error(answer: Answer, chosen: tuple[int, ...], feature: str, *, any_will_do
         gpus = "entries" if answer.entries else "GPU"
         do = "do" if blame == "packages" else "does"
         problem = f"the {gpus}{'s' if several and gpus == 'GPU' else ''} would do, the {_CALLED[blame]} {do} not"
-        return _OF_BLAME[blame](feature, needed, problem, lines, way_out, answer)
+        return _OF_BLAME[blame](feature, needed, problem, lines, way_out, answer, code)
     if answer.entries:
         of_list = f"of {answer.decided_by}"
         problem = (
             _counted(len(refused), len(chosen), f"entries {of_list}") if several else f"the entry {of_list} does not"
         )
-        return GpuListError(feature, needed, problem, lines, way_out, answer)
+        return GpuListError(feature, needed, problem, lines, way_out, answer, code)
     reasons = [reason for number in refused for reason in answer.verdicts[number].reasons]
     too_old = all(reason.code == "device-too-old" for reason in reasons if reason.outcome is Outcome.FAILS)
     kind = DeviceTooOldError if too_old else UnsupportedDeviceError
@@ -252,7 +255,19 @@ def _error(answer: Answer, chosen: tuple[int, ...], feature: str, *, any_will_do
     problem = f"the GPU{named} {'is too old' if too_old else 'does not meet it'}"
     if several:
         problem = _counted(len(refused), len(chosen), f"GPUs{named}")
-    return kind(feature, needed, problem, lines, way_out, answer)
+    return kind(feature, needed, problem, lines, way_out, answer, code)
+
+
+def _deciding(answer: Answer, numbers: list[int]) -> Reason:
+    """The reason that the error stands for: of the first device the first that is about what is to blame."""
+    reasons = [
+        (reason, answer.blames[number])
+        for number in numbers
+        for reason in answer.verdicts[number].reasons
+        if reason.outcome is answer.verdicts[number].outcome
+    ]
+    of_blame = (reason for reason, blame in reasons if (reason.code in _VERSIONS) is (blame not in {"", "device"}))
+    return next(of_blame, reasons[0][0])
 
 
 def _counted(refused: int, all_of_them: int, what: str) -> str:
@@ -261,15 +276,24 @@ def _counted(refused: int, all_of_them: int, what: str) -> str:
     return f"{refused} of {all_of_them} {what} {'do' if refused > 1 else 'does'} not"
 
 
+_LIST = "8.0 9.0a"
+
+
+def _of_list(answer: Answer, feature: str, code: str, texts: dict[str, str]) -> GpuListError:
+    problem, way_out = (text.format_map(texts) for text in (FINDINGS[code].message, FINDINGS[code].way_out))
+    return GpuListError(feature, str(answer.requirement), problem, answer.lines, way_out, answer, code)
+
+
 def _absent(answer: Answer, feature: str, needed: str) -> IncompatibleError:
     if answer.policy is Policy.BUILD_LIST:
-        problem = "no list names what to build for"
-        way_out = f'Set one: {answer.own_list or TORCH_LIST}="8.0 9.0a".'
-        return GpuListError(feature, needed, problem, answer.lines, way_out, answer)
+        texts = {"variable": answer.own_list or TORCH_LIST, "wanted": _LIST}
+        return _of_list(answer, feature, "gpu-list-missing", texts)
+    unknown = FINDINGS["no-gpu-found"]
     if answer.absence is None:
-        return NoDeviceError(feature, needed, "no GPU was found", answer.lines, _TO_BUILD, answer)
-    code, message = answer.absence.code, answer.absence.message
-    way_out = FINDINGS[code].way_out
+        way_out = f"{unknown.way_out} {_TO_BUILD}"
+        return NoDeviceError(feature, needed, unknown.message, answer.lines, way_out, answer, unknown.code)
+    page = FINDINGS.get(answer.absence.code, unknown)  # a record may be of a release that knows more
+    code, message, way_out = page.code, answer.absence.message, page.way_out
     kind: type[IncompatibleError]
     if code == "hidden-by-environment":
         kind, problem = HiddenDeviceError, f"no GPU is visible: {message}"
@@ -279,10 +303,10 @@ def _absent(answer: Answer, feature: str, needed: str) -> IncompatibleError:
         kind, problem = UndecidedError, message
     else:
         kind, problem, way_out = NoDeviceError, f"no GPU was found: {message}", f"{way_out} {_TO_BUILD}"
-    return kind(feature, needed, problem, answer.lines, way_out, answer)
+    return kind(feature, needed, problem, answer.lines, way_out, answer, code)
 
 
-def _way_out(numbers: list[int], chosen: tuple[int, ...], answer: Answer) -> str:
+def _way_out(numbers: list[int], chosen: tuple[int, ...], answer: Answer, reason: Reason) -> str:
     if answer.devices and not any(device.assumed for device in answer.devices):
         if len(chosen) < len(answer.verdicts):  # asked by their numbers, which others would have if some were hidden
             good = [n for n, verdict in enumerate(answer.verdicts) if verdict.outcome is Outcome.RUNS]
@@ -293,9 +317,7 @@ def _way_out(numbers: list[int], chosen: tuple[int, ...], answer: Answer) -> str
     if answer.entries and all(answer.blames[number] == "device" for number in numbers):
         needed = answer.requirement
         return f"Name a target that meets `{needed}` in {answer.decided_by}, with the suffix that it takes."
-    verdicts = [answer.verdicts[number] for number in numbers]
-    texts = (reason.way_out for verdict in verdicts for reason in verdict.reasons if reason.outcome is verdict.outcome)
-    return next((text for text in texts if text), "")
+    return reason.way_out
 
 
 def _compilers(answer: Answer) -> str:

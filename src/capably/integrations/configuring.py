@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 from capably.archlist import applying
 from capably.escaping import escaped
 from capably.facts import Device, Finding, Toolkit, ToolkitKind
-from capably.jit_targets import TOOLS, Steering, Unusable, steer
+from capably.jit_targets import TOOLS, JitTargets, Unusable, choose_jit_targets
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-__all__ = ["Change", "Configured", "Found", "configure", "installed_version"]
+__all__ = ["ConfigureOutcome", "Configured", "VariableChange", "configure", "installed_version"]
 
 
-class Found(enum.StrEnum):
+class ConfigureOutcome(enum.StrEnum):
     """What came of it."""
 
     SET = "set"  # GPUs were found that the tool serves, and it compiles for these
@@ -32,7 +32,7 @@ class Found(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class VariableChange:
     """A variable before and after; None where it is not set, and equal where it was left alone."""
 
     name: str
@@ -50,17 +50,17 @@ class Configured:
     """What was found, what was set, and what was there.
 
     Attributes:
-        found: What came of it.
-        steering: What the tool compiles for, which GPUs that serves, which it does not, and why.
+        outcome: What came of it.
+        chosen: What the tool compiles for, which GPUs that serves, which it does not, and why.
         changes: The variables that the tool reads, or its other versions do.
         decided_by: Who said which GPUs there are: ``the GPUs of this process``, ``CAPABLY_GPUS``, or ``nothing``.
         absence: Why no GPU is visible, where that is so.
         imported: What was imported before, so that it may have read the variables already.
     """
 
-    found: Found
-    steering: Steering
-    changes: tuple[Change, ...]
+    outcome: ConfigureOutcome
+    chosen: JitTargets
+    changes: tuple[VariableChange, ...]
     decided_by: str
     absence: Finding | None = None
     imported: tuple[str, ...] = ()
@@ -68,20 +68,20 @@ class Configured:
     @property
     def devices(self) -> tuple[Device, ...]:
         """The GPUs that the tool compiles for."""
-        return self.steering.served
+        return self.chosen.served
 
     @property
     def unusable(self) -> tuple[Unusable, ...]:
         """The GPUs that it does not serve, with the reasons."""
-        return self.steering.unusable
+        return self.chosen.unusable
 
     def __str__(self) -> str:
-        about = TOOLS[self.steering.tool]
-        name = f"{about.title} {self.steering.version or ''}".rstrip()
-        if self.found is Found.SET:
+        about = TOOLS[self.chosen.tool]
+        name = f"{about.title} {self.chosen.version or ''}".rstrip()
+        if self.outcome is ConfigureOutcome.SET:
             numbers = dict.fromkeys(str(device.capability) for device in self.devices)
             head = f"{name} compiles for {', '.join(numbers)}"
-        elif self.found is Found.NONE_USABLE:
+        elif self.outcome is ConfigureOutcome.NONE_USABLE:
             head = f"{name}: none usable of the GPUs here"
         else:
             head = f"{name}: none found: {self.absence.message if self.absence else 'no GPU is visible'}"
@@ -89,9 +89,9 @@ class Configured:
         for one in self.unusable:
             lines.append(f"{_named(one.device)} is left out: {'; '.join(one.reasons)}")
             lines += [f"  {one.way_out}"] if one.way_out else []
-        if self.found is Found.NONE_FOUND and self.absence is not None:
+        if self.outcome is ConfigureOutcome.NONE_FOUND and self.absence is not None:
             lines.append(f"more: capably explain {self.absence.code}")
-        lines += [f"note: {note}" for note in (*self.steering.notes, *(_IMPORTED[name] for name in self.imported))]
+        lines += [f"note: {note}" for note in (*self.chosen.notes, *(_IMPORTED[name] for name in self.imported))]
         return "\n  ".join(map(escaped, (head, *lines)))
 
 
@@ -133,7 +133,7 @@ def configure(tool: str, environ: MutableMapping[str, str] | None = None) -> Con
     if answer.unread is not None:
         needed = applying(TOOLS[tool].dialect, installed_version(tool)).requires or _ANY_GPU
         gate.usable(needed).require(TOOLS[tool].title)  # raises what is wrong with it
-    steering = steer(
+    chosen = choose_jit_targets(
         tool,
         [verdict.device for verdict in answer.verdicts],
         driver=probe.look().driver,
@@ -141,12 +141,18 @@ def configure(tool: str, environ: MutableMapping[str, str] | None = None) -> Con
         versions=_versions(tool),
     )
     before = {name: environment.get(name) for name in _VARIABLES[tool]}
-    environment.update(steering.variables)
-    found = Found.SET if steering.variables else Found.NONE_USABLE if answer.verdicts else Found.NONE_FOUND
+    environment.update(chosen.variables)
+    outcome = (
+        ConfigureOutcome.SET
+        if chosen.variables
+        else ConfigureOutcome.NONE_USABLE
+        if answer.verdicts
+        else ConfigureOutcome.NONE_FOUND
+    )
     return Configured(
-        found,
-        steering,
-        tuple(Change(name, value, environment.get(name)) for name, value in before.items()),
+        outcome,
+        chosen,
+        tuple(VariableChange(name, value, environment.get(name)) for name, value in before.items()),
         answer.decided_by,
         answer.absence,
         tuple(name for name in dict.fromkeys((tool, "torch")) if name in sys.modules),

@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from capably.logs.evidence import State
 from capably.logs.explanation import Explanation, TestedCause, explain, reads_packages
-from capably.logs.recognise import MOST_BYTES, SeenMessage, recognise
+from capably.logs.recognition import MOST_BYTES, SeenMessage, recognise
 
 __all__ = ["MOST_BYTES", "Explanation", "SeenMessage", "State", "TestedCause", "explain", "reads_packages", "recognise"]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from capably.facts import Artifact, Driver, System, Toolkit
-    from capably.logs.recognise import SeenMessage
+    from capably.logs.recognition import SeenMessage
 
 __all__ = [
     "MOST_SHOWN",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from capably.logs.causes import BY_PACKAGES, TESTS_OF_CAUSES
 from capably.logs.evidence import Facts, State
-from capably.logs.recognise import SeenMessage, named_modules, recognise
+from capably.logs.recognition import SeenMessage, named_modules, recognise
 from capably.tables import Cause, tables
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from capably.engine import Verdict, judge
 from capably.facts import Device, Driver, Fatbin, Finding, Library, ToolkitKind
 from capably.plan.model import PlanPolicy, Served, compiled, entries
 from capably.requirement import CodeFor, Comparison, Limit, NamedFeature, OneOf, Requirement, Version
-from capably.tables import Toolkit, tables
+from capably.tables import KnownToolkit, tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ _WANTED = {
 def served_by(
     gpu: tuple[Device, Driver],
     targets: Sequence[Target],
-    toolkit: Toolkit,
+    toolkit: KnownToolkit,
     policy: PlanPolicy,
     needs: Requirement | None,
 ) -> Served | None:
@@ -52,7 +52,7 @@ def served_by(
 def refused_by(
     gpu: tuple[Device, Driver],
     offered: tuple[Entry, ...],
-    toolkit: Toolkit,
+    toolkit: KnownToolkit,
     policy: PlanPolicy,
     needs: Requirement | None,
 ) -> Served:
@@ -184,7 +184,7 @@ def own_code(target: Target, device: Device) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def column_of(
-    gpu: tuple[Device, Driver], toolkit: Toolkit, offers: tuple[Entry, ...], needs: Requirement | None
+    gpu: tuple[Device, Driver], toolkit: KnownToolkit, offers: tuple[Entry, ...], needs: Requirement | None
 ) -> bytes:
     """For each offer: 1 if there is machine code in it that runs on *gpu*, 2 if PTX that compiles there, or 3."""
     if blocked_by(*gpu, toolkit.cuda):
@@ -204,7 +204,9 @@ def toolkits_for(
 
 
 @functools.lru_cache(maxsize=65536)
-def _coverable(gpu: tuple[Device, Driver], toolkit: Toolkit, policy: PlanPolicy, needs: Requirement | None) -> bool:
+def _coverable(
+    gpu: tuple[Device, Driver], toolkit: KnownToolkit, policy: PlanPolicy, needs: Requirement | None
+) -> bool:
     return not blocked_by(*gpu, toolkit.cuda) and any(
         outcome_of(target, toolkit.cuda, gpu, needs) in _WANTED[policy]
         for entry in entries(toolkit)

@@ -12,7 +12,7 @@ from capably.codes import Outcome
 from capably.engine import Verdict
 from capably.facts import Device, Driver, Finding, Image, ImageKind
 from capably.requirement import Requirement
-from capably.tables import Toolkit, tables
+from capably.tables import KnownToolkit, tables
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _ptx_version(cuda: CudaVersion) -> PtxVersion | None:
 
 
 @functools.cache
-def entries(toolkit: Toolkit) -> tuple[Entry, ...]:
+def entries(toolkit: KnownToolkit) -> tuple[Entry, ...]:
     """Every target of *toolkit*, each by itself, as nvcc can be asked for it.
 
     PTX with the suffix `a` is left out: it is for one capability, where machine code loads as well.

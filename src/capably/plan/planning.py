@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from capably.arch import by_kind
 from capably.plan.judging import refused_by, served_by, toolkits_for
 from capably.plan.model import Plan, PlanPolicy, entries
-from capably.plan.search import Search, no_forward, why_not_emitted
+from capably.plan.search import PlanSearch, no_forward, why_not_emitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from capably.facts import Device, Driver
     from capably.list_output import Entry
     from capably.requirement import Requirement
-    from capably.tables import Toolkit
+    from capably.tables import KnownToolkit
 
 __all__ = ["plan"]
 
 
 def plan(
     gpus: Sequence[tuple[Device, Driver]],
-    toolkit: Toolkit,
+    toolkit: KnownToolkit,
     *,
     policy: PlanPolicy = PlanPolicy.NATIVE,
     offers: Iterable[Entry] | None = None,
@@ -57,7 +57,7 @@ def plan(
     ['sm_90a']
     """
     offered = entries(toolkit) if offers is None else tuple(offers)
-    chosen = Search(gpus, toolkit, policy, offered, needs).run()
+    chosen = PlanSearch(gpus, toolkit, policy, offered, needs).run()
     targets = tuple(sorted(chosen, key=by_kind))
     served = tuple(
         served_by(gpu, targets, toolkit, policy, needs) or refused_by(gpu, offered, toolkit, policy, needs)

@@ -12,7 +12,7 @@ from capably.engine import Verdict, emits, reaches
 from capably.facts import Device, Driver, Finding
 from capably.plan.judging import column_of, holds, outcome_of, own_code, part_of, toolkits_for
 from capably.plan.model import Plan, PlanPolicy, Served, compiled
-from capably.tables import Toolkit, tables
+from capably.tables import KnownToolkit, tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from capably.requirement import Requirement
     from capably.version import CudaVersion
 
-__all__ = ["Search", "no_forward", "toolkit_named", "undecided", "why_not_emitted"]
+__all__ = ["PlanSearch", "no_forward", "toolkit_named", "undecided", "why_not_emitted"]
 
 
-def toolkit_named(cuda: CudaVersion) -> Toolkit | None:
+def toolkit_named(cuda: CudaVersion) -> KnownToolkit | None:
     """The toolkit of that version; None where the tables know none."""
     return next((toolkit for toolkit in tables().toolkits if toolkit.cuda == cuda), None)
 
@@ -57,13 +57,13 @@ def undecided(
 _NARROW = {Suffix.NONE: 0, Suffix.FAMILY_SPECIFIC: 1, Suffix.ARCH_SPECIFIC: 2}
 
 
-class Search:
+class PlanSearch:
     """Looks for the smallest set. GPUs are bits of a mask."""
 
     def __init__(
         self,
         gpus: Sequence[tuple[Device, Driver]],
-        toolkit: Toolkit,
+        toolkit: KnownToolkit,
         policy: PlanPolicy,
         offers: tuple[Entry, ...],
         needs: Requirement | None,
@@ -187,7 +187,7 @@ def no_forward(
     yield Finding("no-forward-ptx", "", FINDINGS["no-forward-ptx"].message.format(why=why))
 
 
-def why_not_emitted(gpus: Sequence[tuple[Device, Driver]], toolkit: Toolkit) -> Iterator[Finding]:
+def why_not_emitted(gpus: Sequence[tuple[Device, Driver]], toolkit: KnownToolkit) -> Iterator[Finding]:
     """Targets of the numbers of the GPUs that this toolkit lacks, whether something else serves them or not."""
     for capability in sorted({device.capability for device, _ in gpus}):
         target = Target(capability)

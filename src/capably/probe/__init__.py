@@ -61,13 +61,13 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def system(machine: Machine | None = None, *, thorough: bool = True, toolkits: bool = True) -> System:
+def system(machine: Machine | None = None, *, thorough: bool = True, compilers: bool = True) -> System:
     """This machine as this process sees it, or the one that ``CAPABLY_SYSTEM`` names.
 
     Args:
         machine: Where to look; by default here.
         thorough: Ask the driver even where NVML and the documented rules leave no doubt about the devices.
-        toolkits: Look for compilers and distributions too.
+        compilers: Look for compilers and distributions too.
 
     Returns:
         The record. Where no device is visible, `absence` is the code of the cause.
@@ -84,7 +84,7 @@ def system(machine: Machine | None = None, *, thorough: bool = True, toolkits: b
         return load(replayed)
     from capably.probe import assemble  # noqa: PLC0415 - `devices` needs none of it
 
-    return assemble.look_at(here, thorough=thorough, toolkits=toolkits)
+    return assemble.look_at(here, thorough=thorough, compilers=compilers)
 
 
 def toolkits(machine: Machine | None = None, *, only: ToolkitKind | None = None) -> tuple[Toolkit, ...]:

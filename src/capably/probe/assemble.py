@@ -33,18 +33,18 @@ _DISTRIBUTIONS = re.compile(
 _VERSION = re.compile(r"[\w.!+]+", re.ASCII)
 
 
-def look_at(machine: Machine, *, thorough: bool = True, toolkits: bool = True) -> System:
+def look_at(machine: Machine, *, thorough: bool = True, compilers: bool = True) -> System:
     """Everything about *machine* that decides which GPU code runs on it.
 
     Args:
         machine: Where to look.
         thorough: Ask the driver even where NVML and the documented rules leave no doubt about the devices.
-        toolkits: Look for compilers and distributions too.
+        compilers: Look for compilers and distributions too.
     """
     found = look(machine, thorough=thorough) if machine.os_name.startswith("linux") else without_driver(machine)
     found = _as_initialised(machine, found)
-    located = find_compilers(machine) if toolkits else ()
-    compilers = tuple(one.toolkit for one in located)
+    located = find_compilers(machine) if compilers else ()
+    known = tuple(one.toolkit for one in located)
     system = System(
         machine=machine.processor,
         os=machine.os_name,
@@ -60,10 +60,10 @@ def look_at(machine: Machine, *, thorough: bool = True, toolkits: bool = True) -
         fleet=found.fleet,
         visibility=found.visibility,
         absence=found.absence,
-        toolkits=compilers,
+        toolkits=known,
         environment=tuple((name, machine.environ[name]) for name in VARIABLES if name in machine.environ),
-        distributions=_distributions(machine) if toolkits else (),
-        findings=(*found.findings, *compiler_findings(compilers)),
+        distributions=_distributions(machine) if compilers else (),
+        findings=(*found.findings, *compiler_findings(known)),
     )
     return _without_names(system, lambda text: machine.hidden(machine.shown_text(text)))
 

@@ -19,7 +19,7 @@ __all__ = ["codes_document", "codes_text", "example", "log_document", "log_text"
 
 _SCHEMA = 1
 
-# Values for the braces of a page: those of one case each, and what fits all others.
+# Values for the braces of a page that has no other in its own example.
 _COMMON = {
     "target": "sm_90",
     "target_capability": "9.0",
@@ -64,137 +64,11 @@ _COMMON = {
     "needs": "CUDA 12.8",
     "asked": "RTX 5090",
 }
-_CASES: dict[str, dict[str, str]] = {
-    "exact-image": {"target": "sm_90a", "capability": "9.0"},
-    "same-major-lower-minor": {"target": "sm_80", "capability": "8.6"},
-    "family-covers": {"target": "sm_120", "capability": "12.1"},
-    "ptx-forward": {"target": "compute_90"},
-    "ptx-family": {"target": "compute_120f", "capability": "12.1"},
-    "ptx-exact": {"target": "compute_90a", "capability": "9.0"},
-    "image-newer-than-device": {"target": "sm_89", "capability": "8.6", "wanted": "sm_86 or compute_86"},
-    "arch-specific-exact-only": {"target": "sm_90a"},
-    "ptx-arch-specific-exact-only": {"target": "compute_90a"},
-    "ptx-family-mismatch": {"target": "compute_100f", "members": "10.0, 10.3"},
-    "ptx-target-newer-than-device": {"target": "compute_90", "capability": "8.9", "wanted": "sm_89 or compute_89"},
-    "target-not-emitted": {"subject": "sm_103", "toolkit": "CUDA 12.8", "span": "CUDA 12.9 or newer"},
-    "gpu-not-covered": {"device": "T4 (7.5)", "asked": "T4"},
-    "gpu-partly-covered": {"device": "T4 (7.5)"},
-    "gpu-coverage-unknown": {"device": "Jetson Orin (8.7)"},
-    "target-missing": {"target": "sm_89", "instead": "devices of 8.9 are served by machine code for other targets"},
-    "stray-target": {"targets": "sm_52 in 1 of 80, compute_52 in 1 of 80"},
-    "hole-in-range": {"lowest": "7.5", "highest": "12.0", "holes": "A100 (8.0)"},
-    "fatbin-behind": {"total": "80", "device": "RTX 5090 (12.0)"},
-    "arch-specific-ptx": {
-        "target": "compute_90a",
-        "plain": "compute_90",
-        "capability": "9.0",
-        "count": "609",
-        "total": "609",
-        "newer": " (10.0, 10.3, 12.0 among them)",
-    },
-    "ptx-missing": {"total": "80"},
-    "ptx-shipped": {"total": "80"},
-    "ptx-beyond-driver": {
-        "targets": "compute_90",
-        "problem": "PTX ISA 8.7 is newer than what R550 (CUDA 12.4) compiles (up to 8.4)",
-    },
-    "compression-beyond-driver": {
-        "targets": "sm_90",
-        "problem": "the image is compressed with zstd, which R535 (CUDA 12.2) cannot read; the first that can is R550",
-    },
-    "toolkit-differs": {"made": "2 by CUDA 11.8", "total": "80", "wanted": "CUDA 12.8"},
-    "toolkit-unknown": {"total": "80", "wanted": "CUDA 12.8"},
-    "other-cuda-major": {"needed": "CUDA 11", "wanted": "the others are of CUDA 12"},
-    "identical-copies": {"count": "3", "copies": "pkg/libx.so.1, pkg/libx.so.1.2", "wasted": "12.4 MB"},
-    "size-over-limit": {"size": "438.2 MB", "limit": "400.0 MB"},
-    "coverage-lost": {
-        "subject": "vllm",
-        "device": "T4 (7.5)",
-        "before": "full",
-        "after": "partial (7 of 11)",
-        "baseline": "vllm 0.10.2",
-    },
-    "allowance-unused": {"subject": "allow[0]", "reason": "FlashAttention 3 is for Hopper"},
-    "no-forward-ptx": {"why": "the tool cannot be asked for plain PTX"},
-    "toolkit-beyond-tables": {"subject": "CUDA 13.6", "oldest": "10.0", "newest": "13.5"},
-    "ptx-newer-than-any-driver": {"capability": "3.5", "last": "11.4", "wanted": "sm_35"},
-    "tegra-isolated": {"target": "sm_80", "capability": "8.7", "wanted": "sm_87 or compute_87"},
-    "tegra-sbsa-unsettled": {"target": "sm_80", "capability": "8.7", "wanted": "sm_87 or compute_87"},
-    "driver-dropped-device": {"capability": "7.0", "driver": "R590 (CUDA 13.1)"},
-    "driver-drop-unproven": {"capability": "7.0", "driver": "R590 (CUDA 13.1)"},
-    "zstd-needs-newer-driver": {"driver": "R535 (CUDA 12.2)", "first": "550"},
-    "zstd-driver-unknown": {"first": "550"},
-    "concatenated-needs-newer-driver": {"first": "615"},
-    "concatenated-driver-unknown": {"first": "615"},
-    "ptx-jit-disabled": {"target": "compute_90"},
-    "ptx-driver-unknown": {"target": "compute_90"},
-    "ptx-version-unknown": {"target": "compute_90"},
-    "ptx-beyond-tables": {"horizon": "CUDA 13.5", "driver": "R700", "ptx": "9.9"},
-    "tegra-driver-unknown": {"target": "compute_80", "capability": "8.7"},
-    "renamed-target-unproven": {"target": "sm_101", "capability": "11.0"},
-    "relocatable-ptx-unproven": {"target": "compute_90"},
-    "lto-ir-needs-linking": {"target": "lto_90"},
-    "kernels-undetermined": {"target": "sm_120"},
-    "stub": {"target": "sm_120"},
-    "beyond-tables": {"target": "sm_130", "capability": "13.0"},
-    "requirement-met": {"found": "compute capability 9.0", "clause": ">=8.0"},
-    "device-too-old": {"capability": "7.0", "clause": ">=7.5"},
-    "device-too-new": {"clause": "<=9.0"},
-    "device-not-listed": {"capability": "8.7", "clause": "one of 8.0, 8.6, 8.9"},
-    "device-excluded": {"clause": "!=10.x", "capability": "10.0"},
-    "target-without-feature-code": {"target": "sm_120", "clause": "12.0f"},
-    "quantity-too-small": {"found": "99KiB", "clause": "smem>=160KiB"},
-    "quantity-unknown": {"clause": "sms>=132"},
-    "version-not-met": {"found": "it is driver 535.183.01", "clause": "driver>=550"},
-    "version-unknown": {"found": "the driver is not known", "clause": "driver>=550"},
-    "toolkit-cannot-emit": {
-        "found": "nvcc 12.8",
-        "clause": "12.0f",
-        "needed": "that takes CUDA 12.9 or newer",
-        "wanted": "CUDA 12.9 or newer",
-    },
-    "toolkit-undecided": {"found": "nvcc 14.0", "clause": "12.0f"},
-    "requirement-beyond-tables": {"capability": "13.0", "clause": "12.0f"},
-    "requirement-renamed": {"capability": "10.1", "clause": ">=11.0"},
-    "device-beyond-tables": {"capability": "13.0"},
-    "driver-device-unproven": {"capability": "12.1", "first": "575"},
-    "host-platform": {"built": "x86_64", "device": "DGX Spark"},
-    "cuda-major-newer-than-driver": {"needed": "13", "first": "580"},
-    "driver-failed": {"name": "CUDA_ERROR_UNKNOWN"},
-    "forward-compat-in-use": {"release": "580.65.06"},
-    "probe-failed": {"problem": "cuInit ended the process that asks, without an answer (exit 0)"},
-    "cpu-only-torch": {"version": "2.13.0+cpu"},
-    "needs-cuda-torch": {"version": "2.13.0+cpu", "names": "libc10_cuda.so", "subject": "xformers"},
-    "shared-library-missing": {"names": "libcudart.so.12", "where": "nowhere", "subject": "bitsandbytes"},
-    "host-machine-mismatch": {"built": "x86_64", "machine": "aarch64"},
-    "package-overwritten": {"subject": "onnxruntime-gpu", "other": "onnxruntime"},
-    "compiler-missing": {"subject": "flashinfer-python", "compiler": "nvcc"},
-    "compiler-cannot-emit": {"cuda": "CUDA 12.4", "users": "torch, flashinfer-python"},
-    "arch-list-refused": {
-        "tool": "torch 2.7.1",
-        "variable": "TORCH_CUDA_ARCH_LIST",
-        "problem": "torch raises `ValueError: Unknown CUDA arch () or GPU not supported`: an entry is empty",
-    },
-    "arch-list-surprising": {
-        "tool": "flashinfer-python 0.2.5",
-        "variable": "FLASHINFER_CUDA_ARCH_LIST",
-        "problem": "this version does not read the variable",
-    },
-    "arch-list-omits-gpu": {
-        "tool": "torch 2.7.1",
-        "variable": "TORCH_CUDA_ARCH_LIST",
-        "targets": "sm_90",
-        "devices": "Tesla V100 (7.0)",
-    },
-    "devices-hidden": {"visible": "1", "total": "8"},
-    "mixed-devices": {"capabilities": "8.6, 8.9"},
-    "package-partly-covered": {"usable": "7", "total": "11", "subject": "vllm", "device": "T4 (7.5)"},
-}
 
 
 def example(page: Page) -> str:
     """The sentence of *page*, filled in with a realistic case."""
-    return page.message.format_map({**_COMMON, **_CASES.get(page.code, {})})
+    return page.message.format_map({**_COMMON, **page.example})
 
 
 def _sources(keys: Iterable[str]) -> list[dict[str, str]]:
@@ -203,7 +77,7 @@ def _sources(keys: Iterable[str]) -> list[dict[str, str]]:
 
 
 def _way_out(page: Page) -> str:
-    return page.way_out.format_map({**_COMMON, **_CASES.get(page.code, {})})
+    return page.way_out.format_map({**_COMMON, **page.example})
 
 
 def page_document(page: Page | Cause) -> dict[str, Any]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         DriverRange,
         Family,
         Feature,
+        KnownToolkit,
         Loading,
         Message,
         Package,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
         Runtime,
         SharedMemory,
         Source,
-        Toolkit,
         TorchBuild,
     )
     from capably.tables.queries import Tables
@@ -45,6 +45,7 @@ __all__ = [
     "DriverRange",
     "Family",
     "Feature",
+    "KnownToolkit",
     "Loading",
     "Message",
     "Package",
@@ -53,7 +54,6 @@ __all__ = [
     "SharedMemory",
     "Source",
     "Tables",
-    "Toolkit",
     "TorchBuild",
     "tables",
 ]

@@ -20,6 +20,7 @@ from capably.tables.model import (
     DriverRange,
     Family,
     Feature,
+    KnownToolkit,
     Loading,
     Message,
     Package,
@@ -27,7 +28,6 @@ from capably.tables.model import (
     Runtime,
     SharedMemory,
     Source,
-    Toolkit,
     TorchBuild,
 )
 from capably.version import CudaVersion, DriverRelease, PtxVersion
@@ -102,13 +102,13 @@ def families(rows: Rows, known: Capabilities) -> tuple[Family, ...]:
     return rows.keyed(read, lambda family: family.name)
 
 
-def toolkits(rows: Rows, known: Capabilities) -> tuple[Toolkit, ...]:
+def toolkits(rows: Rows, known: Capabilities) -> tuple[KnownToolkit, ...]:
     """Toolkits, the oldest first."""
     newest = rows.horizon(CudaVersion.parse)
     allowed = {f"{capability.number}{suffix}" for capability in known.values() for suffix in ("", "a", "f")}
 
-    def read(row: Row) -> Toolkit:
-        return Toolkit(
+    def read(row: Row) -> KnownToolkit:
+        return KnownToolkit(
             cuda=row.cuda("cuda", _FIRST_CUDA, newest),
             targets=row.words("targets", allowed, least=1, meaning="numbers of architectures.json, with `a` or `f`"),
             sources=row.sources(),
@@ -441,15 +441,15 @@ _NAMED = re.compile(rf"{_NUMBER}(?:;{_NUMBER})*(?:\+PTX)?|{_NUMBER}(?: {_NUMBER}
 _SPAN = re.compile(r"([1-9][0-9]\.[0-9])?(?:-([1-9][0-9]\.[0-9]))?")
 
 
-def dialects(rows: Rows, known: Capabilities, architectures: Collection[str]) -> tuple[DialectVersion, ...]:
+def dialects(rows: Rows, known: Capabilities, architecture_names: Collection[str]) -> tuple[DialectVersion, ...]:
     """How tools read lists of architectures, by version; the words are explained in `capably.tables.vocabulary`.
 
     Args:
         rows: Of the table.
         known: The capabilities that there are.
-        architectures: The names of architectures that there are.
+        architecture_names: The names of architectures that there are.
     """
-    heads = {name.split()[0] for name in architectures}
+    heads = {name.split()[0] for name in architecture_names}
     words = {f"{head}{tail}" for head in heads for tail in ("", *vocabulary.NAME_ENDINGS)}
     numbers = {f"{capability}{suffix}" for capability in known for suffix in ("", "a", "f")}
 

@@ -20,6 +20,7 @@ __all__ = [
     "DriverRange",
     "Family",
     "Feature",
+    "KnownToolkit",
     "Loading",
     "Message",
     "Package",
@@ -27,7 +28,6 @@ __all__ = [
     "Runtime",
     "SharedMemory",
     "Source",
-    "Toolkit",
     "TorchBuild",
 ]
 
@@ -75,7 +75,7 @@ class Family:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Toolkit:
+class KnownToolkit:
     """A CUDA toolkit and the targets that it emits, as ``90a`` for both ``sm_90a`` and ``compute_90a``."""
 
     cuda: CudaVersion

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         DriverRange,
         Family,
         Feature,
+        KnownToolkit,
         Loading,
         Message,
         Package,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
         Runtime,
         SharedMemory,
         Source,
-        Toolkit,
         TorchBuild,
     )
     from capably.tables.reading import Rows
@@ -82,7 +82,7 @@ class Tables:
         return contents.families(self._rows("families"), self._capabilities)
 
     @functools.cached_property
-    def toolkits(self) -> tuple[Toolkit, ...]:
+    def toolkits(self) -> tuple[KnownToolkit, ...]:
         """Toolkits, the oldest first."""
         return contents.toolkits(self._rows("toolkits"), self._capabilities)
 

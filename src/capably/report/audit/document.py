@@ -11,7 +11,7 @@ from capably.report.machine import driver_object
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from capably.audit import Comparison, Remark, Report
+    from capably.audit import BaselineComparison, Remark, Report
     from capably.engine.verdict import OutcomeCounts
 
 __all__ = ["audit_document"]
@@ -83,7 +83,7 @@ def _remark_object(remark: Remark) -> dict[str, Any]:
     }
 
 
-def _comparison_object(comparison: Comparison) -> dict[str, Any]:
+def _comparison_object(comparison: BaselineComparison) -> dict[str, Any]:
     return {
         "baseline": comparison.baseline.path,
         "version": comparison.baseline.version,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from capably.audit import Severity
+from capably.audit import RemarkSeverity
 from capably.codes import FINDINGS
 from capably.escaping import escaped
 from capably.report.audit.lines import artifact_title, lines_of, remarks_alike, verdict_line
@@ -23,10 +23,10 @@ def audit_github(
 ) -> str:
     """An annotation for each remark, at the policy file where there is one, and a line for each artifact."""
     commands = {
-        Severity.ERROR: "error",
-        Severity.UNKNOWN: "error",
-        Severity.WARNING: "warning",
-        Severity.NOTE: "notice",
+        RemarkSeverity.ERROR: "error",
+        RemarkSeverity.UNKNOWN: "error",
+        RemarkSeverity.WARNING: "warning",
+        RemarkSeverity.NOTE: "notice",
     }
     out = []
     place = f"file={_property(file)}," if file is not None and not PurePath(file).is_absolute() else ""

@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
-from capably.audit import BLOCKERS, CHECKS, GAPS, Severity
+from capably.audit import BLOCKERS, CHECKS, GAPS, RemarkSeverity
 from capably.escaping import escaped, inert
 from capably.gpu_names import full_name
 from capably.report.audit.lines import lines_of, remarks_alike
@@ -77,9 +77,9 @@ def _cases(report: Report, fail_on: str) -> Iterator[_Case]:
 
 
 def _case(name: str, remarks: Iterable[Remark], fail_on: str) -> _Case:
-    failing = {Severity.ERROR: "failure", Severity.UNKNOWN: "error"}
+    failing = {RemarkSeverity.ERROR: "failure", RemarkSeverity.UNKNOWN: "error"}
     if fail_on == "warning":
-        failing[Severity.WARNING] = "failure"
+        failing[RemarkSeverity.WARNING] = "failure"
     outcome, code, texts = "pass", "", []
     for alike in remarks_alike(remarks):
         remark = alike[0]

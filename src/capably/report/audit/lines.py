@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from capably.audit import Severity
+from capably.audit import RemarkSeverity
 from capably.audit.gap_story import arguments_told, holdings
 from capably.codes import Outcome
 from capably.escaping import printable
@@ -51,10 +51,13 @@ def driver_name(driver: Driver) -> str:
 
 def verdict_line(report: Report) -> str:
     """How much is wrong, in a few words."""
-    counts = [(report.count(severity), severity) for severity in (Severity.ERROR, Severity.UNKNOWN, Severity.WARNING)]
-    words = {Severity.ERROR: "error", Severity.UNKNOWN: "cannot tell", Severity.WARNING: "warning"}
+    counts = [
+        (report.count(severity), severity)
+        for severity in (RemarkSeverity.ERROR, RemarkSeverity.UNKNOWN, RemarkSeverity.WARNING)
+    ]
+    words = {RemarkSeverity.ERROR: "error", RemarkSeverity.UNKNOWN: "cannot tell", RemarkSeverity.WARNING: "warning"}
     listed = [
-        f"{count} {words[severity]}{'s' if count > 1 and severity is not Severity.UNKNOWN else ''}"
+        f"{count} {words[severity]}{'s' if count > 1 and severity is not RemarkSeverity.UNKNOWN else ''}"
         for count, severity in counts
         if count
     ]

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from capably import __version__
-from capably.audit import CHECKS, Severity
+from capably.audit import CHECKS, RemarkSeverity
 from capably.codes import FINDINGS
 from capably.escaping import printable
 from capably.report.audit.lines import lines_of
@@ -78,7 +78,7 @@ def _result(asked: str, artifact: Artifact, remark: Remark, index: int) -> dict[
     name = artifact.name or PurePath(artifact.path).name
     whole = printable(f"{name}!/{remark.path}" if remark.path else name)
     identity = "\n".join((name, remark.path, remark.code, *sorted(str(gap.device.capability) for gap in remark.gaps)))
-    undecided = remark.severity is Severity.UNKNOWN
+    undecided = remark.severity is RemarkSeverity.UNKNOWN
     lines = lines_of([replace(remark, allowed=None)])  # a suppression says that
     return {
         "ruleId": remark.code,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capably.audit import Severity
+from capably.audit import RemarkSeverity
 from capably.audit.gap_story import arguments_told
 from capably.codes import FINDINGS
 from capably.engine.verdict import Coverage
@@ -25,13 +25,18 @@ from capably.units import size_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from capably.audit import Comparison, Remark, Report
+    from capably.audit import BaselineComparison, Remark, Report
     from capably.engine.verdict import OutcomeCounts, Verdict
     from capably.report.layout import Style
 
 __all__ = ["audit_text"]
 
-_TONES = {Severity.ERROR: "bad", Severity.UNKNOWN: "doubt", Severity.WARNING: "warn", Severity.NOTE: "dim"}
+_TONES = {
+    RemarkSeverity.ERROR: "bad",
+    RemarkSeverity.UNKNOWN: "doubt",
+    RemarkSeverity.WARNING: "warn",
+    RemarkSeverity.NOTE: "dim",
+}
 
 
 def audit_text(reports: Sequence[tuple[str, Report]], style: Style, *, verbose: bool = False) -> str:
@@ -52,7 +57,7 @@ def _report(report: Report, style: Style, *, verbose: bool) -> Iterator[str]:
     shown = [
         remark
         for remark in report.remarks
-        if verbose or (remark.allowed is None and remark.severity is not Severity.NOTE)
+        if verbose or (remark.allowed is None and remark.severity is not RemarkSeverity.NOTE)
     ]
     for alike in remarks_alike(shown):
         yield ""
@@ -67,7 +72,7 @@ def _report(report: Report, style: Style, *, verbose: bool) -> Iterator[str]:
 
 def _hidden(report: Report) -> str:
     allowed = sum(remark.allowed is not None for remark in report.remarks)
-    notes = report.count(Severity.NOTE)
+    notes = report.count(RemarkSeverity.NOTE)
     texts = [f"{allowed} allowed"] if allowed else []
     texts += [f"{notes} note{'s' if notes > 1 else ''}"] if notes else []
     return ", ".join(texts)
@@ -132,7 +137,7 @@ def _block(remarks: Sequence[Remark], style: Style, most: int) -> Iterator[str]:
         yield from style.wrap(style.safe(remark.way_out), "  do    ")
 
 
-def _compared(report: Report, comparison: Comparison, style: Style) -> Iterator[str]:
+def _compared(report: Report, comparison: BaselineComparison, style: Style) -> Iterator[str]:
     older = style.safe(artifact_title(comparison.baseline))
     yield from style.wrap(f"since {older}:", "")
     lines = []

@@ -10,13 +10,13 @@ from capably.report.audit.lines import FEW, artifact_title, driver_name
 from capably.tables import tables
 
 if TYPE_CHECKING:
-    from capably.audit import Policy
+    from capably.audit import AuditPolicy
     from capably.facts import Artifact
 
 __all__ = ["policy_toml"]
 
 
-def policy_toml(policy: Policy, artifact: Artifact) -> str:
+def policy_toml(policy: AuditPolicy, artifact: Artifact) -> str:
     """*policy* as a table for ``pyproject.toml``, with what a person has to decide in comments."""
     out = [
         f"# What {printable(artifact_title(artifact))} keeps, to start from: take out what is not a promise.",
