@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 import re
@@ -10,9 +9,11 @@ from pathlib import Path
 
 import click
 import pytest
+import where
+import write_reference
 
 from capably.arch import Target
-from capably.archlist import DIALECTS, VARIABLES, Reading, read
+from capably.archlist import Reading, read
 from capably.cli.app import cli as group
 from capably.codes import FINDINGS, REASONS
 from capably.list_output import spell
@@ -23,14 +24,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-_spec = importlib.util.spec_from_file_location("write_reference", ROOT / "tools/write_reference.py")
-assert _spec is not None
-assert _spec.loader is not None
-write_reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(write_reference)
 
-
-@pytest.mark.parametrize("page", ["reasons", "commands", "gate"])
+@pytest.mark.parametrize("page", ["reasons", "commands", "gate", "dialects"])
 def test_generated_pages_are_current(page: str) -> None:
     current = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
     assert getattr(write_reference, page)() == current, "run tools/write_reference.py"
@@ -66,6 +61,51 @@ def test_every_code_is_documented(code: str) -> None:
     assert f"### {code}\n" in DOCS
 
 
+def test_every_room_is_on_the_map_and_nothing_else() -> None:
+    rooms = table("../CONTRIBUTING.md", "The rooms")[1:]
+    named = [name for cell, _ in rooms for name in re.findall(r"`(\w+)`", cell)]
+    there = {path.stem for path in (ROOT / "src/capably").iterdir() if (path / "__init__.py").exists()}
+    there |= {path.stem for path in (ROOT / "src/capably").glob("[!_]*.py")}
+    assert sorted(named) == sorted(there)
+    for cell, text in rooms:
+        (room, *others) = re.findall(r"`(\w+)`", cell)
+        for part in re.findall(r"`(\w+)`", text) if not others else ():
+            inside = ROOT / "src/capably" / room / part
+            assert inside.exists() or inside.with_suffix(".py").exists(), f"{room}: {part}"
+
+
+def test_every_path_that_contributors_are_told_of_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for path in re.findall(r"`((?:src|tests|tools|docs)/[\w./-]+)(?: [A-Z ]+)?`", text):
+        assert (ROOT / path).exists(), path
+    for name in re.findall(r"`(\w+\.json)`", text):
+        assert list((ROOT / "src/capably").rglob(name)), name
+
+
+def test_every_code_leads_to_its_page_and_its_rule() -> None:
+    for code in (*REASONS, *FINDINGS, *tables().causes):
+        assert [place for place in where.said(code) if place.path.name != "messages.json"], code
+        assert where.decided(code) or where.named(code), code
+
+
+@pytest.mark.parametrize(
+    ("code", "file", "function", "tables_asked"),
+    [
+        ("no-image-for-device", "engine/image.py", "sass", {"families", "architectures"}),
+        ("zstd-needs-newer-driver", "engine/image.py", "feature", {"loading"}),  # a code that is put together
+        ("tegra-isolated", "engine/image.py", "tegra", {"tegra"}),
+        ("gpu-list-missing", "gate/answer.py", "_absent", set()),
+    ],
+)
+def test_the_rule_behind_a_code_is_found(code: str, file: str, function: str, tables_asked: set[str]) -> None:
+    place = where.decided(code)[0]
+    assert place.path == ROOT / "src/capably" / file
+    assert place.function == function
+    assert place.tables == tables_asked
+    assert where.main([code]) == 0
+    assert where.main(["no-such-code"]) == 1
+
+
 def test_the_table_of_rules_is_what_the_engine_is_held_to() -> None:
     rules = (ROOT / "docs/rules.md").read_text(encoding="utf-8").split("## Seventeen cases")[1]
     cells = [
@@ -95,16 +135,6 @@ def shown(reading: Reading) -> str:
     if reading.error is not None:
         return f"*{reading.error.code}*"
     return " ".join(f"`{target}`" for target in reading.targets or ()) or "nothing"
-
-
-def test_the_table_of_dialects_is_that_of_the_tool() -> None:
-    rows = [[cell.strip("` |") for cell in row] for row in table("dialects.md", "The dialects")[1:]]
-    assert [row[0] for row in rows] == list(DIALECTS)
-    for name, variable, since, ignored in rows:
-        known = [row for row in tables().dialects if row.dialect == name]
-        assert variable == VARIABLES[name]
-        assert since == ", ".join(".".join(map(str, row.since)) for row in known)
-        assert ignored == (known[-1].ignored or "").strip("`")
 
 
 def test_what_the_documentation_says_about_lists_is_what_is_answered() -> None:

@@ -1,10 +1,15 @@
-"""A name means one thing: what a module imports or defines is not hidden, and a class has its name for itself."""
+"""A name means one thing: what a module imports or defines is not hidden, and a class has its name for itself.
+
+And a module is one room: a long one says why.
+"""
 
 from __future__ import annotations
 
 import ast
 from collections import defaultdict
 from pathlib import Path
+
+from largest import largest
 
 PACKAGE = Path(__file__).parents[1] / "src/capably"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -70,3 +75,10 @@ def test_a_class_has_its_name_for_itself() -> None:
                 if isinstance(node, ast.ClassDef):
                     found[node.name].append(named(path))
     assert {name: places for name, places in found.items() if len(places) > 1} == {}
+
+
+def test_a_long_module_says_why_it_is_one_room() -> None:
+    for lines, module in largest():
+        if lines > 500 and not NOT_YET & {*module.parts}:
+            head = ast.get_docstring(ast.parse((PACKAGE.parents[1] / module).read_text(encoding="utf-8")))
+            assert "one room" in (head or ""), f"{module}: {lines} lines"

@@ -7,6 +7,8 @@ Every question that could crash or hang is a child process with a time limit. No
 The record is one JSON file; `compare` sets it against today's rules, here and whenever it is replayed.
 Exit code: 0 everything agrees, 1 something does not, 2 the check could not run, or not to its end.
 docs/hardware.md says how to read it.
+
+Long, and one room: each question stands beside what the rules say of its answer, and a replay runs the same code.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Writes what follows from the code in ``docs``: ``reasons.md``, ``commands.md``, the errors in ``gate.md``.
+"""Writes what follows from the code in ``docs``: ``reasons.md``, ``commands.md``, parts of ``gate.md``, ``dialects.md``.
 
-Run it after a change of a reason, a source or an option; a test compares its output with the files.
+Run it after a change of a reason, a row or an option; a test compares its output with the files.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from capably.arch import ComputeCapability
+from capably.archlist import DIALECTS, VARIABLES
 from capably.codes import FINDINGS, REASONS, Page
 from capably.errors import IncompatibleError
 from capably.facts import Device, Driver, DriverState, Finding, Toolkit, ToolkitKind, Visibility
@@ -229,17 +230,32 @@ def _error(gpus: tuple[tuple[str, str, str], ...], needed: str, given: dict[str,
 
 def gate() -> str:
     """``docs/gate.md`` with its errors as they are raised."""
-    before, mark, rest = (DOCS / "gate.md").read_text(encoding="utf-8").partition("tools/write_reference.py -->\n")
-    lines = []
+    lines = [""]
     for number, (title, cause, gpus, needed, given) in enumerate(_ERRORS, 1):
         lines += [f"### {number}. {title}", "", cause, "", "```", _error(gpus, needed, given), "```", ""]
-    return f"{before}{mark}\n{chr(10).join(lines)}\n{rest[rest.index('<!-- end -->') :]}"
+    return _filled("gate", lines)
+
+
+def dialects() -> str:
+    """``docs/dialects.md`` with the dialects and versions that the table has."""
+    lines = ["| dialect | where the list stands | reads otherwise from | ignored |", "|---|---|---|---|"]
+    for name in DIALECTS:
+        rows = [row for row in tables().dialects if row.dialect == name]
+        since = ", ".join(".".join(map(str, row.since)) for row in rows)
+        lines.append(f"| `{name}` | `{VARIABLES[name]}` | {since} | {rows[-1].ignored or ''} |")
+    return _filled("dialects", lines)
+
+
+def _filled(page: str, lines: list[str]) -> str:
+    """A page with *lines* between its marks."""
+    before, mark, rest = (DOCS / f"{page}.md").read_text(encoding="utf-8").partition("tools/write_reference.py -->\n")
+    return "\n".join([f"{before}{mark}{chr(10).join(lines)}", rest[rest.index("<!-- end -->") :]])
 
 
 def main() -> int:
     """Write the files."""
-    for name, text in (("reasons.md", reasons()), ("commands.md", commands()), ("gate.md", gate())):
-        (DOCS / name).write_text(text, encoding="utf-8")
+    for page in (reasons, commands, gate, dialects):
+        (DOCS / f"{page.__name__}.md").write_text(page(), encoding="utf-8")
     return 0
 
 
