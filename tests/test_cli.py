@@ -910,3 +910,15 @@ def test_this_machine_is_looked_at_where_nothing_else_is_named(
     shown = capsys.readouterr()
     assert "this machine" in shown.err
     fits_schema(json.loads(shown.out))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a folder that is in use cannot be removed elsewhere")
+@pytest.mark.parametrize("arguments", [["audit", "x"], ["audit", "--check-policy"], ["scan", "."]])
+def test_a_current_folder_that_is_gone_is_said(arguments: list[str], tmp_path: Path) -> None:
+    script = "import os, sys; os.rmdir(os.getcwd()); from capably.cli.app import run; sys.exit(run(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "bug" not in done.stderr
+    assert "the current folder is gone" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from capably.cli.environment import Environment, distributions
 from capably.facts import DAMAGE
 from capably.probe import Machine, system
 from capably.scanner import scan_distribution
-from capably.scanner.metadata import Distribution, find_distributions
+from capably.scanner.metadata import Distribution, find_distributions, installed_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -344,6 +345,47 @@ def test_the_record_of_a_machine_takes_folders_only(tmp_path: Path) -> None:
     (tmp_path / "cupy-13.0.dist-info").mkdir()
     found = system(Machine(paths=(str(tmp_path), str(tmp_path / "gone")), environ={}, prefix=str(tmp_path)))
     assert found.distributions == (("cupy", "13.0"),)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_process_itself_asks_for_a_version_within_bounds(kind: str, site: Path) -> None:
+    """A gate with a condition on what is installed, and what configures a tool by its version."""
+    file, spoil = KINDS[kind]
+    spoil(site / INFO / file)
+    script = """
+import resource, sys
+import capably
+from capably.scanner.metadata import installed_versions
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+sys.path.insert(0, sys.argv[1])
+print(installed_versions(["spoiled", "sound", "pytest", "nowhere-at-all"], sys.path))
+for asked in ("installed:spoiled>=1", "installed:spoiled>=3", "installed:sound>=1"):
+    try:
+        print(len(capably.require(asked)))
+    except capably.IncompatibleError as error:
+        print(type(error).__name__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(site)],
+        env={**os.environ, "CAPABLY_SYSTEM": str(SYSTEMS / "h100x2-r535.json")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert not done.stderr
+    versions, *answers = done.stdout.splitlines()
+    version = None if kind == "metadata is zeros" else "2.0"
+    known = ast.literal_eval(versions)
+    assert known == {"spoiled": version, "sound": "1.0", "pytest": pytest.__version__}
+    told = ["UndecidedError", "UndecidedError"] if version is None else ["2", "PackageError"]
+    assert answers == [*told, "2"]
+
+
+def test_distributions_that_lie_in_no_folder_are_found_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build.wheel(tmp_path, "packed", "3.0", {}).rename(tmp_path / "packed.zip")
+    monkeypatch.syspath_prepend(str(tmp_path / "packed.zip"))
+    assert installed_versions(["Packed"], sys.path) == {"Packed": "3.0"}
 
 
 # -- nothing runs

@@ -12,6 +12,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import venv
@@ -389,6 +390,21 @@ def test_a_damaged_wheel_is_fetched_again(index: str, tmp_path: Path) -> None:
     assert get("demo==1.0", cache, index_url=index).read_bytes() == whole
 
 
+def test_what_pip_says_names_no_place_of_the_user(indexes: tuple[Index, Index], tmp_path: Path) -> None:
+    one, _ = indexes
+    one.redirect = "/simple/demo/"  # a page, which is no wheel
+    with pytest.raises(FetchError, match="is invalid") as caught:
+        get("demo==1.0", tmp_path / "cache", index_url=one.url)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_where_pip_breaks_its_last_words_are_told(indexes: tuple[Index, Index], tmp_path: Path) -> None:
+    one, _ = indexes
+    one.redirect = "/files/again"  # and so on
+    with pytest.raises(FetchError, match="redirects"):
+        get("demo==1.0", tmp_path / "cache", index_url=one.url)
+
+
 @posix
 def test_a_cache_of_others_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "cache"
@@ -484,6 +500,30 @@ def test_nothing_in_the_current_directory_runs(hostile: Path, index: str, tmp_pa
     assert not (hostile / "RAN").exists(), (hostile / "RAN").read_text()
     assert "demo-1.0-py3-none-any.whl" in done.stderr
     assert done.returncode in {0, 1}
+
+
+@pytest.mark.parametrize("kind", ["sdist", "wheel"])
+def test_a_release_is_not_an_archive_in_the_current_directory(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To pip a requirement that ends as archives do is a file, if there is one of that name, and a source is built."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.chdir(tmp_path)
+    ran = tmp_path / "ran"
+    if kind == "sdist":
+        version = "1+a.tar.gz"
+        (tmp_path / "source").mkdir()
+        system = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        (tmp_path / "source/pyproject.toml").write_text(system)
+        (tmp_path / "source/backend.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
+        with tarfile.open(f"demo=={version}", "w:gz") as archive:
+            archive.add("source")
+    else:
+        version = "1+a.whl"
+        (tmp_path / f"demo=={version}").write_bytes(wheel("here"))
+    with pytest.raises(FetchError, match="no index has wheels called `Demo`"):
+        get(f"Demo=={version}", tmp_path / "cache")
+    assert not ran.exists()
 
 
 def test_pip_imports_nothing_that_variables_of_python_name(

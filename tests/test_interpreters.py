@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,20 @@ def test_lines_of_pth_files(base: str, tmp_path: Path) -> None:
     assert told == truth(environment / "bin/python")
     assert mark.exists()  # and the interpreter would have
     assert told[1:] == [str(tmp_path / "absolute"), f"{site}/inner", str(tmp_path / "editable"), str(tmp_path / "late")]
+
+
+@pytest.mark.parametrize(("files", "line"), [(1, "a\n"), (200, "a\n"), (200, "#\n")])
+def test_lines_of_pth_files_without_end(files: int, line: str, tmp_path: Path) -> None:
+    """Each names a folder that is looked for on the disk: the first of them are."""
+    environment = make(tmp_path / "env", BASES[0])
+    site = site_of(environment)
+    (site / "inner").mkdir()
+    (site / "a0.pth").write_text("inner\n")
+    for number in range(files):
+        (site / f"b{number}.pth").write_text(line * 500_000)
+    begin = time.process_time()
+    assert f"{site}/inner" in package_folders(str(environment))
+    assert time.process_time() - begin < 0.5
 
 
 def test_several_versions_in_one_folder(tmp_path: Path) -> None:

@@ -96,6 +96,28 @@ def test_who_is_interrupted_ends_what_a_thread_waits_for() -> None:
     assert run("exit 3").code == 3
 
 
+def test_reading_takes_no_further_descriptor() -> None:
+    """There may be none left, and then a program that runs already is still read and ended."""
+    script = """
+import os, time
+from capably.processes import collect, start
+process = start(["/bin/sh", "-c", "sleep 0.2; echo hello"], os.environ)
+try:
+    while True:
+        os.dup(0)
+except OSError:
+    pass
+print(collect(process, seconds=20, most_bytes=100).output)
+"""
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'ulimit -n 32; exec "$@"', "sh", sys.executable, "-c", script],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.stdout == "b'hello\\n'\n", done.stderr
+
+
 def test_leaving_early_ends_the_program() -> None:
     process = start(["/bin/sh", "-c", "echo hello; sleep 300"], os.environ)
     assert next(processes.pieces(process, time.monotonic() + SECONDS)) == b"hello\n"

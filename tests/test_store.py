@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -262,6 +263,22 @@ def test_what_takes_too_large_a_share_is_not_kept(root: Path) -> None:
 
 
 @posix
+@pytest.mark.parametrize("kind", [Store, FileStore])
+def test_an_entry_takes_no_more_memory_than_one_may_have(kind: type[Store], root: Path) -> None:
+    store = kind(root)
+    store.put("key", b"value")
+    (entry,) = root.iterdir()
+    with entry.open("r+b") as file:
+        file.truncate(8 << 30)
+    tracemalloc.start()
+    try:
+        assert store.get("key") is None
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert not entry.exists()
+
+
 def test_only_one_process_sweeps(root: Path) -> None:
     import fcntl
 

@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,6 +157,14 @@ def test_every_product_has_a_known_capability_and_most_capabilities_a_product() 
     # 3.2 was the Tegra K1, 8.8 has no public product, 10.1 is an old name of 11.0.
     assert without <= {ComputeCapability(3, 2), ComputeCapability(8, 8), ComputeCapability(10, 1)}
     assert all(p.hosts == ("aarch64",) for p in KNOWN.products if p.kind == "jetson")
+
+
+def test_a_name_of_a_product_can_be_of_any_length() -> None:
+    begin = time.process_time()
+    for part in ("(", "()", ") ", "a-1", "mig ", "RTX ", "-9", "hbm"):
+        with pytest.raises(UnknownNameError):
+            KNOWN.find_products(part * (200_000 // len(part)))
+    assert time.process_time() - begin < 5
 
 
 def test_every_product_is_found_by_its_own_name_and_its_aliases() -> None:

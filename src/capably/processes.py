@@ -112,8 +112,9 @@ def pieces(process: subprocess.Popen[bytes], deadline: float) -> Iterator[bytes 
     if process.stdout is None:  # pragma: no cover - `start` makes a pipe
         return
     pipe = process.stdout.fileno()
-    # Not `select.select`, which takes no number from 1024 on, as a server with many files open gives.
-    with selectors.DefaultSelector() as selector:
+    # Not `select.select`, which takes no number from 1024 on, as a server with many files open gives; and not what takes
+    # a number itself, as there may be none left then.
+    with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
             left = deadline - time.monotonic()

@@ -59,6 +59,7 @@ _ENTRY = re.compile(r"[0-9a-f]{64}")
 _TEMPORARY = re.compile(r"tmp-[0-9a-f]{16}")
 _BLOCK = 4096  # what the smallest file takes on disk, on nearly all of them
 _SHARE = 4  # an entry may take one such part of the store
+_LONGEST_ANSWER = 1 << 20  # a value beside files
 _SWEEP_EVERY = 256  # entries written between two looks at what others wrote
 _TOUCH_SECONDS = 3600.0  # how exact "used last" is
 _IN_USE_SECONDS = 3600.0  # how long whoever asked for a file may take to open it
@@ -124,6 +125,7 @@ class Store:
     def __init__(self, root: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self.root = Path(root)
         self.max_bytes = max_bytes
+        self._longest = max_bytes // _SHARE
         self._prefix = os.path.join(os.fspath(root), "")  # noqa: PTH118 - joined for each entry; 20 times as fast
         self._readable: bool | None = None
         self._writable = True
@@ -137,7 +139,7 @@ class Store:
     def put(self, key: str, value: bytes) -> None:
         """Keep *value* under *key*, instead of what is there. Where that is not possible nothing happens."""
         wrapped = key.encode("utf-8", "surrogatepass")
-        if not self._writable or _on_disk(_HEADER.size + len(wrapped) + len(value)) > self.max_bytes // _SHARE:
+        if not self._writable or _on_disk(_HEADER.size + len(wrapped) + len(value)) > self._longest:
             return
         header = _HEADER.pack(_MAGIC, _VERSION, len(wrapped), len(value), hashlib.sha256(value).digest())
         data = b"".join((header, wrapped, value))
@@ -261,7 +263,8 @@ class Store:
         try:
             status = os.fstat(descriptor)
             value = None
-            if stat.S_ISREG(status.st_mode) and (not hasattr(os, "geteuid") or status.st_uid == os.geteuid()):
+            own = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+            if stat.S_ISREG(status.st_mode) and own and status.st_size <= self._longest:
                 with open(descriptor, "rb", buffering=0, closefd=False) as file:
                     value = _unwrap(file.readall(), name, key)
             if value is not None and key is not None and abs(time.time() - status.st_mtime) > _TOUCH_SECONDS:
@@ -405,6 +408,7 @@ class FileStore(Store):
 
     def __init__(self, root: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_FILE_BYTES) -> None:
         super().__init__(root, max_bytes=max_bytes)
+        self._longest = min(self._longest, _LONGEST_ANSWER)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import io
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -112,6 +113,10 @@ def run(arguments: Sequence[str]) -> int:
             give_up_output()  # a help text or the version, which click writes itself
             explain(OutputError(error.strerror or "no space left"))
             return 2
+        if isinstance(error, FileNotFoundError) and _is_nowhere():
+            complain("error: the current folder is gone, and what was asked counts from there")
+            hint("go to a folder that is there")
+            return 2
         import platform  # noqa: PLC0415 - never, it is hoped
 
         complain("error: this is a bug in capably; the answer could not be given")
@@ -120,6 +125,15 @@ def run(arguments: Sequence[str]) -> int:
         complain(*_trace(error))
         return 2
     return result if isinstance(result, int) else 0
+
+
+def _is_nowhere() -> bool:
+    """Whether the current folder has been removed."""
+    try:
+        os.getcwd()  # noqa: PTH109 - what any path from here on asks
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _trace(error: BaseException) -> Iterator[str]:

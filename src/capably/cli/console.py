@@ -173,6 +173,8 @@ def open_stream(place: str) -> Iterator[BinaryIO]:
     """
     from capably.bounded import NOT_REGULAR, handed, open_regular  # noqa: PLC0415 - most commands stream nothing
 
+    if "\0" in place:
+        raise WrongUseError(f"{place}: no file can be called so")
     try:
         if place == "-":
             yield sys.stdin.buffer

@@ -176,8 +176,13 @@ class _Release:
 
     @property
     def pin(self) -> str:
-        """For pip."""
+        """For people, and for keys."""
         return f"{self.name}=={self.version}"
+
+    @property
+    def for_pip(self) -> str:
+        """For pip, which takes what ends as archives do for a file: `demo==1+a.tar.gz` it would build, if one lay there."""
+        return f"{self.name} (=={self.version})"
 
     @property
     def seen(self) -> str:
@@ -293,7 +298,7 @@ def _asked(
     for platforms in attempts:
         # Where an index serves no metadata beside wheels, fast-deps reads it out of them by ranges.
         asking = ("install", "--dry-run", "--ignore-installed", "--use-feature=fast-deps", "--report", str(report))
-        text = pip.errors(*asking, *_SELECTION, *options, *_tags(platforms), release.pin)
+        text = pip.errors(*asking, *_SELECTION, *options, *_tags(platforms), release.for_pip)
         if report.exists():
             return _reported(report, release, store)
         if _said(text, release).versions is None:  # it is not that there is none: it could not be asked
@@ -329,8 +334,9 @@ def _downloaded(  # noqa: PLR0917 - what a download takes
     folder.mkdir()
     said = []
     for platforms in attempts:
-        arguments = ["download", *_SELECTION, "--dest", str(folder), *options, *_tags(platforms), release.pin]
-        said.append(_said(pip.errors(*arguments), release))
+        arguments = ["download", *_SELECTION, "--dest", str(folder), *options, *_tags(platforms), release.for_pip]
+        # A place below the user's folder is nobody's business, and gone by now.
+        said.append(_said(pip.errors(*arguments).replace(f"{pip.scratch}{os.sep}", ""), release))
         wheels = sorted(path for path in folder.iterdir() if release.has(path.name))
         if wheels:
             return store.put_file(wheels[0])
@@ -353,6 +359,8 @@ def _tags(platforms: Iterable[str]) -> list[str]:
 def _said(text: str, release: _Release) -> _Said:
     """What pip's errors tell."""
     errors = [line.removeprefix("ERROR: ") for line in text.splitlines() if line.startswith("ERROR: ")]
+    if errors[-1:] == ["Exception:"]:  # and a trace, whose last line says what
+        errors.append(f"pip failed: {text.strip().splitlines()[-1]}")
     listed = re.search(r"\(from versions: (.*?)\)", text)
     versions = None
     if listed is not None:

@@ -12,6 +12,7 @@ where PATH names it, without any of its packages.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -34,6 +35,7 @@ _WINDOWS = re.compile(r"python3([0-9]{1,3}t?)\.dll", re.ASCII)
 _MOST_LINKS = 40  # as Linux
 _MOST_BYTES = 1 << 20
 _MOST_FOLDERS = 1000
+_MOST_LINES = 10_000  # of all `.pth` files: each is looked for on the disk
 # The program is asked for what it is, and not for what it would import.
 _QUESTION = (
     "import sys, json; print(json.dumps([sys.executable, sys.base_prefix, "
@@ -191,25 +193,35 @@ class _Path:
     """An import path, as `site.py` makes it: each folder once."""
 
     folders: dict[str, None] = field(default_factory=dict)
+    lines_left: int = _MOST_LINES
+    text_left: int = _MOST_BYTES
 
     def add_sites(self, folders: Iterable[str]) -> None:
         """Add folders that exist, each with those that its ``.pth`` files name."""
         for folder in folders:
             if os.path.isdir(folder):
                 self.folders.setdefault(os.path.normpath(folder))
-                for line in _named_in(folder):
+                for line in self._named_in(folder):
+                    self.lines_left -= 1
                     path = os.path.abspath(os.path.join(folder, line))
                     if len(self.folders) < _MOST_FOLDERS and os.path.isdir(path):
                         self.folders.setdefault(path)
 
+    def _named_in(self, folder: str) -> Iterator[str]:
+        """The lines of ``.pth`` files that are no code. Hidden ones are not read, as of 2024 in all versions."""
+        names = sorted(name for name in _names(folder) if name.endswith(".pth") and not name.startswith("."))
+        for name in names[:_MOST_FOLDERS]:
+            text = _text(f"{folder}/{name}")
+            self.text_left -= len(text)
+            if self.text_left < 0:
+                return
+            yield from itertools.islice(_folders_in(text), self.lines_left)
 
-def _named_in(folder: str) -> Iterator[str]:
-    """The lines of ``.pth`` files that are no code. Hidden ones are not read, as of 2024 in all versions."""
-    names = sorted(name for name in _names(folder) if name.endswith(".pth") and not name.startswith("."))
-    for name in names[:_MOST_FOLDERS]:
-        for line in _text(f"{folder}/{name}").splitlines():
-            if line.strip() and "\0" not in line and not line.startswith(("#", "import ", "import\t")):
-                yield line.rstrip()
+
+def _folders_in(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        if line.strip() and "\0" not in line and not line.startswith(("#", "import ", "import\t")):
+            yield line.rstrip()
 
 
 def _of_virtual(place: str, prefix: str, config: dict[str, str], version: str | None) -> tuple[str, ...]:

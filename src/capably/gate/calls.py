@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from capably import probe
 from capably.codes import Outcome
@@ -198,12 +199,7 @@ def _compiler(needed: Requirement, toolkit: str | None) -> Toolkit | None:
 def _installed(needed: Requirement) -> tuple[tuple[str, str], ...] | None:
     if not needed.mentions("installed"):
         return None
-    from importlib import metadata  # noqa: PLC0415 - rarely needed
+    from capably.scanner.metadata import installed_versions  # noqa: PLC0415 - rarely needed
 
-    found = {}
-    for name in needed.distributions:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return tuple(sorted(found.items()))
+    found = installed_versions(needed.distributions, sys.path)
+    return tuple(sorted((name, version or "(version unknown)") for name, version in found.items()))

@@ -176,12 +176,7 @@ def installed_version(tool: str) -> str | None:
 @functools.cache
 def _versions(tool: str) -> dict[str, str]:
     """The versions that decide in which words the tool is told; nothing is imported for them."""
-    from importlib import metadata  # noqa: PLC0415 - slow to import
+    from capably.scanner.metadata import installed_versions  # noqa: PLC0415 - slow to import
 
-    found = {}
-    for name in dict.fromkeys((*TOOLS[tool].distributions, "torch")):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    found = installed_versions((*TOOLS[tool].distributions, "torch"), sys.path)
+    return {name: version for name, version in found.items() if version is not None}

@@ -20,7 +20,7 @@ from capably.facts import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["FILES", "Distribution", "canonical_name", "find_distributions"]
+__all__ = ["FILES", "Distribution", "canonical_name", "find_distributions", "installed_versions"]
 
 FILES = ("METADATA", "PKG-INFO", "RECORD", "SOURCES.txt", "WHEEL", "installed-files.txt")
 """What may be read of the metadata."""
@@ -268,8 +268,36 @@ def _fields(head: bytes, name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def find_distributions(paths: Iterable[str]) -> Iterator[Distribution]:
-    """The distributions in the folders of an import path, folder by folder, by the names of their metadata."""
+def installed_versions(names: Iterable[str], paths: Iterable[str]) -> dict[str, str | None]:
+    """The versions of those of *names* that are installed; None where the metadata do not tell.
+
+    Args:
+        names: Of distributions.
+        paths: The import path of this process.
+    """
+    wanted = {canonical_name(name): name for name in names}
+    sound: dict[str, str | None] = {}
+    damaged: dict[str, str | None] = {}
+    for distribution in find_distributions([path or os.curdir for path in paths], named=frozenset(wanted)):
+        found = damaged if distribution.damage else sound
+        found.setdefault(distribution.canonical_name, distribution.version)
+    found = damaged | sound
+    if missing := wanted.keys() - found.keys():
+        from importlib import metadata  # noqa: PLC0415 - slow to import
+
+        for name in missing:  # which no folder is called after: in an archive, or wherever this process imports from
+            with suppress(metadata.PackageNotFoundError):
+                found[name] = metadata.version(name)
+    return {wanted[name]: version for name, version in found.items() if name in wanted}
+
+
+def find_distributions(paths: Iterable[str], *, named: frozenset[str] | None = None) -> Iterator[Distribution]:
+    """The distributions in the folders of an import path, folder by folder, by the names of their metadata.
+
+    Args:
+        paths: The folders.
+        named: Canonical names: only what is called so by the name of its folder.
+    """
     room = _Room()
     for path in dict.fromkeys(paths):
         is_egg = path.lower().endswith(".egg")
@@ -277,7 +305,12 @@ def find_distributions(paths: Iterable[str]) -> Iterator[Distribution]:
         with suppress(OSError, ValueError), os.scandir(path) as entries:  # pathlib has this for twice the time
             for entry in entries:
                 name = entry.name.lower()
-                if name.endswith((".dist-info", ".egg-info")) or (is_egg and name == "egg-info"):
+                is_inside = is_egg and name == "egg-info"
+                if not name.endswith((".dist-info", ".egg-info")) and not is_inside:
+                    continue
+                called = os.path.basename(path) if is_inside else name  # noqa: PTH119 - see above
+                stem = called.rpartition(".")[0].partition("-")[0]
+                if named is None or canonical_name(stem) in named:
                     places.append(entry.path)
         for place in sorted(places):
             distribution = Distribution(place, room)

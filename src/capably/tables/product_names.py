@@ -16,7 +16,7 @@ __all__ = ["find_products"]
 # What drivers and shops add to a name without changing the product: nvidia-smi prints "NVIDIA A100-SXM4-40GB
 # MIG 1g.5gb", "Tesla V100-SXM2-32GB", "Orin (nvgpu)", or "GRID T4-16Q" for a virtual GPU.
 _NOISE = re.compile(
-    r"(?i)\bmig\b.*|\(.*?\)|(?:-[0-9]+)?-[0-9]+[abcq]\b|\b(?:nvidia|tesla|grid|corporation|gpu|graphics|laptop|notebook|mobile|card|pcie?|sxm[0-9]?|"
+    r"(?i)\bmig\b.*|\([^()]*\)|(?:-[0-9]+)?-[0-9]+[abcq]\b|\b(?:nvidia|tesla|grid|corporation|gpu|graphics|laptop|notebook|mobile|card|pcie?|sxm[0-9]?|"
     r"nvl|oam|fhhl|dgxs|with|max-?q|design|hbm[0-9]?e?|gddr[0-9]x?|[0-9]+ ?g(?:i?b)?)\b"
 )
 _PREFIX = re.compile(r"^(?:geforce(?: (?:rtx|gtx|gts|gt))?|quadro(?: rtx)?|nvidia|tesla|jetson(?: agx)?)\b *")
