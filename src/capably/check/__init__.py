@@ -4,7 +4,7 @@
 `findings` put together what is to be told together; `kernels` does so for kernels.
 """
 
-from capably.check.grid import Gpu, Grid, Result, Row
+from capably.check.grid import Gpu, Grid, GridRow, Result
 from capably.check.judging import judge_all
 
-__all__ = ["Gpu", "Grid", "Result", "Row", "judge_all"]
+__all__ = ["Gpu", "Grid", "GridRow", "Result", "judge_all"]

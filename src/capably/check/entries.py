@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from capably.check.grid import Fare, Result, Row, fare, word
+from capably.check.grid import Fare, GridRow, Result, fare, word
 from capably.check.story import Story, story
 from capably.engine import Coverage, worth
 
@@ -45,10 +45,10 @@ class Entry:
     """
 
     label: str
-    rows: tuple[Row, ...]
+    rows: tuple[GridRow, ...]
     lines: tuple[Line, ...]
 
-    def results(self) -> Iterator[tuple[Row, Result]]:
+    def results(self) -> Iterator[tuple[GridRow, Result]]:
         """Every result with its row."""
         for row in self.rows:
             for result in row.results:
@@ -58,7 +58,7 @@ class Entry:
 
 def entries(grid: Grid) -> list[Entry]:
     """The artifacts of *grid*, in its order."""
-    groups: list[list[Row]] = []
+    groups: list[list[GridRow]] = []
     for row in grid.rows:
         seen = {other.alternative for other in groups[-1]} if groups else set()
         # The same file named twice is shown twice.
@@ -78,7 +78,7 @@ def entries(grid: Grid) -> list[Entry]:
     ]
 
 
-def _lines(rows: Sequence[Row]) -> tuple[Line, ...]:
+def _lines(rows: Sequence[GridRow]) -> tuple[Line, ...]:
     lines: dict[tuple[Fare | None, ...], list[str]] = {}
     for row in rows:
         fares = tuple(None if result is None else fare(result) for result in row.results)
@@ -99,7 +99,7 @@ class Told:
         results: Likewise.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[GridRow, ...]
     gpus: tuple[int, ...]
     stories: tuple[tuple[Story, ...], ...]
     results: tuple[tuple[Result, ...], ...]
@@ -143,13 +143,13 @@ class Told:
 
 def told(entry: Entry) -> list[Told]:
     """Results that are not plainly usable, those with the same story together, the worst first."""
-    stories: dict[tuple[str, object, int], list[tuple[Row, Result, Story]]] = {}
+    stories: dict[tuple[str, object, int], list[tuple[GridRow, Result, Story]]] = {}
     for row, result in entry.results():
         if result.verdict.coverage in _TOLD:
             said = word(result.verdict.counts, result.verdict.coverage)
             why = story(result)
             stories.setdefault((said, why.arguments, result.gpu), []).append((row, result, why))
-    merged: dict[object, list[tuple[int, list[tuple[Row, Result, Story]]]]] = {}
+    merged: dict[object, list[tuple[int, list[tuple[GridRow, Result, Story]]]]] = {}
     for (said, arguments, gpu), found in stories.items():
         alike = (said, arguments, tuple(row.alternative for row, _, _ in found))
         merged.setdefault(alike, []).append((gpu, found))

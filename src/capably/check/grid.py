@@ -12,7 +12,7 @@ from capably.facts import Artifact, Device, Driver, Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["USABLE", "Fare", "Gpu", "Grid", "Result", "Row", "fare", "harmless", "word"]
+__all__ = ["USABLE", "Fare", "Gpu", "Grid", "GridRow", "Result", "fare", "harmless", "word"]
 
 USABLE = ("native", "PTX", "native+PTX")
 """Words for code of which everything loads."""
@@ -156,7 +156,7 @@ def harmless(code: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class GridRow:
     """One artifact, or one alternative of it, on every GPU.
 
     Attributes:
@@ -184,10 +184,10 @@ class Grid:
     """All results."""
 
     gpus: tuple[Gpu, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[GridRow, ...]
 
     @property
-    def results(self) -> Iterator[tuple[Row, Result]]:
+    def results(self) -> Iterator[tuple[GridRow, Result]]:
         """Every result with its row, GPU by GPU."""
         for row in self.rows:
             for result in row.results:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capably.check.grid import Grid, Result, Row
+from capably.check.grid import Grid, GridRow, Result
 from capably.engine import advise, choose, judge
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def judge_all(
         gpus: The columns.
         progress: Is told which artifact is judged, how many cells are done, and of how many.
     """
-    rows: list[Row] = []
+    rows: list[GridRow] = []
     for number, (asked, artifact) in enumerate(artifacts):
         cells: dict[str | None, dict[int, Result]] = {}
         for index, gpu in enumerate(gpus):
@@ -38,7 +38,7 @@ def judge_all(
                 result = Result(index, reduced, verdict, advise(reduced, verdict))
                 cells.setdefault(alternative, {})[index] = result
         rows += [
-            Row(asked, artifact, alternative, tuple(found.get(index) for index in range(len(gpus))))
+            GridRow(asked, artifact, alternative, tuple(found.get(index) for index in range(len(gpus))))
             for alternative, found in cells.items()
         ]
     return Grid(tuple(gpus), tuple(rows))

@@ -13,7 +13,7 @@ from capably.wording import by_number
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from capably.check.grid import Gpu, Grid, Row
+    from capably.check.grid import Gpu, Grid, GridRow
     from capably.engine import KernelVerdict
 
 __all__ = ["LACKING", "Alike", "LibraryKernels", "kernels_of", "kernels_on", "unread_images"]
@@ -74,7 +74,9 @@ def unread_images(library: Library) -> int:
     return sum(part.names is None and not found.bare for found in library.kernels or () for part in found.images)
 
 
-def kernels_of(rows: Sequence[Row], grid: Grid, wanted: Collection[str] | None = None) -> tuple[LibraryKernels, ...]:
+def kernels_of(
+    rows: Sequence[GridRow], grid: Grid, wanted: Collection[str] | None = None
+) -> tuple[LibraryKernels, ...]:
     """The kernels of an artifact, library by library.
 
     Args:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from capably.check.entries import Entry, Told
-    from capably.check.grid import Grid, Row
+    from capably.check.grid import Grid, GridRow
     from capably.facts import Finding
     from capably.report.layout import Style
 
@@ -95,7 +95,7 @@ def _stories(
         ]
 
 
-def _lead(entry: Entry, rows: Sequence[Row], style: Style) -> str:
+def _lead(entry: Entry, rows: Sequence[GridRow], style: Style) -> str:
     """The label, and the alternatives that are meant where not all are."""
     label = style.clip(entry.label, style.width // 2)
     alternatives = [style.safe(row.alternative) for row in rows if row.alternative is not None]

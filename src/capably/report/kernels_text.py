@@ -17,7 +17,7 @@ from capably.wording import by_number, join
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from capably.check.grid import Grid, Row
+    from capably.check.grid import Grid, GridRow
     from capably.check.kernels import Alike
     from capably.facts import Library
     from capably.report.layout import Style
@@ -32,7 +32,7 @@ _MATCHES = 12
 
 def check_kernels_text(
     label: str,
-    rows: Sequence[Row],
+    rows: Sequence[GridRow],
     names: Sequence[str],
     grid: Grid,
     style: Style,
