@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Family", "demangled", "families", "without_parameters"]
+__all__ = ["KernelFamily", "demangled", "families", "without_parameters"]
 
 # A part of a qualified name in the Itanium C++ ABI, 5.1.3 and 5.1.8: a substitution, or a length before the text.
 _PART = re.compile(r"S(?:[0-9A-Z]*_|[tabsiod])|L?([0-9]{1,5})")
@@ -25,7 +25,7 @@ _MOST_NAMED = 1_000  # families: the largest; the others are counted
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class KernelFamily:
     """Kernels that are told together.
 
     Attributes:
@@ -68,7 +68,7 @@ def without_parameters(name: str) -> str:
         return name
 
 
-def families(names: Iterable[str]) -> tuple[Family, ...]:
+def families(names: Iterable[str]) -> tuple[KernelFamily, ...]:
     """Kernels by template, the largest families first.
 
     Instances of one template are one family. Where its first argument is a template too, it is named with it as
@@ -91,7 +91,7 @@ def families(names: Iterable[str]) -> tuple[Family, ...]:
             # Those of files of their own share what they are called: (anonymous namespace)::f<…>.
             name = whole if len(same) == 1 else _outline(whole, detailed=detailed)
         found.setdefault(name, []).extend(same)
-    result = [Family(name, tuple(same)) for name, same in found.items()]
+    result = [KernelFamily(name, tuple(same)) for name, same in found.items()]
     return tuple(sorted(result, key=lambda one: (one.name is None, -len(one.members), one.name)))
 
 
