@@ -847,3 +847,32 @@ def test_functions_that_a_library_lacks_are_results() -> None:
     assert child.ask_devices(library)["devices"] == []
     assert child.open_library(["nothing.so"])[0] is None
     assert child.mapped_file("no such library") is None
+
+
+@needs_compiler
+@pytest.mark.parametrize("path", [":", "/nonexistent:", "."])
+def test_a_driver_in_the_current_folder_is_not_loaded(tmp_path: Path, path: str) -> None:
+    """An empty part of the variable, as `$LD_LIBRARY_PATH:/more` makes where it was not set, means that folder."""
+    host = Host(tmp_path, (T4,))
+    code = f"import capably\nos.chdir({str(tmp_path / 'lib')!r})\nsay([d.name for d in capably.devices()])"
+    assert host.run(code) == ["Tesla T4"]
+    assert host.run(code, LD_LIBRARY_PATH=path) == []
+
+
+@pytest.mark.parametrize("named", ["python3", "./python3"])
+def test_an_interpreter_in_the_current_folder_is_not_run(tmp_path: Path, named: str) -> None:
+    program = tmp_path / "python3"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    program.chmod(0o755)
+    code = "from capably import probe\nprint(probe.system().findings[0].message)"
+    variables = {"CAPABLY_PROBE_PYTHON": named, "PATH": f":{os.environ['PATH']}", "CAPABLY_SYSTEM": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not (tmp_path / "ran").exists()
+    assert "CAPABLY_PROBE_PYTHON" in done.stdout, done.stderr

@@ -120,6 +120,8 @@ def start(machine: Machine, *, with_nvml: bool = True) -> Asking | Failure:
     if _MARK in os.environ:
         return _failed("this process was started to ask it, but runs another program than the Python interpreter")
     named = machine.environ.get(PYTHON)
+    if named and not os.path.isabs(named):  # noqa: PTH117 - as above
+        return _failed(f"{PYTHON} is {machine.shown(named)}, and takes the full path of an interpreter")
     executable = named or machine.executable
     if not executable:
         return _failed("there is no Python interpreter for the process that asks")
@@ -138,6 +140,8 @@ def start(machine: Machine, *, with_nvml: bool = True) -> Asking | Failure:
             [executable, "-I", "-S", "-B", "-c", _PROGRAM, token, _FOLDER, json.dumps(request)],
             {**machine.environ, _MARK: "1"},
             talk=True,
+            # Where nobody has put a libcuda: an empty part of LD_LIBRARY_PATH means the current folder.
+            folder=os.sep,
         )
     except (OSError, ValueError) as error:  # a null byte in a variable is the latter
         what = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
