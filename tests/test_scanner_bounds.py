@@ -131,7 +131,9 @@ ATTACKS: dict[str, Callable[[], bytes]] = {
     ),
     "a cubin held in memory": lambda: zipped({"a.cubin": build.cubin() + bytes(200 * MEGABYTE)}),
     "tables of static libraries": tables_in_tables,
-    "empty streams": lambda: gzip.compress(build.tar(build.tar_member("a.so", LIBRARY))) + gzip.compress(b"") * 1_000_000,
+    "empty streams": lambda: (
+        gzip.compress(build.tar(build.tar_member("a.so", LIBRARY))) + gzip.compress(b"") * 1_000_000
+    ),
     "all levels together": lambda: nested(40, lambda data: gz([data]), 40 * MEGABYTE),
 }
 
@@ -341,7 +343,7 @@ def test_a_directory_of_a_zip_is_read_in_pieces_of_any_size(tmp_path: Path, monk
 
 
 def test_findings_that_are_not_kept_leave_nothing_behind() -> None:
-    from capably.scanner.tally import Findings
+    from capably.scanner.findings import Findings
 
     findings = Findings(10)
     for number in range(1_000):

@@ -44,19 +44,21 @@ from capably.errors import ScanError
 from capably.facts import Compression
 from capably.report.names import demangled, families
 from capably.scanner import DEFAULT_LIMITS, ptx
-from capably.scanner.archive import scan_archive
 from capably.scanner.content import BytesContent, Content
 from capably.scanner.cubin import CubinError, read_header
 from capably.scanner.elf import elf_end, elf_ranges, read_elf
 from capably.scanner.fatbin import Found, Mode, cubin_image, ptx_image, walk
+from capably.scanner.files import scan_archive
+from capably.scanner.forms import HEAD_BYTES, Form, classify
+from capably.scanner.job import Job
 from capably.scanner.kernels import KernelReader, cubin_kernels, ptx_kernels
-from capably.scanner.library import HEAD_BYTES, Form, classify, read_library
+from capably.scanner.library import read_library
 from capably.scanner.limits import Budget
-from capably.scanner.nested import scan_tar, unpacked
 from capably.scanner.payload import Payload, PayloadError, lz4_prefix
 from capably.scanner.pe import coff_ranges, is_coff
 from capably.scanner.source import BytesSource, StreamSource
-from capably.scanner.tally import Job, Tally
+from capably.scanner.tally import Tally
+from capably.scanner.walk import scan_tar, unpacked
 
 SLOWEST_S = 1.0
 MOST_MEMORY_MIB = 512
@@ -460,9 +462,9 @@ def packed(data: bytes) -> bool:
         data = PACKERS[len(data) // 2 % len(PACKERS)](repaired(data))
 
     def scan_packed(label: str, prefix: str, content: Content, tally: Tally, depth: int) -> None:
-        inner = unpacked(label, content, tally.job)
-        if inner is not None:
-            scan_tar(label, prefix, inner, tally, depth)
+        with unpacked(label, content, tally.job) as inner:
+            if inner is not None:
+                scan_tar(label, prefix, inner, tally, depth)
 
     return scan_both(data, scan_packed)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from capably.facts import Artifact
-    from capably.scanner.tally import Job
+    from capably.scanner.job import Job
     from capably.store import Store
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "scan", "scan_distribution"]
@@ -104,7 +104,7 @@ def _job(
     with_sha256: bool,
     with_kernels: bool,
 ) -> Job:
-    from capably.scanner.tally import Job  # noqa: PLC0415 - as above
+    from capably.scanner.job import Job  # noqa: PLC0415 - as above
 
     if with_kernels:
         from capably.scanner.kernels import KernelReader  # noqa: PLC0415 - as above
