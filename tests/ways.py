@@ -190,6 +190,8 @@ def _sections(rng: random.Random) -> list[build.Section]:
 def _host(rng: random.Random) -> bytes:
     kind = rng.randrange(8)
     sections = _sections(rng)
+    if rng.randrange(2):  # as nearly every library has
+        sections.append(build.section(".bss", bytes(rng.choice((8, 4096, 1 << 20))), kind=8, flags=3))
     needed = rng.choice(((), ("libcudart.so.12",), ("a.dll", "b.so")))
     if kind < 5:
         machine = rng.choice(("x86_64", "aarch64"))
