@@ -291,7 +291,7 @@ def fatbin(entries: Sequence[Entry | bytes]) -> bytes:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of a host ELF file."""
+    """A section of a host ELF file; of kind 8 (`.bss`) it has a size and no bytes in the file."""
 
     name: str
     data: bytes
@@ -299,6 +299,7 @@ class Section:
     flags: int = 0x2
     link: int = 0
     align: int = 8
+    address: int = 0
 
 
 def section(name: str, data: bytes, *, kind: int = 1, flags: int = 0x2) -> Section:
@@ -313,13 +314,14 @@ def elf(
     needed: tuple[str, ...] = (),
     object_file: bool = False,
     segments: tuple[tuple[int, int, int], ...] = (),
+    table_first: bool = False,
 ) -> bytes:
     """A 64-bit ELF file with *sections* in that order, then .dynstr, .dynamic and .shstrtab.
 
-    *segments* are kind, offset and size; their headers follow that of the file.
+    *segments* are kind, offset and size; their headers follow that of the file. With *table_first* the section table
+    follows these, and the names of sections are the end of the file.
     """
     rows = list(sections)
-    start = 64 + 56 * len(segments)
     if needed:
         strings = b"\0" + b"".join(name.encode() + b"\0" for name in needed)
         offsets = [strings.index(b"\0" + name.encode() + b"\0") + 1 for name in needed]
@@ -330,28 +332,34 @@ def elf(
     body = b""
     table = [bytes(64)]
     rows.append(Section(".shstrtab", b"", 3, 0))
+    table_at = 64 + 56 * len(segments)
+    start = table_at + 64 * (len(rows) + 1 if table_first else 0)
     for row in rows:
         name_at = len(names)
         names += row.name.encode() + b"\0"
         data = names if row.name == ".shstrtab" else row.data
         body += bytes(-(start + len(body)) % row.align)
+        place = start + len(body)
         table.append(
-            struct.pack("<IIQQQQIIQQ", name_at, row.kind, row.flags, 0, start + len(body), len(data), row.link, 0, 8, 0)
+            struct.pack("<IIQQQQIIQQ", name_at, row.kind, row.flags, row.address, place, len(data), row.link, 0, 8, 0)
         )
-        body += data
+        body += b"" if row.kind == 8 else data
     if needed:  # sh_link counts from section 1
         fixed = bytearray(table[len(rows) - 1])
         struct.pack_into("<I", fixed, 40, len(rows) - 2)
         table[len(rows) - 1] = bytes(fixed)
-    body = pad8(body)
+    if not table_first:
+        body = pad8(body)
+        table_at = start + len(body)
     number = MACHINES[machine] if isinstance(machine, str) else machine
     header = b"\x7fELF\x02\x01\x01" + bytes(9)
     header += struct.pack(
-        "<HHIQQQIHHHHHH", 1 if object_file else 3, number, 1, 0, 64 if segments else 0, start + len(body), 0, 64, 56,
+        "<HHIQQQIHHHHHH", 1 if object_file else 3, number, 1, 0, 64 if segments else 0, table_at, 0, 64, 56,
         len(segments), 64, len(table), len(rows),
     )  # fmt: skip
     header += b"".join(struct.pack("<IIQQQQQQ", kind, 4, at, at, at, size, size, 8) for kind, at, size in segments)
-    return header + body + b"".join(table)
+    rest = [b"".join(table), body]
+    return header + b"".join(rest if table_first else reversed(rest))
 
 
 def library(*fatbins: bytes, machine: str = "x86_64", needed: tuple[str, ...] = ()) -> bytes:

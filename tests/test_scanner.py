@@ -127,9 +127,10 @@ def test_scan_of_build_is_identity(
         build.section(".rodata", bytes(24) + b"".join(build.fatbin(f) + bytes(8) for f in hidden)),
         build.section("__nv_relfatbin", b"".join(map(build.fatbin, relocatable))),
         build.section(".nv_fatbin", b"".join(map(build.fatbin, real))),
-        build.section(".bss", b"", kind=8, flags=0x3),
+        build.section(".bss", bytes(1 << 20), kind=8, flags=0x3),
     ]
     artifact = both(tmp_path, build.elf(sections, machine="aarch64", needed=("libc.so.6", "libcudart.so.12")))
+    assert artifact.findings == () or not (real or relocatable or hidden)
     counts: Counter[Fatbin] = Counter()
     for name, found in ((".rodata", hidden), ("__nv_relfatbin", relocatable), (".nv_fatbin", real)):
         for images in found:

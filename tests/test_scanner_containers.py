@@ -91,7 +91,7 @@ def test_scan_of_build_is_identity(
         build.section(".rdata", bytes(24) + b"".join(build.fatbin(f) + bytes(8) for f in hidden)),
         build.section("__nv_relfatbin", b"".join(map(build.fatbin, relocatable))),
         build.section(".nv_fatbin", b"".join(map(build.fatbin, real))),
-        build.section(".bss", b"", kind=8, flags=0x3),
+        build.section(".bss", bytes(1 << 20), kind=8, flags=0x3),
     ]
     artifact = everywhere(tmp_path, HOSTS[host](sections))
     counts: Counter[Fatbin] = Counter()

@@ -30,7 +30,7 @@ def _refuse(name: str, size: int) -> None:
 
 
 def ours(data: bytes) -> list[Member]:
-    return read_directory("x.zip", BytesSource(data), len(data), Budget(_LIMITS), prefix="", refuse=_refuse)
+    return read_directory("x.zip", BytesSource(data), len(data), Budget(_LIMITS), refuse=_refuse)
 
 
 def theirs(data: bytes) -> list[Member]:
@@ -137,7 +137,7 @@ def test_numbers_of_more_than_four_gigabytes() -> None:
         def window(self, offset: int, least: int) -> tuple[int, bytes]:
             return offset, self.read(offset, least)
 
-    found = read_directory("x.zip", Sparse(), far + len(tail), Budget(_LIMITS), prefix="", refuse=_refuse)
+    found = read_directory("x.zip", Sparse(), far + len(tail), Budget(_LIMITS), refuse=_refuse)
     assert [(one.crc, one.stored_bytes, one.size_bytes, one.offset) for one in found] == rows
 
 

@@ -323,6 +323,89 @@ def test_a_large_layout_is_streamed_again(tmp_path: Path) -> None:
     scan(build.zip_file(tmp_path / "p.zip", {"a.so": near}))
 
 
+def test_what_has_no_bytes_in_the_file_is_no_part_of_it(tmp_path: Path) -> None:
+    """Of nearly every library `.bss` would end far behind the file, and its offset is that of something else."""
+    zeros = build.section(".bss", bytes(1 << 20), kind=8, flags=3)
+    for table_first in (False, True):
+        sections = [zeros, build.section(".nv_fatbin", GOOD), zeros]
+        artifact = both(tmp_path, build.elf(sections, needed=("libc.so.6",), table_first=table_first))
+        assert (targets(artifact), codes(artifact)) == (["sm_80"], [])
+        assert artifact.libraries[0].needed == ("libc.so.6",)
+    # Names of sections that are said to have no bytes are none, whatever lies there.
+    data = build.elf([build.section(".nv_fatbin", GOOD)])
+    names = int.from_bytes(data[40:48], "little") + 64 * 2
+    assert codes(both(tmp_path, patched(data, names + 4, "<I", 8))) == ["damaged-elf"]
+    # Where the rest of a section is said to lie, somebody else's code is.
+    hidden = build.elf([build.Section(".nv_fatbin", GOOD, 8), build.section(".text", GOOD, flags=6)])
+    assert both(tmp_path, hidden).libraries == ()
+
+
+def test_tables_that_end_the_file(tmp_path: Path) -> None:
+    names = b"\0libc.so.6\0libcuda.so.1\0"
+    dynamic = struct.pack("<6Q", 1, 1, 1, 11, 0, 0)
+    rows = [
+        build.section(".nv_fatbin", GOOD),
+        build.Section(".dynamic", dynamic, 6, 3, link=3),
+        build.Section(".dynstr", names, 3, 2),
+    ]
+    data = build.elf(rows, table_first=True)
+    assert data.endswith(b".shstrtab\0")
+    artifact = both(tmp_path, data)
+    assert (targets(artifact), codes(artifact)) == (["sm_80"], [])
+    assert artifact.libraries[0].needed == ("libc.so.6", "libcuda.so.1")
+    # Without its last byte the table of names does not fit.
+    assert codes(both(tmp_path, data[:-1])) == ["damaged-elf"]
+    # The names of needed libraries at the very end, and those of sections before them.
+    shoff = int.from_bytes(data[40:48], "little")
+    place = len(data)
+    moved = patched(data + names, shoff + 64 * 3 + 24, "<Q", place)
+    assert both(tmp_path, moved).libraries[0].needed == ("libc.so.6", "libcuda.so.1")
+    assert both(tmp_path, moved[:-1]).libraries[0].needed == ("libc.so.6", "libcuda.so.1")
+    assert both(tmp_path, moved[: place + 12]).libraries[0].needed == ("libc.so.6", "l")
+    assert both(tmp_path, moved[:place]).libraries[0].needed == ()
+
+
+def test_the_loader_finds_names_by_address_whatever_the_link_says(tmp_path: Path) -> None:
+    """Old patchelf reorders sections and leaves the link of `.dynamic` as it was."""
+    right, wrong = b"\0libright.so\0", b"\0libwrong.so\0"
+
+    def needed(address: int, *, kind: int = 3) -> tuple[str, ...]:
+        rows = [
+            build.section(".nv_fatbin", GOOD),
+            build.Section(".strtab", wrong, 3, 0, address=0x7000),
+            build.Section(".dynstr", right, kind, 2, address=0x1000),
+            build.Section(".dynamic", struct.pack("<6Q", 1, 1, 5, address, 0, 0), 6, 3, link=2),
+        ]
+        return both(tmp_path, build.elf(rows)).libraries[0].needed
+
+    assert needed(0x1000) == ("libright.so",)
+    assert needed(0x7000) == ("libwrong.so",)
+    assert needed(0) == ("libwrong.so",), "without an address the link is all there is"
+    assert needed(0x9000) == ("libwrong.so",), "as where no section is there"
+    assert needed(0x1000, kind=1) == ("libwrong.so",), "or none with names"
+
+
+def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
+    data = build.elf([build.section(".nv_fatbin", GOOD), *[build.section(f".{n}", b"") for n in range(20)]])
+    shoff = int.from_bytes(data[40:48], "little")
+    for size, expected in (
+        (shoff + 64 * 9, "Its section table is cut off."),
+        (shoff + 8, "Its section table should end"),
+        (20, "It ends within its ELF header."),
+    ):
+        path = put(tmp_path, data)
+
+        def shrink(name: str, done: int, total: int, path: Path = path, size: int = size) -> None:
+            del name, done, total
+            with path.open("r+b") as file:
+                file.truncate(size)
+
+        artifact = scan(path, progress=shrink)
+        assert [finding.code for finding in artifact.findings if finding.code != "no-gpu-code"] == ["truncated-file"]
+        assert artifact.findings[0].message.startswith(expected)
+        assert targets(artifact) == (["sm_80"] if size > shoff else [])
+
+
 @pytest.mark.parametrize("kind", ["lib", "cubin", "fatbin", "object"])
 def test_truncated_anywhere(tmp_path: Path, kind: str) -> None:
     first = build.fatbin([build.sass("sm_80", compression="lz4"), build.ptx_entry()])

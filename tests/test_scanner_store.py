@@ -21,7 +21,7 @@ from test_scanner_distribution import install
 from capably.errors import ScanError
 from capably.facts import Artifact, to_object
 from capably.scanner import DEFAULT_LIMITS, Limits, remember, scan, scan_distribution
-from capably.scanner.tally import Job
+from capably.scanner.job import Job
 from capably.store import Store
 
 ONE = build.library(build.fatbin([build.sass("sm_90"), build.ptx_entry("compute_90", "8.0")]))

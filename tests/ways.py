@@ -36,14 +36,14 @@ from capably.scanner import (
     content,
     elf,
     library,
-    nested,
     parallel,
     scan,
     search,
     source,
+    tarball,
     unpack,
 )
-from capably.scanner.library import ARCHIVES, HEAD_BYTES, Form, classify
+from capably.scanner.forms import ARCHIVES, HEAD_BYTES, Form, classify
 
 if TYPE_CHECKING:
     import random
@@ -190,6 +190,8 @@ def _sections(rng: random.Random) -> list[build.Section]:
 def _host(rng: random.Random) -> bytes:
     kind = rng.randrange(8)
     sections = _sections(rng)
+    if rng.randrange(2):  # as nearly every library has
+        sections.append(build.section(".bss", bytes(rng.choice((8, 4096, 1 << 20))), kind=8, flags=3))
     needed = rng.choice(((), ("libcudart.so.12",), ("a.dll", "b.so")))
     if kind < 5:
         machine = rng.choice(("x86_64", "aarch64"))
@@ -274,7 +276,7 @@ def in_pieces(step: int, *, threads: int = 1, headers: int = _HEADERS) -> Iterat
             patch.setattr(module, name, step)
         patch.setattr(unpack, "_INPUT", max(step, 2))  # the first two bytes tell the compression
         patch.setattr(search, "_SPAN", max(step, 16))  # longer than what is looked for
-        for module in (archive, nested, library):  # what is looked at first comes in one piece: a header and no more
+        for module in (archive, tarball, library):  # what is looked at first comes in one piece: a header and no more
             patch.setattr(module, "HEAD_BYTES", max(step, headers))
         patch.setattr(content, "_SMALL", 0)
         for name in ("_KEPT_FIRST", "_KEPT_BEFORE"):  # so that some of a stream has to be had once more

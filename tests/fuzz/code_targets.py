@@ -22,19 +22,21 @@ from mutation import around, chosen_by, scratch_directory, target
 from capably.facts import Compression
 from capably.report.names import demangled, families
 from capably.scanner import DEFAULT_LIMITS, ptx
-from capably.scanner.archive import scan_archive
 from capably.scanner.content import BytesContent, Content
 from capably.scanner.cubin import CubinError, read_header
 from capably.scanner.elf import elf_end, elf_ranges, read_elf
 from capably.scanner.fatbin import Found, Mode, cubin_image, ptx_image, walk
+from capably.scanner.files import scan_archive
+from capably.scanner.forms import HEAD_BYTES, Form, classify
+from capably.scanner.job import Job
 from capably.scanner.kernels import KernelReader, cubin_kernels, ptx_kernels
-from capably.scanner.library import HEAD_BYTES, Form, classify, read_library
+from capably.scanner.library import read_library
 from capably.scanner.limits import Budget
-from capably.scanner.nested import scan_tar, unpacked
 from capably.scanner.payload import Payload, PayloadError, lz4_prefix
 from capably.scanner.pe import coff_ranges, is_coff
 from capably.scanner.source import BytesSource, StreamSource
-from capably.scanner.tally import Job, Tally
+from capably.scanner.tally import Tally
+from capably.scanner.walk import scan_tar, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable

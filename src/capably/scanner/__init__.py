@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from capably.facts import Artifact
+    from capably.scanner.job import Job
     from capably.scanner.metadata import Distribution
-    from capably.scanner.tally import Job
     from capably.store import Store
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "scan", "scan_distribution"]
@@ -108,7 +108,7 @@ def _job(
     with_sha256: bool,
     with_kernels: bool,
 ) -> Job:
-    from capably.scanner.tally import Job  # noqa: PLC0415 - as above
+    from capably.scanner.job import Job  # noqa: PLC0415 - as above
 
     if with_kernels:
         from capably.scanner.kernels import KernelReader  # noqa: PLC0415 - as above

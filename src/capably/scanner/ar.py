@@ -82,7 +82,7 @@ def _members(
         size = int(match[1])
         stored = header[:16]
         if stored.startswith(b"// "):
-            take(min(size, _LARGEST_NAMES))
+            take(2 * min(size, _LARGEST_NAMES))  # once more while its pieces are joined
             names = source.read(start, min(size, _LARGEST_NAMES))
         elif not stored.startswith((b"/ ", b"/SYM64/", b"/<", b"__.SYMDEF")):
             member = _member(source, stored, names, start, size)

@@ -11,26 +11,27 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from capably.facts import Artifact, ArtifactKind
+from capably.facts import ArtifactKind
 from capably.scanner import parallel
 from capably.scanner.content import SliceContent, SourceContent
 from capably.scanner.directory import Member, name_text, read_directory
+from capably.scanner.forms import HEAD_BYTES, Form, classify
 from capably.scanner.inflate import ERRORS, crc32, deflate_decompressor
-from capably.scanner.library import HEAD_BYTES, Form, classify
 from capably.scanner.limits import is_source
 from capably.scanner.names import UNSAFE, is_unsafe, shown, too_long
-from capably.scanner.nested import scan_item
 from capably.scanner.source import FileSource, StreamSource
-from capably.scanner.tally import Job, Tally
+from capably.scanner.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
-    from io import FileIO
 
+    from capably.facts import Artifact
     from capably.scanner.content import Content
+    from capably.scanner.descent import Read
+    from capably.scanner.job import Job
     from capably.scanner.source import Seekable
 
-__all__ = ["named", "scan_archive", "scan_zip"]
+__all__ = ["named", "scan_zip"]
 
 _INPUT = 1 << 20
 _FIRST = 128 << 10  # of a member, with its header: what its head, of half as much, is inflated from
@@ -48,27 +49,6 @@ _AHEAD = 32  # pieces; where a walk takes long for a while, the thread gets on w
 _PLAIN_VERSION = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*(?:\.post(?:0|[1-9][0-9]*))?")
 
 
-def scan_archive(path: str, name: str, file: FileIO, size: int, job: Job) -> Artifact:
-    """Scan a wheel or any other zip.
-
-    Args:
-        path: As the user named it.
-        name: Name of the file, which tells a wheel.
-        file: The open file.
-        size: Of the file, in bytes.
-        job: The call.
-
-    Raises:
-        ScanError: It has no central directory that can be read.
-        LimitError: It has too many members.
-    """
-    tally = Tally(job)
-    scan_zip(path, "", file, size, tally, depth=0)
-    libraries = tally.libraries(path)
-    artifact = Artifact(path, ArtifactKind.ARCHIVE, libraries, job.findings.take(), files=tally.files)
-    return named(artifact, name)
-
-
 def named(artifact: Artifact, name: str) -> Artifact:
     """An archive with what the *name* of its file tells: whether it is a wheel, and of what."""
     wheel = _wheel_tags(name)
@@ -81,7 +61,7 @@ def named(artifact: Artifact, name: str) -> Artifact:
     )
 
 
-def scan_zip(label: str, prefix: str, file: Seekable, size: int, tally: Tally, *, depth: int) -> None:
+def scan_zip(label: str, prefix: str, file: Seekable, size: int, tally: Tally, *, read: Read, depth: int) -> None:
     """Read all members of a zip, several at a time if it is not in another archive.
 
     Args:
@@ -90,6 +70,7 @@ def scan_zip(label: str, prefix: str, file: Seekable, size: int, tally: Tally, *
         file: The archive.
         size: Of the archive, in bytes.
         tally: Where the libraries go.
+        read: Reads what is in it.
         depth: How many archives it is in, itself included.
 
     Raises:
@@ -97,7 +78,7 @@ def scan_zip(label: str, prefix: str, file: Seekable, size: int, tally: Tally, *
         LimitError: It has too many members.
     """
     job = tally.job
-    archive = _Archive(prefix, FileSource(file), size, depth)
+    archive = _Archive(prefix, FileSource(file), size, read, depth)
     members = _members(label, prefix, archive, job)
     repeated = _repeated(members)
     tasks = [_Task(info, repeated=(info.size_bytes, info.crc) in repeated) for info in members]
@@ -121,12 +102,14 @@ class _Archive(NamedTuple):
         prefix: What to put before the names of its members.
         source: Its bytes.
         size: How many.
+        read: Reads what is in it.
         depth: How many archives it is in, itself included.
     """
 
     prefix: str
     source: FileSource
     size: int
+    read: Read
     depth: int
 
 
@@ -177,10 +160,10 @@ def _read_member(archive: _Archive, task: _Task, tally: Tally) -> None:
     member = _open(archive, task, tally.job)
     if member is not None:
         with closing(member), tally.guard(member.path):
-            _scan_member(member, tally, archive.prefix, archive.depth, repeated=task.repeated)
+            _scan_member(member, tally, archive, repeated=task.repeated)
 
 
-def _scan_member(member: _MemberContent, tally: Tally, scope: str, depth: int, *, repeated: bool) -> None:
+def _scan_member(member: _MemberContent, tally: Tally, archive: _Archive, *, repeated: bool) -> None:
     content: Content = member
     head = member.stream().read(0, _LEAST_HEAD)
     form = classify(head)
@@ -190,13 +173,13 @@ def _scan_member(member: _MemberContent, tally: Tally, scope: str, depth: int, *
     tally.count(form)
     if form is Form.ZIP and (stored := member.stored()) is not None:
         content = stored  # whose directory can be read where it is
-    library = scan_item(member.path, content, head, form, tally, depth=depth + 1)
+    library = archive.read(member.path, content, head, form, tally, depth=archive.depth + 1)
     member.report_damage()
     if library is not None:
         digest = member.digest() if repeated or tally.job.with_sha256 else None
         tally.add(
             library,
-            identity=None if digest is None else (scope, digest),
+            identity=None if digest is None else (archive.prefix, digest),
             sha256=digest if tally.job.with_sha256 else None,
         )
 

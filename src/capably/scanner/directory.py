@@ -58,7 +58,13 @@ class Member(NamedTuple):
 
 
 def read_directory(
-    path: str, source: Source, size: int, budget: Budget, *, prefix: str, refuse: Callable[[str, int], None]
+    path: str,
+    source: Source,
+    size: int,
+    budget: Budget,
+    *,
+    prefix: str = "",
+    refuse: Callable[[str, int], None] = lambda _name, _size: None,
 ) -> list[Member]:
     """All records, in order, but those with names that are too long.
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import importlib.metadata
     from collections.abc import Iterator
 
+    from capably.scanner.findings import Findings
+    from capably.scanner.job import Job
     from capably.scanner.remember import Watch
-    from capably.scanner.tally import Findings, Job
 
 __all__ = ["scan_installed"]
 

@@ -13,19 +13,21 @@ from typing import TYPE_CHECKING
 from capably.errors import LimitError, ScanError
 from capably.facts import Artifact, ArtifactKind
 from capably.scanner.content import FileContent, SourceContent
-from capably.scanner.library import ARCHIVES, HEAD_BYTES, Form, classify, read_library
-from capably.scanner.nested import scan_item, scan_tar, unpacked
+from capably.scanner.forms import ARCHIVES, HEAD_BYTES, Form, classify
+from capably.scanner.library import read_library
 from capably.scanner.source import ToldSource
-from capably.scanner.tally import Job, Tally
+from capably.scanner.tally import Tally
+from capably.scanner.walk import scan_item, scan_tar, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from capably.facts import Library
     from capably.scanner.content import Content
+    from capably.scanner.job import Job
     from capably.scanner.remember import Watch
 
-__all__ = ["scan_path", "scan_tree"]
+__all__ = ["scan_archive", "scan_path", "scan_tree"]
 
 _EXPECTED = (
     "it is nothing that capably reads: expected a 64-bit ELF file, a PE file, an object or a static library, a "
@@ -115,8 +117,6 @@ def _scan_directory(path: str, job: Job) -> Artifact:
 
 
 def _scan_zip(path: str, name: str, file: FileIO, before: os.stat_result, job: Job) -> Artifact:
-    from capably.scanner.archive import named, scan_archive  # noqa: PLC0415 - only for zips
-
     memory = job.memory
     size = before.st_size
     if memory is None:
@@ -126,6 +126,8 @@ def _scan_zip(path: str, name: str, file: FileIO, before: os.stat_result, job: J
 
     known, sha256 = memory.archive(path, file.fileno(), size, job)
     if known is not None:
+        from capably.scanner.archive import named  # noqa: PLC0415 - only for zips
+
         artifact = named(known, name)
         if _is_same(file, before):
             memory.keep_artifact(artifact, name, before, job)
@@ -145,6 +147,29 @@ def _scan_zip(path: str, name: str, file: FileIO, before: os.stat_result, job: J
         if sha256 is not None:
             memory.keep_archive(artifact, file.fileno(), before, sha256, job)
     return artifact
+
+
+def scan_archive(path: str, name: str, file: FileIO, size: int, job: Job) -> Artifact:
+    """Scan a wheel or any other zip.
+
+    Args:
+        path: As the user named it.
+        name: Name of the file, which tells a wheel.
+        file: The open file.
+        size: Of the file, in bytes.
+        job: The call.
+
+    Raises:
+        ScanError: It has no central directory that can be read.
+        LimitError: It has too many members.
+    """
+    from capably.scanner.archive import named, scan_zip  # noqa: PLC0415 - only for zips
+
+    tally = Tally(job)
+    scan_zip(path, "", file, size, tally, read=scan_item, depth=0)
+    libraries = tally.libraries(path)
+    artifact = Artifact(path, ArtifactKind.ARCHIVE, libraries, job.findings.take(), files=tally.files)
+    return named(artifact, name)
 
 
 def scan_tree(root: str, names: Iterable[tuple[str, str, bool] | int], job: Job, watch: Watch | None = None) -> Tally:

@@ -2,97 +2,36 @@
 
 from __future__ import annotations
 
-import enum
-import re
 import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from capably.facts import BareImages, Fatbin, FatbinGroup, FatbinKernels, Image, ImageKernels, ImageKind, Library
-from capably.scanner import ar, ptx
+from capably.scanner import ar
 from capably.scanner.content import CachedSource, Content, SliceContent, Stream, in_memory_if_small
-from capably.scanner.cubin import EM_CUDA, CubinError
+from capably.scanner.cubin import CubinError
 from capably.scanner.elf import elf_end, elf_ranges, read_elf
 from capably.scanner.fatbin import MAGIC, Found, Mode, cubin_image, promising, ptx_image, walk
+from capably.scanner.forms import ARCHIVES, HEAD_BYTES, Form, classify
 from capably.scanner.layout import RELOCATABLE_SECTIONS, Layout, Region
 from capably.scanner.names import UNSAFE, is_unsafe, shown, too_long
-from capably.scanner.pe import coff_ranges, is_coff, is_pe, pe_ranges, read_coff, read_pe
-from capably.scanner.tar import is_tar
+from capably.scanner.pe import coff_ranges, pe_ranges, read_coff, read_pe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from capably.scanner.findings import Findings
+    from capably.scanner.job import Job
     from capably.scanner.kernels import KernelReader, Pending  # noqa: TC004 - annotations of `_Collected` are never resolved
     from capably.scanner.limits import Budget, Limits
-    from capably.scanner.tally import Findings, Job
 
-__all__ = [
-    "ARCHIVES",
-    "HEAD_BYTES",
-    "Form",
-    "classify",
-    "read_library",
-]
+__all__ = ["read_library"]
 
-# Enough for the program headers, and for the licence at the top of a PTX text.
-HEAD_BYTES = ptx.HEAD_BYTES
 _SMALL, _STEP = 16 << 20, 1 << 20  # of a loose file that is unpacked
 _FILE = "file"  # what the section of a loose file is called
 # Rejected pieces that a blind walk remembers; with more of them the file is walked again by its sections.
 _MOST_REJECTS = 1_000
-
-
-class Form(enum.Enum):
-    """What a file is: by its first bytes, or as source by its name."""
-
-    ELF = "ELF"
-    PE = "PE"
-    COFF = "COFF"
-    AR = "static library"
-    CUBIN = "cubin"
-    FATBIN = "fatbin"
-    PTX = "PTX"
-    ZIP = "zip"
-    TAR = "tar"
-    PACKED = "compressed"
-    SOURCE = "source by name"
-    OTHER = "other"
-
-
-# What holds files, each of which counts for itself. The members of a static library count together.
-ARCHIVES = frozenset({Form.ZIP, Form.TAR, Form.PACKED})
-_PACKED = re.compile(rb"\x1f\x8b\x08|BZh[1-9](?:1AY&SY|\x17rE8P\x90)|\xfd7zXZ\0|\x28\xb5\x2f\xfd")
 _RANGES = {Form.ELF: elf_ranges, Form.PE: pe_ranges, Form.COFF: coff_ranges}
-
-
-def classify(head: bytes) -> Form:
-    """What a file is.
-
-    Args:
-        head: Its first `HEAD_BYTES` bytes, or all of them.
-    """
-    if head[:4] == b"\x7fELF":
-        if len(head) >= 20 and head[5] == 1:
-            if int.from_bytes(head[18:20], "little") == EM_CUDA:
-                return Form.CUBIN
-            if head[4] == 2:
-                return Form.ELF
-        return Form.OTHER
-    if head[:4] == MAGIC:
-        return Form.FATBIN
-    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-        return Form.ZIP
-    if is_pe(head):
-        return Form.PE
-    if head[:8] in (ar.MAGIC, ar.THIN_MAGIC):
-        return Form.AR
-    if _PACKED.match(head):
-        return Form.PACKED
-    if is_coff(head):
-        return Form.COFF
-    if b".version" in head and ptx.read_head(head) is not None:
-        return Form.PTX
-    return Form.TAR if is_tar(head) else Form.OTHER
 
 
 @dataclass(slots=True, eq=False, repr=False)

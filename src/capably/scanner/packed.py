@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from capably.scanner.content import Content
-    from capably.scanner.tally import Job
+    from capably.scanner.job import Job
 
 __all__ = ["PackedContent"]
 

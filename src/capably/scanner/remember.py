@@ -28,7 +28,7 @@ import os
 import stat
 import threading
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from capably.errors import CapablyError
 from capably.facts import Artifact, Finding, Library, from_object, to_object
@@ -38,14 +38,13 @@ from capably.store import is_settled, stamp
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from capably.scanner.limits import Limits
-    from capably.scanner.tally import Job
+    from capably.scanner.limits import Budget, Limits
     from capably.store import Store
 
     # The library in a file if there is one, what was noted about it, and the bytes that were decompressed for it.
     Known = tuple[Library | None, list[list[str]], int]
 
-__all__ = ["RESULTS", "Digest", "Memory", "Watch"]
+__all__ = ["RESULTS", "Call", "Digest", "Memory", "Watch"]
 
 RESULTS = 9
 """The version of what the scanner says. Raise it with every change of any result: old ones are then forgotten."""
@@ -54,6 +53,24 @@ _TAIL = 64 << 10
 _CHUNK = 1 << 20
 _LEAST_BYTES = 64 << 10  # smaller files of a tree are read again as fast as they are looked up
 _MOST_NOTES = 200
+
+
+class Call(Protocol):
+    """As much of a call of the scanner as is used here."""
+
+    @property
+    def started_ns(self) -> int:
+        """When it began."""
+        ...
+
+    @property
+    def budget(self) -> Budget:
+        """What may still be spent."""
+        ...
+
+    def is_lasting(self, findings: Iterable[Finding], /) -> bool:
+        """Whether the result would be the same the next time."""
+        ...
 
 
 class Memory:
@@ -83,14 +100,14 @@ class Memory:
             return self.tree("directory", os.path.realpath(path), path)
         return _artifact(self._get(self._key("file", os.path.basename(path), stamp(status))), path)  # noqa: PTH119
 
-    def keep_artifact(self, artifact: Artifact, name: str, status: os.stat_result, job: Job) -> None:
+    def keep_artifact(self, artifact: Artifact, name: str, status: os.stat_result, job: Call) -> None:
         """Keep the result for a file."""
         if job.is_lasting(artifact.findings) and is_settled(status, job.started_ns):
             self._store.put(self._key("file", name, stamp(status)), _dump(_without_path(artifact)))
 
     # -- An archive by its content
 
-    def archive(self, path: str, descriptor: int, size: int, job: Job) -> tuple[Artifact | None, str | None]:
+    def archive(self, path: str, descriptor: int, size: int, job: Call) -> tuple[Artifact | None, str | None]:
         """What an archive of the same content held, and the sha256 of this one if that had to be computed.
 
         Name, version and platforms, which the name of the file tells, are left to the caller.
@@ -103,7 +120,7 @@ class Memory:
             return None, digest
         return _artifact(found.get("artifact"), path), digest
 
-    def keep_archive(self, artifact: Artifact, descriptor: int, status: os.stat_result, digest: str, job: Job) -> None:
+    def keep_archive(self, artifact: Artifact, descriptor: int, status: os.stat_result, digest: str, job: Call) -> None:
         """Keep the result for the content with that *digest*."""
         # It must not have changed between the hash and the scan.
         if job.is_lasting(artifact.findings) and is_settled(status, job.started_ns):
@@ -131,7 +148,7 @@ class Memory:
         except (TypeError, KeyError, ValueError):
             return None
 
-    def keep_library(self, name: str, status: os.stat_result, known: Known, job: Job) -> None:
+    def keep_library(self, name: str, status: os.stat_result, known: Known, job: Call) -> None:
         """Keep what `library` will give."""
         library, notes, spent = known
         if (
@@ -162,7 +179,7 @@ class Memory:
             return None
         return _artifact(artifact, None)
 
-    def keep_tree(self, kind: str, place: str, artifact: Artifact, watch: Watch, job: Job) -> None:
+    def keep_tree(self, kind: str, place: str, artifact: Artifact, watch: Watch, job: Call) -> None:
         """Keep the result for a tree."""
         if not job.is_lasting(artifact.findings):
             return
@@ -237,7 +254,7 @@ class Digest:
         job: Whose time it takes.
     """
 
-    def __init__(self, descriptor: int, size: int, job: Job) -> None:
+    def __init__(self, descriptor: int, size: int, job: Call) -> None:
         self._descriptor = descriptor
         self._left = size
         self._job = job
