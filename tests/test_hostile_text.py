@@ -323,8 +323,8 @@ def test_an_error_of_the_gate_has_no_line_of_somebody_elses(
         assert list(commands(str(caught.value.answer))) == []
     with pytest.raises(errors.IncompatibleError) as caught:
         gate.require("<=9.0")
-    # What is needed, the GPU, who decided, what was ignored, and what to do: as for any name.
-    assert len(str(caught.value).splitlines()) == 5
+    # What is needed, the GPU, who decided, what was ignored, what to do, and where more is told: as for any name.
+    assert len(str(caught.value).splitlines()) == 6
     monkeypatch.delenv("CAPABLY_GPUS")
     record = tmp_path / "absent.json"
     record.write_text(json.dumps({**hostile_record(text), "devices": [], "absence": "mixed-devices"}))
