@@ -374,13 +374,14 @@ PAGES = (
     ),
     Page(
         "driver-device-unproven",
-        "The driver may not know this device",
-        "whether {driver} knows devices of {capability} is not documented; the first branch is probably R{first}",
-        "A driver serves the devices that existed when its branch was made; for this one the branch is inferred.",
+        "The driver may not know this product",
+        "whether {driver} knows the {product} is not documented: no list of a driver older than R{first} names it",
+        "A driver serves the devices that existed when its branch was made, and a product may come later than others of "
+        "its compute capability. A list that leaves it out proves nothing.",
         "Install a driver of branch R{first} or newer.",
-        ("nvidia-driver-architecture-matrix",),
+        ("open-gpu-kernel-modules-lists", "catboost-2967"),
         otherwise="",
-        example={"capability": "12.1", "first": "575"},
+        example={"product": "H200", "first": "550"},
     ),
     Page(
         "driver-drop-unproven",

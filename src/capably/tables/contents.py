@@ -166,6 +166,7 @@ def driver_ranges(rows: Rows, known: Capabilities) -> dict[ComputeCapability, Dr
             capability=row.capability("capability", known),
             first=first,
             first_grade=row.grade("first_grade") if row.has("first_grade") else Grade.INFERRED,
+            first_known=row.whole("known_from", _FIRST_BRANCH, newest) if row.has("known_from") else first,
             last=last,
             last_grade=row.grade("last_grade") if row.has("last_grade") else Grade.INFERRED,
             newest_cuda=row.cuda("newest_cuda", _FIRST_CUDA, _LAST_CUDA) if row.has("newest_cuda") else None,
@@ -281,6 +282,7 @@ def products(rows: Rows, known: Capabilities) -> tuple[Product, ...]:
             kind=row.word("class", vocabulary.PRODUCT_CLASSES),
             aliases=row.texts("aliases"),
             hosts=row.words("hosts", vocabulary.HOSTS),
+            first_branch=row.whole("first_branch", _FIRST_BRANCH, _LAST_BRANCH) if row.has("first_branch") else None,
             sources=row.sources(),
             grade=row.grade(),
         )
