@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from capably.arch import ComputeCapability
+from capably.arch import ComputeCapability, Target
 from capably.cli.conform import read_image
 from capably.cli.targets import read_driver
 from capably.codes import Grade
 from capably.engine import Verdict, judge, starts
-from capably.facts import Compression, Device, Driver, Library
+from capably.facts import Compression, Device, Driver, Fatbin, FatbinGroup, Library
 from capably.gpu_names import named_devices
+from capably.plan import plan, toolkit_named
+from capably.plan.judging import outcome_of
 from capably.version import CudaVersion, DriverRelease
 
 
@@ -184,3 +186,87 @@ def test_a_driver_without_a_name_is_some_driver_that_serves_the_device() -> None
     """Machine code is judged by its target then: no driver is newer or older than it."""
     assert verdict("sm_90", "9.0", None, toolkit=CudaVersion(13, 5)).outcome == "runs"
     assert judge(read_image("sm_90"), device("9.0"), Driver(DriverRelease(520))).outcome == "runs"
+
+
+# -- machine code of a newer CUDA major version than the driver's: compatibility ends there (CUDA Compatibility guide)
+
+
+@pytest.mark.parametrize(
+    ("image", "on", "by", "facts", "expected"),
+    [
+        # By the toolkit that made it.
+        ("sm_90", "9.0", "535.183.01", {"toolkit": CudaVersion(13, 5)}, "unknown"),
+        ("sm_90", "9.0", "12.9", {"toolkit": CudaVersion(13, 0)}, "unknown"),
+        ("sm_90", "9.0", "580.65.06", {"toolkit": CudaVersion(13, 5)}, "runs"),  # minor versions are compatible
+        ("sm_90", "9.0", "525.60.13", {"toolkit": CudaVersion(12, 9)}, "runs"),
+        ("sm_80", "8.0", "470.182.03", {"toolkit": CudaVersion(12, 1)}, "unknown"),  # triton#2971: refused
+        ("sm_80", "8.0", "470.182.03", {"toolkit": CudaVersion(11, 8)}, "runs"),
+        ("sm_80", "8.0", "470.182.03", {}, "runs"),  # nothing says that it is newer
+        # A record of the toolkit goes before what the code version and the target say.
+        ("sm_90", "9.0", "535.183.01", {"toolkit": CudaVersion(12, 9), "code_version": (1, 8)}, "runs"),
+        # By the code version: 1.8 (ABI 8) below 10.0 came with CUDA 13.0, above it with the first targets.
+        ("sm_90", "9.0", "535.183.01", {"code_version": (1, 8)}, "unknown"),
+        ("sm_90", "9.0", "535.183.01", {"code_version": (1, 7)}, "runs"),
+        ("sm_100", "10.0", "570.133.20", {"code_version": (1, 8)}, "runs"),
+        # By the first toolkit that has the target: ptxas 12.0 brought sm_90a, 13.0 sm_110.
+        ("sm_90a", "9.0", "520.61.05", {}, "unknown"),
+        ("sm_90", "9.0", "520.61.05", {}, "runs"),
+        ("sm_90a", "9.0", "525.60.13", {}, "runs"),
+        # The part that programs load decides, also above an older kernel module.
+        ("sm_90", "9.0", "535.183.01 (CUDA 13.0)", {"toolkit": CudaVersion(13, 5)}, "runs"),
+        ("sm_90", "9.0", "580.65.06 (CUDA 12.9)", {"toolkit": CudaVersion(13, 0)}, "unknown"),
+        # A major version that no driver is known of.
+        ("sm_90", "9.0", "580.65.06", {"toolkit": CudaVersion(14, 0)}, "unknown"),
+        # A Tegra part by its CUDA version, and without one nothing is newer.
+        ("sm_87", "8.7", "12.6", {"toolkit": CudaVersion(13, 0)}, "unknown"),
+        ("sm_87", "8.7", "540.4.0", {"toolkit": CudaVersion(13, 0)}, "runs"),
+        # What does not fit anyway fails all the same.
+        ("sm_80", "9.0", "535.183.01", {"toolkit": CudaVersion(13, 0)}, "fails"),
+        # PTX is measured by its own version.
+        ("compute_80@8.0", "9.0", "535.183.01", {"toolkit": CudaVersion(13, 0)}, "compiles"),
+    ],
+)
+def test_machine_code_of_a_newer_major_version_is_no_plain_yes(
+    image: str, on: str, by: str, facts: dict[str, Any], expected: str
+) -> None:
+    judged = verdict(image, on, by, **facts)
+    assert judged.outcome == expected
+    assert ("machine-code-newer-than-driver" in codes(judged)) is (expected == "unknown")
+
+
+@pytest.mark.parametrize(
+    ("image", "on", "by", "made", "way_out"),
+    [
+        ("sm_90", "9.0", "535.183.01", "13.5", "Use a build made by CUDA 12, or install a driver of CUDA 13.0 or newer (R580)."),
+        ("sm_80", "8.0", "470.182.03", "12.1", "Use a build made by CUDA 11, or install a driver of CUDA 12.0 or newer (R525)."),
+        ("sm_87", "8.7", "12.6", "13.0", "Use a build made by CUDA 12, or install a driver of CUDA 13.0 or newer."),
+        # CUDA 10.2 is the last that the software of Jetson TX2 brings.
+        ("sm_62", "6.2", "10.2", "12.0", "Use a build made by CUDA 10."),
+    ],
+)  # fmt: skip
+def test_the_way_out_is_a_build_of_the_driver_s_major_version_or_a_driver_that_there_is(
+    image: str, on: str, by: str, made: str, way_out: str
+) -> None:
+    judged = verdict(image, on, by, toolkit=CudaVersion.parse(made))
+    (doubt,) = (reason for reason in judged.reasons if reason.outcome == "unknown")
+    assert (doubt.code, doubt.way_out, doubt.grade) == ("machine-code-newer-than-driver", way_out, Grade.INFERRED)
+    assert {"cuda-compatibility-guide", "triton-2971"} <= set(doubt.sources)
+    assert f"made by CUDA {made.partition('.')[0]} or newer" in doubt.message
+
+
+def test_a_plan_promises_no_machine_code_to_a_driver_of_an_older_major_version() -> None:
+    """A toolkit of CUDA 13 is blocked there by its runtime; one that nothing of is needed at run time is not."""
+    gpu = (device("H100"), read_driver("535.183.01"))
+    thirteen, twelve = toolkit_named(CudaVersion(13, 0)), toolkit_named(CudaVersion(12, 9))
+    assert thirteen is not None
+    assert twelve is not None
+    assert outcome_of(Target.parse("sm_90"), CudaVersion(13, 0), gpu) == "unknown"
+    assert not plan([gpu], thirteen).complete
+    assert plan([gpu], twelve).complete
+
+
+def test_a_library_that_names_no_runtime_is_no_plain_yes_either() -> None:
+    code = Fatbin((replace(read_image("sm_90"), code_version=(1, 8)),))
+    alone = Library("plugin.so", 1, (FatbinGroup(code, 3),), needed=("libc.so.6",))
+    assert judge(alone, device("H100"), read_driver("535.183.01")).coverage == "unknown"
+    assert judge(alone, device("H100"), read_driver("580.65.06")).coverage == "full"

@@ -95,8 +95,20 @@ def test_the_seventeen_rules(row: dict[str, str]) -> None:
         ("sm_70", "7.0", "590.44.01", "fails", "driver-dropped-device"),
         ("sm_103", "10.3", "575.51.03", "fails", "driver-too-old-for-device"),  # no list of R575 names a B300
         ("sm_121", "12.1", "575.51.03", "fails", "driver-too-old-for-device"),
-        ("sm_121", "12.1", "580.95.05", "runs", "exact-image"),  # nor does this one name GB10; catboost#2967 trains there
-        ("sm_110", "11.0", "575.51.03", "fails", "driver-too-old-for-device"),  # by an inferred row too: doubt lies above
+        (
+            "sm_121",
+            "12.1",
+            "580.95.05",
+            "runs",
+            "exact-image",
+        ),  # nor does this one name GB10; catboost#2967 trains there
+        (
+            "sm_110",
+            "11.0",
+            "575.51.03",
+            "fails",
+            "driver-too-old-for-device",
+        ),  # by an inferred row too: doubt lies above
         ("compute_90@8.5", "9.0", "560.28.03", "compiles", "ptx-forward"),
         ("compute_90@8.5", "9.0", "550.54.14", "fails", "ptx-newer-than-driver"),
         ("compute_90@8.4", "9.0", "553.24", "compiles", "ptx-forward"),  # Windows releases of R550

@@ -19,7 +19,7 @@ TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from capably.tables import Product, Tables
+    from capably.tables import CodeVersion, Product, Tables
     from capably.version import CudaVersion
 
 __all__ = ["ImageRules", "describe", "judge_image", "loading_reasons", "reaches"]
@@ -134,7 +134,10 @@ class ImageRules:
                 elif image.relocatable:
                     yield self.reason("relocatable-only", Outcome.FAILS)
                 else:
-                    yield self.sass(image.target)
+                    by_target = self.sass(image.target)
+                    yield by_target
+                    if by_target.outcome is not Outcome.FAILS:
+                        yield from self.cuda_major(image.target)
                     if self.driver is not None and self.driver.jit is PtxJit.FORCED:
                         yield self.reason("machine-code-ignored", Outcome.FAILS)
             case facts.ImageKind.PTX | facts.ImageKind.RELPTX:
@@ -193,17 +196,50 @@ class ImageRules:
         """The newest toolkit that can have made this machine code; None where nothing bounds it."""
         if self.image.toolkit is not None:
             return self.image.toolkit
-        bounds = [
-            row.last
-            for row in self.known.code_versions
-            if row.version == self.image.code_version
-            and row.last is not None
-            and (row.below is None or target.capability.number < row.below)
-        ]
+        bounds = [row.last for row in self._of_code_version(target) if row.last is not None]
         emitting = self.known.emitting_toolkits(target)
         if emitting is not None and emitting[1] < self.known.cuda_horizon("toolkits"):
             bounds.append(emitting[1])  # dropped by a newer toolkit
         return min(bounds, default=None)
+
+    def cuda_major(self, target: Target) -> Iterator[Reason]:
+        """Machine code of a newer CUDA major version than the driver's: compatibility ends there, documents say."""
+        built = self._oldest_possible_toolkit(target)
+        here = self.device.capability
+        cuda = self.known.cuda_of_driver(self.driver, here) if self.driver is not None else None
+        if built is None or cuda is None or built.major <= cuda.major:
+            return
+        last = self._last_cuda()
+        newer = ""
+        if last is None or last.major >= built.major:
+            branch = next((row.number for row in self.known.branches if row.cuda.major == built.major), None)
+            desktop = branch is not None and not self.known.is_tegra(here)
+            newer = f", or install a driver of CUDA {built.major}.0 or newer" + (f" (R{branch})" if desktop else "")
+        yield self.reason(
+            "machine-code-newer-than-driver",
+            Outcome.UNKNOWN,
+            grade=Grade.INFERRED,
+            made=built.major,
+            major=cuda.major,
+            newer=newer,
+        )
+
+    def _oldest_possible_toolkit(self, target: Target) -> CudaVersion | None:
+        """The oldest toolkit that can have made this machine code; None where nothing bounds it."""
+        if self.image.toolkit is not None:
+            return self.image.toolkit
+        bounds = [row.first for row in self._of_code_version(target) if row.first is not None]
+        emitting = self.known.emitting_toolkits(target)
+        if emitting is not None and emitting[0] > self.known.toolkits[0].cuda:
+            bounds.append(emitting[0])
+        return max(bounds, default=None)
+
+    def _of_code_version(self, target: Target) -> Iterator[CodeVersion]:
+        return (
+            row
+            for row in self.known.code_versions
+            if row.version == self.image.code_version and (row.below is None or target.capability.number < row.below)
+        )
 
     def ptx(self, target: Target) -> Reason:
         """For which devices PTX compiles, whatever the driver."""
