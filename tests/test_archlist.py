@@ -50,6 +50,20 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("8.0:9.0", "`:` does not separate", "separate entries by"),
     ],
 )
+def test_nvcc_12_9_makes_code_of_the_family_of_10_1() -> None:
+    """Its ptxas takes .target sm_101f for sm_101f and sm_101a, and no other family's."""
+    for arch, code, fits in (
+        ("101f", "101f", True),
+        ("101f", "101a", True),
+        ("100f", "101f", False),
+        ("101f", "103f", False),
+    ):
+        text = f"-gencode arch=compute_{arch},code=sm_{code}"
+        reading = read(text, "nvcc-gencode", None, toolkit=CudaVersion(12, 9))
+        assert (reading.targets == (Target.parse(f"sm_{code}"),)) is fits
+        assert (reading.error is None) is fits
+
+
 def test_what_does_not_belong_in_a_list_is_not_called_a_separator(
     dialect: str, text: str, why: str, way_out: str
 ) -> None:

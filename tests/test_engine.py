@@ -199,9 +199,24 @@ def test_the_environment_can_switch_off_either_kind() -> None:
         ("compute_101@8.7", "10.0", {}, "fails"),
         ("compute_101@8.7", "10.3", {}, "unknown"),  # 10.1 is below 10.3, the 11.0 that it stands for is not
         ("compute_101@8.7", "12.0", {}, "compiles"),
-        ("sm_120", "99.9", {}, "unknown"),
+        # Certain noes are so beyond the tables too: another major version, another number with `a`, a lower number.
+        ("sm_120", "99.9", {}, "fails"),
+        ("sm_120f", "99.9", {}, "fails"),
+        ("sm_999", "12.0", {}, "fails"),
+        ("sm_995", "99.9", {}, "unknown"),
+        ("sm_995f", "99.9", {}, "unknown"),
+        ("sm_995a", "99.9", {}, "fails"),
+        ("sm_999", "99.5", {}, "fails"),
+        ("compute_995f@8.8", "99.9", {}, "unknown"),
+        ("compute_120f@8.8", "99.9", {}, "fails"),
+        ("compute_999f@8.8", "99.5", {}, "fails"),
         ("sm_999", "99.9", {}, "unknown"),  # which drivers serve it is not known
-        ("sm_999", "12.0", {}, "unknown"),
+        # 10.1 is a family of its own: ptxas 12.9 refuses .target sm_100f for sm_101f, and takes sm_101f for sm_101a.
+        ("sm_100f", "10.1", {}, "fails"),
+        ("sm_100", "10.1", {}, "fails"),
+        ("sm_101f", "10.1", {}, "runs"),
+        ("sm_101f", "10.3", {}, "fails"),
+        ("compute_100f@8.8", "10.1", {}, "fails"),
         ("compute_999f@8.8", "99.9", {}, "unknown"),
         ("compute_90@8.0", "99.9", {}, "unknown"),
         ("compute_999@8.0", "12.0", {}, "fails"),

@@ -158,6 +158,34 @@ def test_devices_with_two_numbers_and_beyond_the_tables(requirement: str, capabi
 
 
 @pytest.mark.parametrize(
+    ("requirement", "capability", "outcome"),
+    [
+        ("10.1f", "10.1", "runs"),  # ptxas 12.9 has the target, and for no other number
+        ("10.1f", "10.3", "fails"),
+        ("10.0f", "10.1", "fails"),
+        ("10.1f", "11.0", "unknown"),  # the same hardware by another name
+        # Beyond the tables: another number with `a`, another major version.
+        ("99.9a", "12.0", "fails"),
+        ("99.5a", "99.9", "fails"),
+        ("99.5f", "99.9", "unknown"),
+        ("99.9a", "99.9", "unknown"),
+        ("12.0f", "99.9", "fails"),
+        ("12.0a", "99.9", "fails"),
+        ("12.0f", "12.9", "unknown"),
+    ],
+)
+def test_code_with_a_suffix(requirement: str, capability: str, outcome: str) -> None:
+    judged = judge(Requirement.parse(requirement), Device(ComputeCapability.parse(capability)))
+    assert judged.outcome == outcome
+
+
+@pytest.mark.parametrize("text", ["8.9a", "9.0f", "7.5a", ">=8.0, 8.6a", "9.0a | 8.9f"])
+def test_a_suffix_that_no_toolkit_has_is_refused_and_told_where_it_begins(text: str) -> None:
+    with pytest.raises(ParseError, match=r"`a` begins with 9\.0 and `f` begins with 10\.0"):
+        judge(Requirement.parse(text), Device(ComputeCapability(9, 0)))
+
+
+@pytest.mark.parametrize(
     ("requirement", "driver", "capability", "outcome"),
     [
         # NVIDIA's table: CUDA 12.0 came with R525, 12.1 with R530; 12.4 with R550, whose Windows releases are 551 to 553.

@@ -167,7 +167,7 @@ class ImageRules:
             return self.reason("renamed-target-unproven", Outcome.UNKNOWN, renamed=number)
         family = self.known.family(number)
         if family is None or self.known.family(here) is None:
-            return self.beyond()
+            return self.sass_beyond(target, number)
         if here not in family.members:
             return self.reason("no-image-for-device", Outcome.FAILS, family.sources, family.grade)
         if target.suffix is Suffix.ARCH_SPECIFIC:
@@ -178,6 +178,17 @@ class ImageRules:
             return self.tegra(target)
         code = "family-covers" if family.specific else "same-major-lower-minor"
         return self.reason(code, Outcome.RUNS, family.sources, family.grade, members=_reach(family.members, number))
+
+    def sass_beyond(self, target: Target, number: ComputeCapability) -> Reason:
+        """Machine code where the families are not known: some of what never was will not be either."""
+        now = self.known.number_today(self.device.capability)
+        if target.suffix is Suffix.ARCH_SPECIFIC:
+            return self.reason("arch-specific-exact-only", Outcome.FAILS)
+        if number.major != now.major:
+            return self.reason("no-image-for-device", Outcome.FAILS)
+        if now < number:
+            return self.reason("image-newer-than-device", Outcome.FAILS)
+        return self.beyond()
 
     def beyond(self) -> Reason:
         """The table of families does not know the device or the target."""
@@ -253,15 +264,16 @@ class ImageRules:
             return self.reason("ptx-arch-specific-exact-only", Outcome.FAILS)
         if target.suffix is Suffix.FAMILY_SPECIFIC:
             family = self.known.family(number)
-            if family is None or self.known.family(now) is None:
+            never = number.major != now.major or now < number
+            if not never and (family is None or self.known.family(now) is None):
                 return self.beyond()
-            fits = now in family.members and now >= number
+            fits = not never and family is not None and now in family.members
             return self.reason(
                 "ptx-family" if fits else "ptx-family-mismatch",
                 Outcome.COMPILES if fits else Outcome.FAILS,
-                family.sources,
-                family.grade,
-                members=_reach(family.members, number),
+                family.sources if family is not None else (),
+                family.grade if family is not None else Grade.DOCUMENTED,
+                members=_reach(family.members if family is not None else (number,), number),
             )
         fits, fitted = now >= number, here >= target.capability
         if fits != fitted:  # 10.3 lies between 10.1 and 11.0

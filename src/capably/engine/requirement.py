@@ -59,6 +59,8 @@ def judge_requirement(
         for clause in clauses:
             if isinstance(clause, NamedFeature):
                 conditions.feature(clause.name)
+            elif isinstance(clause, CodeFor):
+                conditions.check_suffix(clause)
     judged = [conditions.alternative(clauses) for clauses in requirement.alternatives]
     outcome = min((outcome for outcome, _ in judged), key=SEVERITY.__getitem__)
     # The alternative that comes closest first: fewest conditions that stand against it.
@@ -98,6 +100,14 @@ class _Conditions:
 
             close = difflib.get_close_matches(name, self.known.features, n=3, cutoff=0.5)
             raise UnknownNameError("feature", name, tuple(close), tuple(sorted(self.known.features))) from None
+
+    def check_suffix(self, clause: CodeFor) -> None:
+        """Refuse a target that no toolkit has, nor will: a suffix begins with one architecture and goes on."""
+        begins = self.known.first_with_suffix
+        if clause.target.capability < begins[clause.target.suffix]:
+            text = str(clause)
+            where = " and ".join(f"`{suffix}` begins with {first}" for suffix, first in begins.items())
+            raise ParseError("requirement", text, len(text) - 1, len(text), f"a target that there is: {where}")
 
     def reason(  # noqa: PLR0917 - what every reason has
         self,
@@ -202,16 +212,26 @@ class _Conditions:
         if reach is None:
             if self.here < target.capability:
                 return self.reason("device-too-old", Outcome.FAILS, clause)
+            if self._never(target):
+                return self.reason("device-too-new", Outcome.FAILS, clause)
             return self.beyond(clause, "families")
         if self.here not in reach:
             if self.known.same_hardware(target.capability, self.here):
                 return self.renamed(clause)
-            if self.known.family(self.known.number_today(self.here)) is None:
+            if self.known.family(self.known.number_today(self.here)) is None and not self._never(target):
                 return self.beyond(clause, "families")
             return self.reason(self._beside(reach), Outcome.FAILS, clause)
         if isinstance(self.subject, Target) and not _covers(self.subject.suffix, target.suffix):
             return self.reason("target-without-feature-code", Outcome.FAILS, clause)
         return self.met(clause)
+
+    def _never(self, target: Target) -> bool:
+        """Whether code for *target* is not for this device, whatever families there will be."""
+        if self.known.same_hardware(target.capability, self.here):
+            return False
+        if target.suffix is Suffix.ARCH_SPECIFIC:
+            return True
+        return self.known.number_today(target.capability).major != self.known.number_today(self.here).major
 
     def _reach(self, target: Target) -> tuple[ComputeCapability, ...] | None:
         """The devices of code with a suffix; None where the tables do not say."""

@@ -93,9 +93,9 @@ def families(rows: Rows, known: Capabilities) -> tuple[Family, ...]:
     """Families and major versions."""
 
     def read(row: Row) -> Family:
-        family = row.pattern("family", r"[1-9][0-9]?\.x", "a major version, such as `10.x`")
+        family = row.pattern("family", r"[1-9][0-9]?\.[0-9x]", "a major version, such as `10.x`, or one device of it")
         kind, members = row.word("kind", vocabulary.FAMILY_KINDS), row.capabilities("members", known)
-        if any(f"{member.major}.x" != family for member in members):
+        if any(family not in (f"{member.major}.x", str(member)) for member in members):
             raise row.wrong("members", " ".join(map(str, members)), f"capabilities of {family}")
         return Family(name=family, specific=kind == "family", members=members, sources=row.sources(), grade=row.grade())
 

@@ -6,7 +6,7 @@ import functools
 from dataclasses import replace
 from pathlib import Path
 
-from capably.arch import ComputeCapability, Target
+from capably.arch import ComputeCapability, Suffix, Target
 from capably.errors import UnknownNameError
 from capably.facts import Driver, Standing
 from capably.tables import contents
@@ -334,6 +334,13 @@ class Tables:
         """The oldest and the newest known toolkit that emits *target*; None where none does."""
         versions = [toolkit.cuda for toolkit in self.toolkits if toolkit.emits(target)]
         return (versions[0], versions[-1]) if versions else None
+
+    @functools.cached_property
+    def first_with_suffix(self) -> dict[Suffix, ComputeCapability]:
+        """The architecture with which the targets of each suffix begin."""
+        emitted = [Target.parse(name) for toolkit in self.toolkits for name in toolkit.targets]
+        suffixes = (Suffix.ARCH_SPECIFIC, Suffix.FAMILY_SPECIFIC)
+        return {suffix: min(one.capability for one in emitted if one.suffix is suffix) for suffix in suffixes}
 
     def find_products(self, name: str) -> tuple[Product, ...]:
         """The products that *name* may mean, best match first.
