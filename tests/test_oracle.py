@@ -28,7 +28,7 @@ from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease, PtxVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 EXHAUSTIVE = bool(os.environ.get("CAPABLY_EXHAUSTIVE"))
@@ -104,7 +104,7 @@ def codes() -> Iterator[Code]:
             yield Code(target, ptx=True, isa=isa, zstd=zstd)
 
 
-def test_the_engine_says_what_the_oracle_says(record_property: pytest.RecordProperty) -> None:
+def test_the_engine_says_what_the_oracle_says(record_property: Callable[[str, object], None]) -> None:
     """Targets x kinds x toolkits or PTX versions x compressions x devices x drivers."""
     step = 1 if EXHAUSTIVE else 211  # prime to all lengths, so that each value of each kind comes
     every = itertools.product(codes(), oracle.DEVICES, BYS)
@@ -120,7 +120,9 @@ def test_the_engine_says_what_the_oracle_says(record_property: pytest.RecordProp
 
 
 @pytest.mark.parametrize("needs", ["native", "size"])
-def test_a_plan_covers_what_the_oracle_says_can_be_covered(needs: str, record_property: pytest.RecordProperty) -> None:
+def test_a_plan_covers_what_the_oracle_says_can_be_covered(
+    needs: str, record_property: Callable[[str, object], None]
+) -> None:
     """One GPU, one driver, one toolkit: covered if, by the oracle, code of that toolkit loads there, and started by its runtime."""
     toolkits = [row.cuda for row in tables().toolkits]
     every = list(itertools.product(toolkits, oracle.DEVICES, (by for by in BYS if by.known)))
