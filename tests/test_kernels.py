@@ -98,7 +98,7 @@ def test_kernels_that_every_image_holds_fare_as_their_fatbin(
     parts = iter(judge(library, device, driver).parts)
     expected = {}
     for index, group in enumerate(library.fatbins):
-        if group.fatbin.relocatable or group.fatbin.stub:
+        if group.fatbin.relocatable or group.fatbin.idle:
             continue
         part = next(parts)
         held = any(
