@@ -86,7 +86,10 @@ places: st.SearchStrategy[Comparison | OneOf] = st.one_of(
 )
 clauses: st.SearchStrategy[Clause] = st.one_of(
     places,
-    st.builds(CodeFor, st.builds(Target, capabilities, specific)),
+    # Targets with a suffix begin with 9.0 (`a`) and 10.0 (`f`); others are refused.
+    st.builds(CodeFor, st.builds(Target, capabilities, specific)).filter(
+        lambda clause: clause.target.capability.major >= (9 if clause.target.suffix is Suffix.ARCH_SPECIFIC else 10)
+    ),
     st.builds(NamedFeature, st.sampled_from(sorted(tables().features))),
     st.builds(Limit, st.sampled_from(("smem", "sms", "memory")), operators, st.integers(0, 1 << 42)),
     st.builds(Version, st.just("driver"), operators, st.tuples(st.integers(300, 700), st.integers(0, 200))),

@@ -40,6 +40,48 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 
 
+def test_nvcc_12_9_makes_code_of_the_family_of_10_1() -> None:
+    """Its ptxas takes .target sm_101f for sm_101f and sm_101a, and no other family's."""
+    for arch, code, fits in (
+        ("101f", "101f", True),
+        ("101f", "101a", True),
+        ("100f", "101f", False),
+        ("101f", "103f", False),
+    ):
+        text = f"-gencode arch=compute_{arch},code=sm_{code}"
+        reading = read(text, "nvcc-gencode", None, toolkit=CudaVersion(12, 9))
+        assert (reading.targets == (Target.parse(f"sm_{code}"),)) is fits
+        assert (reading.error is None) is fits
+
+
+OLD = "35 37 50 52 53 60 61 62 70 72 75"
+
+
+@pytest.mark.parametrize(
+    ("word", "toolkit", "real", "newest"),
+    [
+        # Modules/Internal/CMakeCUDAArchitecturesAll.cmake of CMake 3.26 and later, CUDA/architectures.cmake of 3.23:
+        # no 32, 35 among the major ones, and PTX of the newest where nvcc -arch=all makes that of the last x.0.
+        ("all", "10.0", f"30 {OLD}", "75"),
+        ("all", "10.2", f"30 {OLD}", "75"),
+        ("all", "11.0", f"{OLD} 80", "80"),
+        ("all", "11.1", f"{OLD} 80 86", "86"),
+        ("all", "11.4", f"{OLD} 80 86 87", "87"),
+        ("all-major", "10.2", "30 35 50 60 70", "70"),
+        ("all-major", "11.4", "35 50 60 70 80", "80"),
+        # From 11.5 on it hands the word to nvcc.
+        ("all", "11.5", f"{OLD} 80 86 87", "80"),
+        ("all-major", "11.5", "35 50 60 70 80", "80"),
+    ],
+)
+@pytest.mark.parametrize("version", ["3.23.3", "4.4.4"])
+def test_cmake_has_lists_of_its_own_for_an_nvcc_that_does_not_know_the_word(
+    version: str, word: str, toolkit: str, real: str, newest: str
+) -> None:
+    reading = read(word, "cmake", version, toolkit=CudaVersion.parse(toolkit))
+    assert list(map(str, reading.targets or ())) == [*(f"sm_{number}" for number in real.split()), f"compute_{newest}"]
+
+
 @pytest.mark.parametrize("dialect", ["torch-python", "torch-cmake", "flashinfer"])
 @pytest.mark.parametrize(
     ("text", "why", "way_out"),

@@ -199,7 +199,7 @@ def test_ptx_does_not_satisfy_a_demand_for_machine_code(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_told_is_no_breach_and_no_pass(tmp_path: Path) -> None:
-    libraries = {"a.so": build.library(build.fatbin([build.entry("ltoir", "lto_90", b"\xed\x43\x4e\x7f" * 4)]))}
+    libraries = {"a.so": build.library(build.fatbin([build.entry("tileir", "sm_90", b"\x7fTileIR" * 4)]))}
     found = report(tmp_path, libraries, {"require": "H100"})
     assert codes(found) == [("gpu-coverage-unknown", "unknown", "a.so")]
 
@@ -221,9 +221,9 @@ def test_junit_passes_no_gpu_of_a_wheel_without_gpu_code(tmp_path: Path, capsys:
 
 
 def test_what_a_device_beyond_the_tables_gets_is_not_known(tmp_path: Path) -> None:
-    found = report(tmp_path, {"a.so": build.library(fatbin("sm_90"))}, {"targets": "sm_90 sm_999"})
+    found = report(tmp_path, {"a.so": build.library(fatbin("sm_90"))}, {"targets": "sm_90 sm_95"})
     (missing,) = (remark for remark in found.remarks if remark.code == "target-missing")
-    assert "whether any of it loads on devices of 99.9 is not known" in missing.message
+    assert "whether any of it loads on devices of 9.5 is not known" in missing.message
 
 
 def test_a_driver_that_helps_some_of_the_gpus_is_named(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_ptx_newer_than_the_tables_needs_a_driver_newer_than_the_tables(tmp_path
         ("T4", DriverRelease(525, 60, 13), "525.60.13"),
         ("RTX 5090", DriverRelease(525, 60, 13), "R570"),  # NVIDIA's table: Blackwell from R570 on
         ("V100", DriverRelease(525), "R525"),
-        ("B300", DriverRelease(525), "R575"),
+        ("B300", DriverRelease(525), "R580"),
         ("V100", DriverRelease(590), "R590"),  # dropped: what is promised is said to fail
     ],
 )
@@ -750,7 +750,7 @@ def test_a_policy_that_is_written_is_passed(tmp_path: Path, capsys: Captured) ->
 def test_exit_codes_follow_fail_on(tmp_path: Path, capsys: Captured) -> None:
     full = build.library(fatbin("sm_75", "sm_90"))
     some = build.library(fatbin("sm_75", "sm_90"), fatbin("sm_90"))
-    unknown = build.library(build.fatbin([build.entry("ltoir", "lto_90", b"\xed\x43\x4e\x7f" * 4)]))
+    unknown = build.library(build.fatbin([build.entry("tileir", "sm_90", b"\x7fTileIR" * 4)]))
     behind = build.library(*[fatbin("sm_75", "sm_90", "sm_100")] * 3, fatbin("sm_75", "sm_90"))
     cases = {
         "full": (full, {"none": 0, "partial": 0, "unknown": 0, "warning": 0}),
@@ -858,7 +858,7 @@ def test_github_annotations_follow_the_documented_grammar(hostile: Path, tmp_pat
 
 
 def test_whether_a_gpu_lost_what_was_unknown_is_unknown(tmp_path: Path) -> None:
-    before = {"a.so": build.library(build.fatbin([build.entry("ltoir", "lto_90", b"\1" * 64)]))}
+    before = {"a.so": build.library(build.fatbin([build.entry("tileir", "sm_90", b"\1" * 64)]))}
     after = {"a.so": build.library(fatbin("sm_80"))}
     older, newer = (scan(wheel(tmp_path, made, version=str(one))) for one, made in enumerate((before, after)))
     remarks = audit(newer, AuditPolicy(), baseline=(older, None)).remarks

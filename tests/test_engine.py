@@ -17,7 +17,7 @@ from capably.arch import ComputeCapability, Target, TargetKind
 from capably.cli.conform import read_image
 from capably.codes import FINDINGS, REASONS, Grade, Outcome
 from capably.doctor import diagnose
-from capably.engine import Coverage, OutcomeCounts, Verdict, choose, emits_own_target, judge, worth
+from capably.engine import Coverage, OutcomeCounts, Verdict, choose, emits_own_target, judge, judge_kernels, worth
 from capably.facts import (
     Artifact,
     ArtifactKind,
@@ -27,8 +27,10 @@ from capably.facts import (
     Driver,
     Fatbin,
     FatbinGroup,
+    FatbinKernels,
     Finding,
     Image,
+    ImageKernels,
     ImageKind,
     Library,
     PtxJit,
@@ -93,7 +95,22 @@ def test_the_seventeen_rules(row: dict[str, str]) -> None:
         ("sm_70", "7.0", "580.65.06", "runs", "exact-image"),
         ("sm_70", "7.0", "581.15", "runs", "exact-image"),  # Windows releases of R580
         ("sm_70", "7.0", "590.44.01", "fails", "driver-dropped-device"),
-        ("sm_103", "10.3", "570.86.15", "unknown", "driver-device-unproven"),  # an inferred row is no definite no
+        ("sm_103", "10.3", "575.51.03", "fails", "driver-too-old-for-device"),  # no list of R575 names a B300
+        ("sm_121", "12.1", "575.51.03", "fails", "driver-too-old-for-device"),
+        (
+            "sm_121",
+            "12.1",
+            "580.95.05",
+            "runs",
+            "exact-image",
+        ),  # nor does this one name GB10; catboost#2967 trains there
+        (
+            "sm_110",
+            "11.0",
+            "575.51.03",
+            "fails",
+            "driver-too-old-for-device",
+        ),  # by an inferred row too: doubt lies above
         ("compute_90@8.5", "9.0", "560.28.03", "compiles", "ptx-forward"),
         ("compute_90@8.5", "9.0", "550.54.14", "fails", "ptx-newer-than-driver"),
         ("compute_90@8.4", "9.0", "553.24", "compiles", "ptx-forward"),  # Windows releases of R550
@@ -184,9 +201,24 @@ def test_the_environment_can_switch_off_either_kind() -> None:
         ("compute_101@8.7", "10.0", {}, "fails"),
         ("compute_101@8.7", "10.3", {}, "unknown"),  # 10.1 is below 10.3, the 11.0 that it stands for is not
         ("compute_101@8.7", "12.0", {}, "compiles"),
-        ("sm_120", "99.9", {}, "unknown"),
+        # Certain noes are so beyond the tables too: another major version, another number with `a`, a lower number.
+        ("sm_120", "99.9", {}, "fails"),
+        ("sm_120f", "99.9", {}, "fails"),
+        ("sm_999", "12.0", {}, "fails"),
+        ("sm_995", "99.9", {}, "unknown"),
+        ("sm_995f", "99.9", {}, "unknown"),
+        ("sm_995a", "99.9", {}, "fails"),
+        ("sm_999", "99.5", {}, "fails"),
+        ("compute_995f@8.8", "99.9", {}, "unknown"),
+        ("compute_120f@8.8", "99.9", {}, "fails"),
+        ("compute_999f@8.8", "99.5", {}, "fails"),
         ("sm_999", "99.9", {}, "unknown"),  # which drivers serve it is not known
-        ("sm_999", "12.0", {}, "unknown"),
+        # 10.1 is a family of its own: ptxas 12.9 refuses .target sm_100f for sm_101f, and takes sm_101f for sm_101a.
+        ("sm_100f", "10.1", {}, "fails"),
+        ("sm_100", "10.1", {}, "fails"),
+        ("sm_101f", "10.1", {}, "runs"),
+        ("sm_101f", "10.3", {}, "fails"),
+        ("compute_100f@8.8", "10.1", {}, "fails"),
         ("compute_999f@8.8", "99.9", {}, "unknown"),
         ("compute_90@8.0", "99.9", {}, "unknown"),
         ("compute_999@8.0", "12.0", {}, "fails"),
@@ -252,8 +284,57 @@ def test_what_is_not_judged_is_unknown(kind: ImageKind, target: str | None, expe
 
 def test_another_image_of_the_fatbin_decides_over_an_unknown_one() -> None:
     lto = Image(ImageKind.LTOIR, Target.parse("lto_90"))
-    assert judge(Fatbin((lto, read_image("sm_90"))), device("9.0")).outcome == "runs"
-    assert judge(Fatbin((lto, read_image("sm_80"))), device("9.0")).outcome == "unknown"
+    tile = Image(ImageKind.TILEIR, Target.parse("sm_90"))
+    for unknown, beside in ((lto, "fails"), (tile, "unknown")):
+        assert judge(Fatbin((unknown, read_image("sm_90"))), device("9.0")).outcome == "runs"
+        assert judge(Fatbin((unknown, read_image("sm_80"))), device("9.0")).outcome == beside
+
+
+def test_link_time_ir_is_no_code_that_a_driver_chooses() -> None:
+    """As in warp, libcuvs and libmathdx: fatbins of LTO-IR for nvJitLink beside native ones."""
+    lto = Image(ImageKind.LTOIR, Target.parse("lto_80"))
+    native = Fatbin((read_image("sm_80"), read_image("sm_120")))
+    both = Library("a.so", 1, (FatbinGroup(Fatbin((lto,), ".rodata"), 2), FatbinGroup(native, 3)))
+    for capability, counts in (
+        ("8.0", OutcomeCounts(runs=3)),
+        ("12.0", OutcomeCounts(runs=3)),
+        ("9.0", OutcomeCounts(fails=3)),
+    ):
+        judged = judge(both, device(capability), CUDA_13)
+        assert judged.counts == counts
+    alone = judge(Library("b.so", 1, (FatbinGroup(Fatbin((lto,)), 2),)), device("8.0"), CUDA_13)
+    assert (alone.coverage, alone.counts.total) == (None, 0)
+    assert judge(Fatbin((lto,)), device("8.0")).outcome is None
+    chosen = judge(Fatbin((lto, read_image("sm_80"))), device("8.0"), CUDA_13).chosen
+    assert chosen == read_image("sm_80")
+
+
+def test_relocatable_images_belong_to_prelinked_fatbins_only() -> None:
+    """nvcc writes version 2 into the wrapper of a fatbin that was linked from objects compiled with -rdc, else 1."""
+    relocatable = FatbinGroup(Fatbin(tuple(map(read_image, ("rel:sm_80", "rel:compute_80@9.0"))), "__nv_relfatbin"), 1)
+    plain, prelinked, unread = (
+        FatbinGroup(Fatbin((read_image("sm_80"),), prelinked=is_so), count)
+        for is_so, count in ((False, 2), (True, 1), (None, 1))
+    )
+    judged = judge(Library("mix.so", 1, (plain, prelinked, relocatable)), device("12.0"), CUDA_13)
+    assert judged.counts == OutcomeCounts(fails=2, unknown=1)
+    assert judge(Library("plain.so", 1, (plain, relocatable)), device("12.0"), CUDA_13).coverage is Coverage.NONE
+    assert judge(Library("old.so", 1, (unread, relocatable)), device("12.0"), CUDA_13).counts == OutcomeCounts(
+        unknown=1
+    )
+    kernels = tuple(
+        FatbinKernels(
+            group.fatbin.section,
+            tuple(ImageKernels(image, ("k",)) for image in group.fatbin.images),
+            prelinked=group.fatbin.prelinked,
+        )
+        for group in (plain, prelinked, relocatable)
+        for _ in range(group.count)
+    )
+    (kernel,) = judge_kernels(
+        Library("mix.so", 1, (plain, prelinked, relocatable), kernels=kernels), device("12.0"), CUDA_13
+    )
+    assert kernel.counts == OutcomeCounts(fails=2, unknown=1)
 
 
 # -- stubs
@@ -482,8 +563,9 @@ def test_not_knowing_a_driver_that_serves_the_device_never_gives_the_opposite(
     image: Image, here: Device, by: Driver
 ) -> None:
     known = judge(image, here, by)
-    if {"driver-too-old-for-device", "driver-dropped-device", "machine-code-ignored"} & set(codes(known)):
-        return  # not a driver that serves the device, or one that was told not to load machine code
+    told = {"machine-code-ignored", "ptx-jit-disabled"}
+    if ({"driver-too-old-for-device", "driver-dropped-device"} | told) & set(codes(known)):
+        return  # not a driver that serves the device, or one that was told not to load such code
     less = judge(image, here).outcome
     assert not (known.outcome in YES and less is Outcome.FAILS)
     assert not (known.outcome is Outcome.FAILS and less in YES)
@@ -503,7 +585,7 @@ def test_one_more_image_never_makes_a_fatbin_worse(
 @given(strategies.libraries, strategies.devices, st.none() | strategies.drivers)
 def test_a_library_counts_each_linked_fatbin_with_kernels_once(found: Library, here: Device, by: Driver | None) -> None:
     verdict = judge(found, here, by)
-    counted = sum(g.count for g in found.fatbins if not g.fatbin.stub and not g.fatbin.relocatable)
+    counted = sum(g.count for g in found.fatbins if not g.fatbin.idle and not g.fatbin.relocatable)
     assert verdict.counts.total == counted
     assert verdict.coverage is verdict.counts.coverage
 

@@ -98,7 +98,7 @@ def test_kernels_that_every_image_holds_fare_as_their_fatbin(
     parts = iter(judge(library, device, driver).parts)
     expected = {}
     for index, group in enumerate(library.fatbins):
-        if group.fatbin.relocatable or group.fatbin.stub:
+        if group.fatbin.relocatable or group.fatbin.idle:
             continue
         part = next(parts)
         held = any(
@@ -172,8 +172,13 @@ def test_a_stub_for_the_device_leaves_the_kernels_out(tmp_path: Path) -> None:
 
 
 def test_code_that_cannot_be_read_leaves_it_undecided(tmp_path: Path) -> None:
-    library = written(tmp_path, build.fatbin([build.sass("sm_80"), build.entry("ltoir", "lto_90", b"\1" * 64)]))
+    library = written(tmp_path, build.fatbin([build.sass("sm_80"), build.entry("tileir", "sm_90", b"\1" * 64)]))
     assert coverages(library, "9.0") == {"k": (Coverage.UNKNOWN, False)}
+
+
+def test_link_time_ir_leaves_nothing_undecided(tmp_path: Path) -> None:
+    library = written(tmp_path, build.fatbin([build.sass("sm_80"), build.entry("ltoir", "lto_90", b"\1" * 64)]))
+    assert coverages(library, "9.0") == {"k": (Coverage.NONE, False)}
 
 
 def test_a_kernel_in_several_fatbins_may_be_there_in_some(tmp_path: Path) -> None:

@@ -393,7 +393,8 @@ TORCH = (
         ("86", "sm_37 sm_50 sm_60 sm_70 sm_75 sm_80", "warning-is-wrong"),
         ("121", "sm_80 sm_90 sm_100 sm_120", "warning-is-wrong"),
         ("120", "sm_37 sm_90 compute_90", None),  # the driver decides about PTX
-        ("999", "sm_90", None),
+        ("999", "sm_90", "torch-lacks-device"),  # another major version, whatever there will be
+        ("999", "sm_995", None),
     ],
 )
 def test_the_list_that_torch_prints_is_judged(cc: str, listed: str, answer: str | None) -> None:

@@ -12,6 +12,7 @@ import strategies
 from hypothesis import given
 
 from capably.arch import ComputeCapability, Target
+from capably.cli.targets import read_driver
 from capably.codes import Outcome
 from capably.engine import Verdict, judge
 from capably.errors import ParseError
@@ -154,6 +155,79 @@ def test_devices_with_two_numbers_and_beyond_the_tables(requirement: str, capabi
     verdict = judge(Requirement.parse(requirement), Device(ComputeCapability.parse(capability)))
     assert verdict.outcome == outcome
     assert verdict.outcome is not Outcome.UNKNOWN or (capability == "99.9") == ("tables" in verdict.reasons[0].message)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "capability", "outcome"),
+    [
+        ("10.1f", "10.1", "runs"),  # ptxas 12.9 has the target, and for no other number
+        ("10.1f", "10.3", "fails"),
+        ("10.0f", "10.1", "fails"),
+        ("10.1f", "11.0", "unknown"),  # the same hardware by another name
+        # Beyond the tables: another number with `a`, another major version.
+        ("99.9a", "12.0", "fails"),
+        ("99.5a", "99.9", "fails"),
+        ("99.5f", "99.9", "unknown"),
+        ("99.9a", "99.9", "unknown"),
+        ("12.0f", "99.9", "fails"),
+        ("12.0a", "99.9", "fails"),
+        ("12.0f", "12.9", "unknown"),
+    ],
+)
+def test_code_with_a_suffix(requirement: str, capability: str, outcome: str) -> None:
+    judged = judge(Requirement.parse(requirement), Device(ComputeCapability.parse(capability)))
+    assert judged.outcome == outcome
+
+
+@pytest.mark.parametrize("text", ["8.9a", "9.0f", "7.5a", ">=8.0, 8.6a", "9.0a | 8.9f"])
+def test_a_suffix_that_no_toolkit_has_is_refused_and_told_where_it_begins(text: str) -> None:
+    with pytest.raises(ParseError, match=r"`a` begins with 9\.0 and `f` begins with 10\.0"):
+        judge(Requirement.parse(text), Device(ComputeCapability(9, 0)))
+
+
+@pytest.mark.parametrize(
+    ("requirement", "driver", "capability", "outcome"),
+    [
+        # NVIDIA's table: CUDA 12.0 came with R525, 12.1 with R530; 12.4 with R550, whose Windows releases are 551 to 553.
+        ("driver>=525", "12.0", "9.0", "runs"),
+        ("driver>=525.60.13", "12.0", "9.0", "unknown"),
+        ("driver<525", "12.0", "9.0", "fails"),
+        ("driver>=530", "12.0", "9.0", "fails"),
+        ("driver>525", "12.0", "9.0", "unknown"),
+        ("driver==525", "12.0", "9.0", "unknown"),
+        ("driver>=551", "12.4", "9.0", "unknown"),
+        ("driver>=550", "12.4", "9.0", "runs"),
+        ("driver<555", "12.4", "9.0", "runs"),
+        ("driver>=525.60.13", "525", "9.0", "unknown"),
+        ("driver>=525.60.13", "530", "9.0", "runs"),
+        ("driver>=525", "525", "9.0", "runs"),
+        ("driver==525", "525", "9.0", "runs"),
+        ("driver==525.60.13", "525", "9.0", "unknown"),
+        ("driver>=525.60.13", "525.60.13", "9.0", "runs"),
+        ("driver>=525.60.13", "525.53", "9.0", "fails"),
+        # Beyond the tables, what is certain is certain.
+        ("driver>=525", "14.0", "9.0", "runs"),
+        ("driver>=700", "14.0", "9.0", "unknown"),
+        ("driver>=410", "9.2", "9.0", "fails"),
+        ("cuda>=12.0", "700.10", "9.0", "runs"),
+        ("cuda>=13.9", "700.10", "9.0", "unknown"),
+        ("cuda>=10.0", "390.157", "9.0", "fails"),
+        ("cuda>=9.0", "390.157", "9.0", "unknown"),
+        # A Tegra part by its CUDA version only: 540.4.0 of JetPack 6.2.1 is of CUDA 12.6 (jetson-containers#1403).
+        ("cuda>=12.6", "540.4.0", "8.7", "unknown"),
+        ("cuda>=12.6", "540.4.0 (CUDA 12.6)", "8.7", "runs"),
+        ("driver>=535", "540.4.0", "8.7", "unknown"),
+        ("driver>=535", "12.6", "8.7", "unknown"),
+        # With a package for forward compatibility, the release is the kernel module's.
+        ("driver>=580", "535.183.01 (CUDA 13.0)", "9.0", "fails"),
+        ("cuda>=13.0", "535.183.01 (CUDA 13.0)", "9.0", "runs"),
+    ],
+)
+def test_a_version_that_is_known_in_part_is_decided_where_all_that_it_may_be_agree(
+    requirement: str, driver: str, capability: str, outcome: str
+) -> None:
+    device = Device(ComputeCapability.parse(capability))
+    assert judge(Requirement.parse(requirement), device, read_driver(driver)).outcome == outcome
 
 
 def test_memory_is_told_as_the_driver_tells_it() -> None:

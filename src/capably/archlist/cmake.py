@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NoReturn
 
-from capably.arch import Suffix, Target, TargetKind
+from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.archlist.nvcc import default_of, every, native
 from capably.archlist.reading import (
     ListError,
@@ -43,7 +43,7 @@ def read(reader: Reader) -> list[Target]:
         reader.note(NoteKind.SURPRISE, "a false value: no option is added, and nvcc builds for its own default")
         return []
     if text in ("all", "all-major") and "all" in rules:
-        return every(reader, text)
+        return _own(reader, text) or every(reader, text)
     if text == "native" and "native" in rules:
         return _native(reader)
     suffix = "[af]?" if rules & {"family", "unchecked"} else "a?" if "arch-specific" in rules else ""
@@ -74,6 +74,12 @@ def read(reader: Reader) -> list[Target]:
     if not targets:  # only where the list is unchecked
         reader.stop(ListError.COMPILER_REJECTS, "CMake takes it as empty, and its check of the compiler fails")
     return targets
+
+
+def _own(reader: Reader, word: str) -> list[Target]:
+    """What CMake puts in the place of a word that nvcc of the toolkit does not know: PTX for the newest only."""
+    numbers = [ComputeCapability.parse(entry) for entry in reader.listed(word, reader.nvcc().cuda)]
+    return [*map(Target, numbers), *(Target(newest, kind=TargetKind.VIRTUAL) for newest in numbers[-1:])]
 
 
 def _native(reader: Reader) -> list[Target]:

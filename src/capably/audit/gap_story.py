@@ -19,6 +19,7 @@ _TELLING = frozenset(
     {
         "driver-too-old-for-device", "driver-dropped-device", "zstd-needs-newer-driver",
         "concatenated-needs-newer-driver", "ptx-newer-than-driver", "ptx-newer-than-any-driver", "tegra-isolated",
+        "machine-code-newer-than-driver",
         "ptx-arch-specific-exact-only", "arch-specific-exact-only", "kernels-for-other-architectures-only",
     }
 )  # fmt: skip

@@ -95,7 +95,7 @@ def judged(library: Library, verdict: Verdict) -> Iterator[tuple[FatbinGroup, Ve
 
 def counted(library: Library) -> Iterator[FatbinGroup]:
     """The fatbins of *library* that hold kernels."""
-    return (group for group in library.fatbins if not group.fatbin.stub)
+    return (group for group in library.fatbins if not group.fatbin.idle)
 
 
 def images(library: Library) -> Iterator[tuple[Image, int]]:

@@ -32,6 +32,7 @@ _RANK = {
     "ptx-newer-than-driver": 0,
     "ptx-newer-than-any-driver": 0,
     "driver-device-unproven": 0,
+    "machine-code-newer-than-driver": 0,
     "driver-drop-unproven": 0,
     "tegra-isolated": 0,
     "no-image-for-device": 2,

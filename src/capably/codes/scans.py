@@ -19,8 +19,8 @@ PAGES = (
     Page(
         "link-input",
         "Input for the linker",
-        "relocatable code only",
-        "The file holds relocatable GPU code and nothing that a driver loads as it is.",
+        "relocatable code or link-time IR only",
+        "The file holds relocatable GPU code or link-time IR, and nothing that a driver loads as it is.",
         "Judge the library that it is linked into.",
         ("fatbin-experiment", "nvcc-manual"),
         harmless=True,

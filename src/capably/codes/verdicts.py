@@ -249,6 +249,22 @@ PAGES = (
         example={"horizon": "CUDA 13.5", "driver": "R700", "ptx": "9.9"},
     ),
     Page(
+        "machine-code-newer-than-driver",
+        "Machine code of a newer CUDA major version than the driver's",
+        "{target} machine code was made by CUDA {made} or newer; whether {driver}, of an older major version, loads it is not proven",
+        "Minor version compatibility ends at the CUDA major version, and the layout of machine code may change with it. "
+        "Drivers of CUDA 11.4 were seen to refuse code of CUDA 12; which others refuse what is not documented.",
+        "Use a build made by CUDA {major}{newer}.",
+        ("cuda-compatibility-guide", "triton-2971", "triton-3001"),
+        otherwise="Use a build made by CUDA {major}.",
+        example={
+            "made": "13",
+            "driver": "driver 535.183.01 (CUDA 12.2)",
+            "major": "12",
+            "newer": ", or install a driver of CUDA 13.0 or newer (R580)",
+        },
+    ),
+    Page(
         "tegra-sbsa-unsettled",
         "Desktop and Tegra machine code, since CUDA 13",
         "{target} machine code on {capability}: allowed by the linker of CUDA 13.2, not proven on a device",
@@ -374,13 +390,14 @@ PAGES = (
     ),
     Page(
         "driver-device-unproven",
-        "The driver may not know this device",
-        "whether {driver} knows devices of {capability} is not documented; the first branch is probably R{first}",
-        "A driver serves the devices that existed when its branch was made; for this one the branch is inferred.",
+        "The driver may not know this product",
+        "whether {driver} knows the {product} is not documented: no list of a driver older than R{first} names it",
+        "A driver serves the devices that existed when its branch was made, and a product may come later than others of "
+        "its compute capability. A list that leaves it out proves nothing.",
         "Install a driver of branch R{first} or newer.",
-        ("nvidia-driver-architecture-matrix",),
+        ("open-gpu-kernel-modules-lists", "catboost-2967"),
         otherwise="",
-        example={"capability": "12.1", "first": "575"},
+        example={"product": "H200", "first": "550"},
     ),
     Page(
         "driver-drop-unproven",

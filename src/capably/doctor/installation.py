@@ -135,7 +135,8 @@ def _torch_command(system: System, gpus: Sequence[tuple[Device, Driver | None]])
     for build in tables().torch_builds:
         images = Fatbin(tuple(Image(ImageKind.SASS, target, toolkit=build.cuda) for target in build.targets))
         if (not hosts or build.machine in hosts) and all(
-            judge(images, device).outcome is Outcome.RUNS and (driver is None or starts(build.cuda.major, driver))
+            judge(images, device).outcome is Outcome.RUNS
+            and (driver is None or starts(build.cuda.major, driver, device))
             for device, driver in gpus
         ):
             index = f"https://download.pytorch.org/whl/{build.index}"

@@ -22,12 +22,20 @@ __all__ = ["chosen_image", "judge_artifact", "judge_fatbin", "judge_library"]
 
 
 def judge_fatbin(fatbin: Fatbin, device: Device, driver: Driver | None, linked_from: tuple[Image, ...] = ()) -> Verdict:
-    """The best of its images, and of the relocatable ones that it was linked from."""
-    if fatbin.stub:
-        return Verdict(f"a fatbin of {len(fatbin.images)} images without kernels", device, driver)
+    """The best of its images, and of the relocatable ones that it was linked from.
+
+    Link-time IR among them decides nothing: the program links it, not the driver.
+    """
+    if fatbin.idle:
+        without = "kernels" if fatbin.stub else "any that a driver loads"
+        return Verdict(f"a fatbin of {len(fatbin.images)} images without {without}", device, driver)
     images = dict.fromkeys((*fatbin.images, *linked_from))
     parts = tuple(judge_image(image, device, driver) for image in images)
-    outcomes = {part.image: part.outcome for part in parts if part.image is not None and part.outcome is not None}
+    outcomes = {
+        part.image: part.outcome
+        for part in parts
+        if part.image is not None and part.outcome is not None and part.image.kind is not facts.ImageKind.LTOIR
+    }
     outcome = min(outcomes.values(), key=SEVERITY.__getitem__)
     reasons = list(dict.fromkeys(reason for part in parts for reason in part.reasons))
     if outcome is Outcome.FAILS:
@@ -77,12 +85,18 @@ def _judge_code(
     """
     relocatable = [group for group in fatbins if group.fatbin.relocatable]
     linked = [group for group in fatbins if not group.fatbin.relocatable]
-    # What linked fatbins were linked from adds its images to them. It counts nothing alone: a file with
-    # nothing else is input for the linker, which the scanner reports.
+    # What prelinked fatbins were linked from adds its images to them, and to no other. It counts nothing alone: a
+    # file with nothing else is input for the linker, which the scanner reports.
     origins = tuple(
         dict.fromkeys(image for group in relocatable for image in group.fatbin.images if image.stub is not True)
     )
-    parts = [replace(judge_fatbin(group.fatbin, device, driver, origins), count=group.count) for group in linked]
+    parts = [
+        replace(
+            judge_fatbin(group.fatbin, device, driver, () if group.fatbin.prelinked is False else origins),
+            count=group.count,
+        )
+        for group in linked
+    ]
     shares: Counter[Reason] = Counter()
     outcomes: Counter[Outcome] = Counter()
     for part in parts:

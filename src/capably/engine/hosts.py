@@ -17,15 +17,19 @@ __all__ = ["host_finding", "library_findings", "platform_finding", "starts"]
 _SPELLINGS = {"aarch64": ("arm64",), "x86_64": ("amd64",)}  # in platform tags of macOS and Windows
 
 
-def starts(cuda_major: int, driver: Driver) -> bool:
-    """Whether *driver* starts programs of that CUDA major version, whatever their GPU code.
+def starts(cuda_major: int, driver: Driver, device: Device | None = None) -> bool | None:
+    """Whether *driver* starts programs of that CUDA major version on *device*, whatever their GPU code.
+
+    None where nothing tells: the release of a driver of a Tegra part does not say its CUDA version.
 
     >>> starts(12, Driver(cuda=tables().toolkits[-1].cuda))
     True
     """
     # By the CUDA version, which drivers of Tegra parts have too; the first branch of a major version is that of its
     # first minor version, or for 11 the one that minor version compatibility reaches back to.
-    return tables().driver_cuda(driver).major >= cuda_major
+    known = tables()
+    cuda = known.driver_cuda(driver) if device is None else known.cuda_of_driver(driver, device.capability)
+    return None if cuda is None else cuda.major >= cuda_major
 
 
 def host_finding(code: str, path: str, **params: object) -> Finding:
@@ -63,7 +67,7 @@ def library_findings(library: Library, device: Device, driver: Driver | None) ->
     known = tables()
     for runtime in known.runtimes:
         named = any(runtime.pattern.fullmatch(name) for name in library.needed)
-        if named and not starts(runtime.cuda_major, driver):
+        if named and starts(runtime.cuda_major, driver, device) is False:
             yield host_finding(
                 "cuda-major-newer-than-driver",
                 library.path,

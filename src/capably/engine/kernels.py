@@ -11,7 +11,7 @@ from capably.codes import Outcome
 from capably.engine.containers import chosen_image
 from capably.engine.image import judge_image, loading_reasons
 from capably.engine.verdict import SEVERITY, OutcomeCounts, worst
-from capably.facts import Image
+from capably.facts import Image, ImageKind
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
@@ -72,16 +72,18 @@ def judge_kernels(library: Library, device: Device, driver: Driver | None = None
                     for name in part.names or ():
                         origins_of.setdefault(name, []).append(len(origins))
                     origins.append(fate(part))
-    beside = _Choice(device).having(origins)
+    alone = _Choice(device)
+    beside = alone.having(origins)
     counts: dict[str, Counter[str]] = {}
     targets: dict[str, dict[Target, None]] = {}
     left_out: set[str] = set()
     for found in library.kernels:
-        if found.bare or found.fatbin.relocatable or found.fatbin.stub:
+        if found.bare or found.fatbin.relocatable or found.fatbin.idle:
             continue
         own = [fate(part) for part in found.images]
-        choice = beside.having(own)
-        for (mine, linked), names in _held(found, origins_of).items():
+        relinked = found.prelinked is not False
+        choice = (beside if relinked else alone).having(own)
+        for (mine, linked), names in _held(found, origins_of if relinked else {}).items():
             holders = [*map(own.__getitem__, mine), *map(origins.__getitem__, linked)]
             outcome, lacking = choice.of_kernels(holders)
             here = dict.fromkeys(one.image.target for one in holders if one.image.target is not None)
@@ -147,7 +149,8 @@ class _Choice:
         self.chosen: Image | None = None
 
     def having(self, fates: Iterable[_Fate]) -> _Choice:
-        """The same images and some more."""
+        """The same images and some more. Link-time IR is none that the driver takes."""
+        fates = [one for one in fates if one.image.kind is not ImageKind.LTOIR]
         more = _Choice(self.device)
         more.outcomes = self.outcomes | {one.image: one.outcome for one in fates}
         more.numbers = self.numbers + Counter(one.image for one in fates)

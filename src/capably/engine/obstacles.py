@@ -55,7 +55,7 @@ def obstacles(artifact: Artifact, verdict: Verdict) -> Iterator[Obstacle]:
 
 def _kinds(library: Library, verdict: Verdict) -> Iterator[tuple[Verdict, tuple[Target, ...]]]:
     """The verdict on each kind of fatbin that counts, and the targets that it holds kernels for."""
-    judged = [group.fatbin for group in library.fatbins if not group.fatbin.relocatable and not group.fatbin.stub]
+    judged = [group.fatbin for group in library.fatbins if not group.fatbin.relocatable and not group.fatbin.idle]
     for fatbin, part in zip(judged, verdict.parts, strict=True):
         targets = {image.target for image in fatbin.images if not image.stub and image.target is not None}
         yield part, tuple(sorted(targets))

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["judge_requirement"]
 
+_ANY = 1 << 30  # as high as a number of a version may be
 _COMPARE = {
     ">=": operator.ge,
     ">": operator.gt,
@@ -58,6 +59,8 @@ def judge_requirement(
         for clause in clauses:
             if isinstance(clause, NamedFeature):
                 conditions.feature(clause.name)
+            elif isinstance(clause, CodeFor):
+                conditions.check_suffix(clause)
     judged = [conditions.alternative(clauses) for clauses in requirement.alternatives]
     outcome = min((outcome for outcome, _ in judged), key=SEVERITY.__getitem__)
     # The alternative that comes closest first: fewest conditions that stand against it.
@@ -97,6 +100,14 @@ class _Conditions:
 
             close = difflib.get_close_matches(name, self.known.features, n=3, cutoff=0.5)
             raise UnknownNameError("feature", name, tuple(close), tuple(sorted(self.known.features))) from None
+
+    def check_suffix(self, clause: CodeFor) -> None:
+        """Refuse a target that no toolkit has, nor will: a suffix begins with one architecture and goes on."""
+        begins = self.known.first_with_suffix
+        if clause.target.capability < begins[clause.target.suffix]:
+            text = str(clause)
+            where = " and ".join(f"`{suffix}` begins with {first}" for suffix, first in begins.items())
+            raise ParseError("requirement", text, len(text) - 1, len(text), f"a target that there is: {where}")
 
     def reason(  # noqa: PLR0917 - what every reason has
         self,
@@ -201,16 +212,26 @@ class _Conditions:
         if reach is None:
             if self.here < target.capability:
                 return self.reason("device-too-old", Outcome.FAILS, clause)
+            if self._never(target):
+                return self.reason("device-too-new", Outcome.FAILS, clause)
             return self.beyond(clause, "families")
         if self.here not in reach:
             if self.known.same_hardware(target.capability, self.here):
                 return self.renamed(clause)
-            if self.known.family(self.known.number_today(self.here)) is None:
+            if self.known.family(self.known.number_today(self.here)) is None and not self._never(target):
                 return self.beyond(clause, "families")
             return self.reason(self._beside(reach), Outcome.FAILS, clause)
         if isinstance(self.subject, Target) and not _covers(self.subject.suffix, target.suffix):
             return self.reason("target-without-feature-code", Outcome.FAILS, clause)
         return self.met(clause)
+
+    def _never(self, target: Target) -> bool:
+        """Whether code for *target* is not for this device, whatever families there will be."""
+        if self.known.same_hardware(target.capability, self.here):
+            return False
+        if target.suffix is Suffix.ARCH_SPECIFIC:
+            return True
+        return self.known.number_today(target.capability).major != self.known.number_today(self.here).major
 
     def _reach(self, target: Target) -> tuple[ComputeCapability, ...] | None:
         """The devices of code with a suffix; None where the tables do not say."""
@@ -287,35 +308,65 @@ class _Conditions:
             return self.met(str(clause), f"it is {found}")
         return self.reason("version-not-met", Outcome.FAILS, str(clause), f"it is {found}")
 
+    def within(self, clause: Version, low: tuple[int, ...], high: tuple[int, ...], found: str, why: str) -> Reason:
+        """A version between two: decided where all that lie between are decided alike."""
+        compare, asked = _COMPARE[clause.operator], clause.numbers
+        ends = [_padded(end, len(asked)) for end in (low, high)]
+        between = ends[0] < asked < ends[1]
+        if between or compare(ends[0], asked) is not compare(ends[1], asked):
+            return self.unknown(clause, why)
+        return self.compared(clause, low, found)
+
     def unknown(self, clause: Version, why: str) -> Reason:
         return self.reason("version-unknown", Outcome.UNKNOWN, str(clause), why)
 
     def driver_release(self, clause: Version) -> Reason:
         if self.driver is None:
             return self.unknown(clause, "the driver is not known")
+        if self.known.is_tegra(self.here):
+            return self.unknown(
+                clause, "drivers of Tegra parts are numbered apart: `cuda>=` asks for their CUDA version"
+            )
         release = self.driver.release
-        if release is not None:
+        if release is None:
+            # By the CUDA version, the branch is known; which of its releases it is, is not.
+            branch, standing = self.known.branch(self.driver)
+            later = (row.number for row in self.known.branches if row.number > branch.number)
+            first, last = branch.number, next(later, branch.number + 1) - 1  # 551 to 553 are Windows' of R550
+            if standing is Standing.OLDER:
+                first, last = 0, branch.number - 1
+            elif standing is Standing.NEWER:
+                last = _ANY
+            found = (
+                f"a driver of R{first} (CUDA {self.driver.cuda})" if first else f"a driver of CUDA {self.driver.cuda}"
+            )
+            why = f"of the driver only CUDA {self.driver.cuda} is known"
+        elif not release.minor and not release.patch:
+            first = last = release.branch
+            found, why = f"a driver of {release}", f"of the driver only its branch, {release}, is known"
+        else:
             return self.compared(clause, (release.branch, release.minor, release.patch), f"driver {release}")
-        # By the CUDA version, the branch is known; which of its releases it is, is not.
-        branch, standing = self.known.branch(self.driver)
-        architecture = self.known.architectures.get(self.here)
-        isolated = architecture is not None and architecture.isolated
-        later = (row.number for row in self.known.branches if row.number > branch.number)
-        within = branch.number <= clause.numbers[0] < next(later, branch.number + 1)  # 551 to 553 are Windows' of R550
-        if standing is not Standing.KNOWN or isolated or within:
-            return self.unknown(clause, f"of the driver only CUDA {self.driver.cuda} is known")
-        return self.compared(clause, (branch.number,), f"a driver of R{branch.number} (CUDA {self.driver.cuda})")
+        return self.within(clause, (first, 0, 0), (last, _ANY, _ANY), found, why)
 
     def driver_cuda(self, clause: Version) -> Reason:
         if self.driver is None:
             return self.unknown(clause, "the driver is not known")
         cuda = self.driver.cuda
-        if cuda is None:
-            branch, standing = self.known.branch(self.driver)
-            if standing is not Standing.KNOWN:
-                return self.unknown(clause, f"what driver {self.driver.release} supports is not in the tables")
-            cuda = branch.cuda
-        return self.compared(clause, (cuda.major, cuda.minor), f"a driver of CUDA {cuda}")
+        if cuda is not None:
+            return self.compared(clause, (cuda.major, cuda.minor), f"a driver of CUDA {cuda}")
+        if self.known.is_tegra(self.here):
+            return self.unknown(
+                clause, f"the number of a driver of a Tegra part, {self.driver.release}, does not tell it"
+            )
+        branch, standing = self.known.branch(self.driver)
+        numbers = (branch.cuda.major, branch.cuda.minor)
+        if standing is Standing.KNOWN:
+            return self.compared(clause, numbers, f"a driver of CUDA {branch.cuda}")
+        low, high = numbers, (_ANY, _ANY)
+        if standing is Standing.OLDER:
+            low, high = (0, 0), (numbers[0], numbers[1] - 1) if numbers[1] else (numbers[0] - 1, _ANY)
+        why = f"what driver {self.driver.release} supports is not in the tables"
+        return self.within(clause, low, high, f"driver {self.driver.release}", why)
 
     def distribution(self, clause: Version) -> Reason:
         name = clause.what.partition(":")[2]

@@ -80,15 +80,25 @@ class Fatbin:
     Attributes:
         images: In the order of the file; may be empty.
         section: The host section that holds it, as named in the file; ``file`` for a loose one.
+        prelinked: It was linked from relocatable code, as its wrapper says; None where nobody read that.
     """
 
     images: tuple[Image, ...]
     section: str = ".nv_fatbin"
+    prelinked: bool | None = None
 
     @property
     def stub(self) -> bool:
         """No image holds a kernel: it counts for nothing."""
         return all(image.stub is True for image in self.images)
+
+    @property
+    def idle(self) -> bool:
+        """No image that a driver may load holds a kernel: it counts for nothing.
+
+        Link-time IR is input for a linker that the program calls.
+        """
+        return all(image.stub is True or image.kind is ImageKind.LTOIR for image in self.images)
 
     @property
     def relocatable(self) -> bool:
@@ -145,16 +155,18 @@ class FatbinKernels:
         section: The host section that holds it.
         images: In the order of the file.
         bare: It is an image that lies outside any fatbin, so it is listed and never judged.
+        prelinked: As of `Fatbin`.
     """
 
     section: str
     images: tuple[ImageKernels, ...]
     bare: bool = False
+    prelinked: bool | None = None
 
     @property
     def fatbin(self) -> Fatbin:
         """Itself, without the kernels: equal to the one in the groups of its library."""
-        return Fatbin(tuple(part.image for part in self.images), self.section)
+        return Fatbin(tuple(part.image for part in self.images), self.section, self.prelinked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +198,9 @@ class Library:
 
     @property
     def link_input(self) -> bool:
-        """It holds relocatable code only, so it is input for the linker and nothing the driver loads."""
+        """It holds relocatable code and link-time IR only, so it is input for a linker and nothing the driver loads."""
         real = [group.fatbin for group in self.fatbins if not group.fatbin.stub]
-        return bool(real) and all(fatbin.relocatable for fatbin in real)
+        return bool(real) and all(fatbin.relocatable or fatbin.idle for fatbin in real)
 
 
 class ArtifactKind(enum.StrEnum):

@@ -59,7 +59,9 @@ def runtime_newer(facts: Facts) -> Tested:
     newest = tables().driver_cuda(driver)
     runtimes = dict(_runtimes(facts))
     said = f"the driver is of CUDA {newest}"
-    newer = [name for name, major in runtimes.items() if not starts(major, driver)]
+    newer = [
+        name for name, major in runtimes.items() if starts(major, driver, next(iter(facts.devices), None)) is False
+    ]
     if newer:
         return holds(said, *newer)
     return State.OPEN, (said, *runtimes)

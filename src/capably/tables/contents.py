@@ -93,9 +93,9 @@ def families(rows: Rows, known: Capabilities) -> tuple[Family, ...]:
     """Families and major versions."""
 
     def read(row: Row) -> Family:
-        family = row.pattern("family", r"[1-9][0-9]?\.x", "a major version, such as `10.x`")
+        family = row.pattern("family", r"[1-9][0-9]?\.[0-9x]", "a major version, such as `10.x`, or one device of it")
         kind, members = row.word("kind", vocabulary.FAMILY_KINDS), row.capabilities("members", known)
-        if any(f"{member.major}.x" != family for member in members):
+        if any(family not in (f"{member.major}.x", str(member)) for member in members):
             raise row.wrong("members", " ".join(map(str, members)), f"capabilities of {family}")
         return Family(name=family, specific=kind == "family", members=members, sources=row.sources(), grade=row.grade())
 
@@ -166,6 +166,7 @@ def driver_ranges(rows: Rows, known: Capabilities) -> dict[ComputeCapability, Dr
             capability=row.capability("capability", known),
             first=first,
             first_grade=row.grade("first_grade") if row.has("first_grade") else Grade.INFERRED,
+            first_known=row.whole("known_from", _FIRST_BRANCH, newest) if row.has("known_from") else first,
             last=last,
             last_grade=row.grade("last_grade") if row.has("last_grade") else Grade.INFERRED,
             newest_cuda=row.cuda("newest_cuda", _FIRST_CUDA, _LAST_CUDA) if row.has("newest_cuda") else None,
@@ -281,6 +282,7 @@ def products(rows: Rows, known: Capabilities) -> tuple[Product, ...]:
             kind=row.word("class", vocabulary.PRODUCT_CLASSES),
             aliases=row.texts("aliases"),
             hosts=row.words("hosts", vocabulary.HOSTS),
+            first_branch=row.whole("first_branch", _FIRST_BRANCH, _LAST_BRANCH) if row.has("first_branch") else None,
             sources=row.sources(),
             grade=row.grade(),
         )

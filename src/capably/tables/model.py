@@ -155,12 +155,15 @@ class DriverRange:
     """The driver branches that serve a compute capability; None where that end is not known.
 
     Attributes:
+        first: Of the kernel module, which starts the hardware.
+        first_known: Of the part that programs load: it may know a chip before any kernel module serves it.
         newest_cuda: For Tegra parts out of support, the newest CUDA version that their software brings.
     """
 
     capability: ComputeCapability
     first: int | None
     first_grade: Grade
+    first_known: int | None
     last: int | None
     last_grade: Grade
     newest_cuda: CudaVersion | None
@@ -242,6 +245,7 @@ class Product:
         name: Without the vendor: ``GeForce RTX 4090``.
         kind: ``data-center``, ``workstation``, ``geforce``, ``jetson`` or ``system``.
         aliases: Other names that no rule derives.
+        first_branch: The first driver branch whose lists of products name it; None where nobody looked.
         hosts: Processors of the machines that it comes in, where that is fixed.
     """
 
@@ -250,6 +254,7 @@ class Product:
     kind: str
     aliases: tuple[str, ...]
     hosts: tuple[str, ...]
+    first_branch: int | None
     sources: tuple[str, ...]
     grade: Grade
 

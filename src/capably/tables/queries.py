@@ -6,7 +6,7 @@ import functools
 from dataclasses import replace
 from pathlib import Path
 
-from capably.arch import ComputeCapability, Target
+from capably.arch import ComputeCapability, Suffix, Target
 from capably.errors import UnknownNameError
 from capably.facts import Driver, Standing
 from capably.tables import contents
@@ -230,6 +230,49 @@ class Tables:
             return oldest, Standing.OLDER
         return known[-1], Standing.NEWER if newer else Standing.KNOWN
 
+    def user_branch(self, driver: Driver) -> tuple[Branch, Standing]:
+        """The branch of the part of *driver* that programs load (libcuda), as `branch` tells that of its release.
+
+        A package for forward compatibility replaces that part: it is of the branch of the CUDA version, and the release
+        is that of the kernel module.
+        """
+        branch, standing = self.branch(driver)
+        if driver.release is None or driver.cuda in (None, branch.cuda):
+            return branch, standing
+        return self.branch(replace(driver, release=None))
+
+    def branch_numbers(self, driver: Driver) -> tuple[int | None, int]:
+        """The numbers of the branches of its kernel module, where its release is known, and of the part that programs load.
+
+        Of a driver older than the tables that is told by its CUDA version only, the second is an upper bound.
+        """
+        kernel = driver.release.branch if driver.release is not None else None
+        if kernel is not None and driver.cuda in (None, self.branch(driver)[0].cuda):
+            return kernel, kernel
+        branch, standing = self.user_branch(driver)
+        return kernel, branch.number - 1 if standing is Standing.OLDER else branch.number
+
+    def is_tegra(self, capability: ComputeCapability) -> bool:
+        """Whether devices of *capability* are Tegra parts: drivers numbered apart, machine code kept apart."""
+        architecture = self.architectures.get(capability)
+        return architecture is not None and architecture.isolated
+
+    def cuda_of_driver(self, driver: Driver, capability: ComputeCapability) -> CudaVersion | None:
+        """The newest CUDA version that *driver* supports on devices of *capability*; None where nothing tells it.
+
+        The release of a driver of a Tegra part tells nothing. Of a release outside the tables, it is the nearest known.
+        """
+        if driver.cuda is None and self.is_tegra(capability):
+            return None
+        return self.driver_cuda(driver)
+
+    def oldest_driver(self, capability: ComputeCapability) -> Driver | None:
+        """The oldest driver that serves devices of *capability*; None where the tables do not tell one."""
+        served = self.driver_ranges.get(capability)
+        if served is None or served.first is None:
+            return None
+        return Driver(DriverRelease(served.first), assumed=True)
+
     def driver_cuda(self, driver: Driver) -> CudaVersion:
         """The newest CUDA version that *driver* supports; of a release outside the tables, the nearest known."""
         return driver.cuda if driver.cuda is not None else self.branch(driver)[0].cuda
@@ -259,8 +302,7 @@ class Tables:
         limits = self.driver_ranges.get(capability)
         if limits is not None and limits.newest_cuda is not None:
             return Driver(cuda=limits.newest_cuda, assumed=True)
-        architecture = self.architectures.get(capability)
-        if architecture is not None and architecture.isolated:
+        if self.is_tegra(capability):
             return Driver(cuda=newest.cuda, assumed=True)
         last = limits.last if limits is not None and limits.last is not None else newest.number
         branch = [branch for branch in self.branches if branch.number <= last][-1]
@@ -271,8 +313,7 @@ class Tables:
 
         One for each branch, the nearest first. None for a driver of a Tegra part that is known by its own number only.
         """
-        architecture = self.architectures.get(capability)
-        tegra = architecture is not None and architecture.isolated
+        tegra = self.is_tegra(capability)
         if tegra and driver.cuda is None:
             return [], []
         last = self.driver_cuda(self.newest_driver(capability))
@@ -293,6 +334,13 @@ class Tables:
         """The oldest and the newest known toolkit that emits *target*; None where none does."""
         versions = [toolkit.cuda for toolkit in self.toolkits if toolkit.emits(target)]
         return (versions[0], versions[-1]) if versions else None
+
+    @functools.cached_property
+    def first_with_suffix(self) -> dict[Suffix, ComputeCapability]:
+        """The architecture with which the targets of each suffix begin."""
+        emitted = [Target.parse(name) for toolkit in self.toolkits for name in toolkit.targets]
+        suffixes = (Suffix.ARCH_SPECIFIC, Suffix.FAMILY_SPECIFIC)
+        return {suffix: min(one.capability for one in emitted if one.suffix is suffix) for suffix in suffixes}
 
     def find_products(self, name: str) -> tuple[Product, ...]:
         """The products that *name* may mean, best match first.

@@ -127,7 +127,10 @@ DIALECT_LISTS: dict[str, dict[str, tuple[str, str]]] = {
         "All": ("what the word stands for", "names"),
         "limit": ("the highest number that detection takes", "number"),
     },
-    "cmake": {},
+    "cmake": {
+        "all": ("what the word stands for with toolkits whose nvcc does not know it", "number"),
+        "all-major": ("what the word stands for with toolkits whose nvcc does not know it", "number"),
+    },
     "flashinfer": {
         "suffixed": ("numbers that get the suffix `a`", "span"),
         "takes": ("numbers without suffix, and the toolkit that FlashInfer asks for before it takes them", "wildcards"),
