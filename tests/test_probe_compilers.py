@@ -226,7 +226,7 @@ def run_bounded(here: Path, code: str, *, seconds: float = 60) -> tuple[object, 
 
 
 ASK = """
-    import json, os, resource
+    import json, os, re, resource
     from dataclasses import replace
     from pathlib import Path
     from test_probe_compilers import machine, versions
@@ -235,7 +235,9 @@ ASK = """
     site = here / "site"
     asked = machine(here, *([site] if site.exists() else ()), PATH=f"{here}/tools:/usr/bin:/bin")
     found = versions(replace(asked, patience=2))
-    print(json.dumps([found, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+    # Its own peak: `ru_maxrss` counts that of the process that started it, too.
+    peak = re.search(r"VmHWM:\\s*([0-9]+) kB", Path("/proc/self/status").read_text())[1]
+    print(json.dumps([found, int(peak) / 1024]))
 """
 
 
