@@ -275,9 +275,10 @@ def test_completion_of_gpus_ignores_case() -> None:
         ("T4", "partial", 1),
         ("T4", "unknown", 1),
         ("H100,T4", "none", 1),
-        ("99.0", "none", 3),
-        ("99.0", "partial", 3),
-        ("99.0", "unknown", 1),
+        ("99.0", "none", 1),  # another major version: a certain no, whatever the tables know
+        ("9.9", "none", 3),
+        ("9.9", "partial", 3),
+        ("9.9", "unknown", 1),
         ("99.0,T4", "none", 1),
     ],
 )

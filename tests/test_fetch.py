@@ -620,7 +620,7 @@ def test_pip_ends_with_us(tmp_path: Path, number: signal.Signals) -> None:
             time.sleep(0.05)
         assert len(running(silent.url)) > 1
         process.send_signal(number)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=90)
         assert process.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL), errors
         deadline = time.monotonic() + 10
         while running(silent.url) and time.monotonic() < deadline:

@@ -131,7 +131,9 @@ def test_driver_branches_rise_with_cuda_versions() -> None:
 def test_architectures_belong_to_one_family_each_and_families_share_a_major_version() -> None:
     members = [member for family in KNOWN.families for member in family.members]
     assert len(members) == len(set(members))
-    assert set(members) == {c for c, a in KNOWN.architectures.items() if a.renamed is None}
+    # A number that was given up has none, but for 10.1, whose `f` code ptxas 12.8 and 12.9 made.
+    own = {c for c, a in KNOWN.architectures.items() if a.renamed is None}
+    assert set(members) == own | {ComputeCapability(10, 1)}
     for family in KNOWN.families:
         assert len({member.major for member in family.members}) == 1
         assert list(family.members) == sorted(family.members)

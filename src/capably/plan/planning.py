@@ -48,6 +48,10 @@ def plan(
         UnknownNameError: *needs* names a feature that the tables do not know.
 
     >>> from capably.arch import ComputeCapability
+    >>> from capably.facts import Device
+    >>> from capably.plan import toolkit_named
+    >>> from capably.requirement import Requirement
+    >>> from capably.tables import tables
     >>> from capably.version import CudaVersion
     >>> gpus = [(Device(c), tables().newest_driver(c)) for c in map(ComputeCapability.parse, ("8.0", "8.6", "9.0"))]
     >>> built = plan(gpus, toolkit_named(CudaVersion(12, 8)))
