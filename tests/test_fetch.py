@@ -612,7 +612,11 @@ def test_pip_ends_with_us(tmp_path: Path, number: signal.Signals) -> None:
     silent = Silent()
     command = [str(Path(sys.executable).with_name("capably")), "scan", "demo==1.0", "--index-url", silent.url]
     process = subprocess.Popen(
-        command, env={**os.environ, "CAPABLY_CACHE_DIR": str(tmp_path)}, stderr=subprocess.PIPE, start_new_session=True
+        command,
+        env={**os.environ, "CAPABLY_CACHE_DIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - ours may be ignored
     )
     try:
         deadline = time.monotonic() + 60
@@ -629,6 +633,9 @@ def test_pip_ends_with_us(tmp_path: Path, number: signal.Signals) -> None:
         if number == signal.SIGINT:
             assert not list(tmp_path.rglob("tmp-*"))
     finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
         silent.close()
 
 
