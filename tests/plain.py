@@ -21,3 +21,12 @@ def make_plain(monkeypatch: pytest.MonkeyPatch) -> None:
         if (name.startswith("CAPABLY_") and name != _KEPT) or name in _OTHERS:
             monkeypatch.delenv(name)
     monkeypatch.setenv("CAPABLY_SYSTEM", str(SYSTEMS / "none.json"))
+
+
+def enter_plain_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As `make_plain`, in a folder of the test's own, with results kept beside it."""
+    make_plain(monkeypatch)
+    monkeypatch.setenv("CAPABLY_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    Path("pyproject.toml").write_text("[project]\nname = 'x'\n")  # nothing above counts

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import build
 import pytest
-from plain import SYSTEMS, make_plain
+from plain import SYSTEMS, enter_plain_folder
 
 from capably.bounded import handed, read_given
 from capably.cli import main
@@ -33,11 +33,7 @@ TOO_OLD = "CUDA driver version is insufficient for CUDA runtime version"
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    make_plain(monkeypatch)
-    monkeypatch.setenv("CAPABLY_CACHE_DIR", str(tmp_path / "cache"))
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    Path("pyproject.toml").write_text("[project]\nname = 'x'\n")  # nothing above counts
+    enter_plain_folder(monkeypatch, tmp_path)
     Path("a.so").write_bytes(build.library(build.fatbin([build.sass("sm_80")])))
 
 

@@ -21,7 +21,7 @@ import build
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from plain import SYSTEMS, make_plain
+from plain import SYSTEMS, enter_plain_folder
 
 from capably import errors, gate
 from capably.cli import app, console, main
@@ -71,11 +71,7 @@ def commands(text: str) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    make_plain(monkeypatch)
-    monkeypatch.setenv("CAPABLY_CACHE_DIR", str(tmp_path / "cache"))
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    Path("pyproject.toml").write_text("[project]\nname = 'x'\n")  # nothing above counts
+    enter_plain_folder(monkeypatch, tmp_path)
 
 
 class Run:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from io import FileIO
 from typing import TYPE_CHECKING
 
+from capably.bounded import NOT_REGULAR, open_regular
 from capably.errors import LimitError, ScanError
 from capably.facts import Artifact, ArtifactKind
 from capably.scanner.content import FileContent, SourceContent
@@ -271,18 +272,13 @@ def _read(name: str, content: Content, head: bytes, form: Form, job: Job) -> Lib
 @contextmanager
 def _opened(path: str, name: str) -> Iterator[tuple[FileIO, os.stat_result]]:
     """An open regular file and its status; *name* is what an error says."""
-    # Without O_NONBLOCK, opening a named pipe waits for somebody to write.
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        descriptor = os.open(path, flags)
+        descriptor = open_regular(path)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise ScanError(name, _reason(error)) from None
     try:
         with FileIO(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise ScanError(name, "it is not a regular file")
-            yield file, status
+            yield file, os.fstat(descriptor)
     except OSError as error:
         raise ScanError(name, _reason(error)) from None
 
@@ -292,6 +288,8 @@ def _reason(error: OSError | ValueError) -> str:
         return "there is no such file"
     if isinstance(error, PermissionError):
         return "permission is denied"
+    if isinstance(error, OSError) and error.strerror == NOT_REGULAR:
+        return f"it is {NOT_REGULAR}"
     return getattr(error, "strerror", None) or str(error)
 
 
