@@ -130,7 +130,6 @@ def test_scan_of_build_is_identity(
         build.section(".bss", bytes(1 << 20), kind=8, flags=0x3),
     ]
     artifact = both(tmp_path, build.elf(sections, machine="aarch64", needed=("libc.so.6", "libcudart.so.12")))
-    assert artifact.findings == () or not (real or relocatable or hidden)
     counts: Counter[Fatbin] = Counter()
     for name, found in ((".rodata", hidden), ("__nv_relfatbin", relocatable), (".nv_fatbin", real)):
         for images in found:
@@ -140,6 +139,13 @@ def test_scan_of_build_is_identity(
     assert library.fatbins == tuple(FatbinGroup(fatbin, count) for fatbin, count in counts.items())
     assert (library.machine, library.needed) == ("aarch64", ("libc.so.6", "libcudart.so.12"))
     assert library.bare == ()
+    with_kernels = [fatbin.images for fatbin in counts if any(image.stub is not True for image in fatbin.images)]
+    for_a_linker = bool(with_kernels) and all(
+        all(image.relocatable for image in images)
+        or all(image.stub is True or image.kind is ImageKind.LTOIR for image in images)
+        for images in with_kernels
+    )
+    assert [finding.code for finding in artifact.findings] == ["link-input"] * for_a_linker
 
 
 @pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])

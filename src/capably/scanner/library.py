@@ -188,7 +188,7 @@ def _library(path: str, size: int, layout: Layout, collected: _Collected, job: J
     names = (*library.needed, *{group.fatbin.section for group in groups}, *{images.section for images in bare})
     job.budget.count_names(sum(map(len, names)))
     if library.link_input:
-        findings.add("link-input", path, "It holds relocatable GPU code only: input for the linker.")
+        findings.add("link-input", path, "It holds relocatable GPU code or link-time IR only: input for the linker.")
     if bare:
         total = sum(images.count for images in bare)
         sections = ", ".join(dict.fromkeys(images.section for images in bare))
