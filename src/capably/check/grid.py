@@ -79,7 +79,7 @@ def _nothing(artifact: Artifact) -> str:
         files = "the file" if artifact.files == 1 else f"{artifact.files} files"
         return f"no GPU code found in {files}"
     if any(library.link_input for library in artifact.libraries):
-        return "only relocatable GPU code, which is input for the linker: there is nothing that a driver loads"
+        return "only relocatable GPU code or link-time IR, which is input for the linker: there is nothing that a driver loads"
     if any(library.fatbins for library in artifact.libraries):
         return "GPU code without any kernel: there is nothing to judge"
     return "GPU code outside of any container that a driver loads: it is listed, not judged"
