@@ -30,3 +30,8 @@ def enter_plain_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     Path("pyproject.toml").write_text("[project]\nname = 'x'\n")  # nothing above counts
+
+
+def unmeasured() -> dict[str, str]:
+    """The variables, without those by which coverage measures a child: it takes as long again, and memory."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS_")}

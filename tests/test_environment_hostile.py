@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import build
 import pytest
-from plain import SYSTEMS
+from plain import SYSTEMS, unmeasured
 from test_scanner import codes
 
 from capably.cli.environment import Environment, distributions
@@ -66,7 +66,7 @@ def capably(folder: Path, *arguments: str, **environ: str) -> Ran:
     """The command line, in a process of its own, whose files go to *folder*."""
     command = [sys.executable, "-m", "capably", *arguments]
     places = {"CAPABLY_SYSTEM": str(SYSTEMS / "none.json"), "XDG_CACHE_HOME": str(folder / "cache")}
-    full = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **places, **environ}
+    full = {**unmeasured(), "PYTHONPATH": os.pathsep.join(sys.path), **places, **environ}
     starting = [sys.executable, "-I", "-S", "-c", STARTING, str(folder), str(PATIENCE), *command]
     account = subprocess.run(starting, env=full, stdout=subprocess.PIPE, check=True).stdout
     code, seconds, most = json.loads(account)
