@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from plain import unmeasured
 
 ROOT = Path(__file__).parents[1]
 MADE_UP: dict[str, tuple[str | None, dict[str, object]]] = {
@@ -94,7 +95,7 @@ def copy_of_the_source(folder: Path, *, without: frozenset[str] = frozenset()) -
 
 def run_there(folder: Path, *arguments: str) -> str:
     """What Python prints that takes capably from that copy."""
-    environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "COVERAGE_PROCESS_START": ""}
+    environment = {**unmeasured(), "PYTHONPATH": str(folder / "src")}
     done = subprocess.run(
         [sys.executable, *arguments], env=environment, cwd=folder, capture_output=True, text=True, check=False
     )

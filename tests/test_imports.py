@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from plain import unmeasured
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,7 +60,7 @@ def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
         "from importlinter.cli import lint_imports_command; lint_imports_command()",
         "--no-cache",
     ]
-    environment = {**os.environ, "PYTHONPATH": str(root / "src"), "COLUMNS": "120", "COVERAGE_PROCESS_START": ""}
+    environment = {**unmeasured(), "PYTHONPATH": str(root / "src"), "COLUMNS": "120"}
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
 
