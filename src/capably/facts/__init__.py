@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ImageKernels,
         ImageKind,
         Library,
+        Role,
     )
     from capably.facts.finding import DAMAGE, Finding
     from capably.facts.machine import (
@@ -59,6 +60,7 @@ __all__ = [
     "ImageKind",
     "Library",
     "PtxJit",
+    "Role",
     "Standing",
     "System",
     "Toolkit",

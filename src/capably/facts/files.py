@@ -21,6 +21,7 @@ __all__ = [
     "ImageKernels",
     "ImageKind",
     "Library",
+    "Role",
 ]
 
 
@@ -42,6 +43,16 @@ class Compression(enum.StrEnum):
     LZ4 = "lz4"
     ZSTD = "zstd"
     UNKNOWN = "unknown"
+
+
+class Role(enum.StrEnum):
+    """What a file is for in its distribution. Only the product decides what becomes of the distribution on a device."""
+
+    PRODUCT = "product"
+    PROFILER = "profiler"
+    TEST = "test"
+    LINK_INPUT = "link-input"
+    COMPILER = "compiler"
 
 
 @dataclass(frozen=True, slots=True)
