@@ -6,9 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from capably.check.grid import Fare, GridRow, Result, fare, word
+from capably.check.because import because, because_of_builds
+from capably.check.grid import Fare, GridRow, Result, fare
 from capably.check.story import Story, story
-from capably.engine import Coverage, worth
+from capably.engine import Coverage, Ground, Headline
+from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,9 +18,10 @@ if TYPE_CHECKING:
     from capably.check.grid import Grid
     from capably.engine import Advice
 
-__all__ = ["Entry", "Line", "Told", "entries", "told"]
+__all__ = ["Differing", "Entry", "Line", "Told", "differing", "entries", "told"]
 
 _TOLD = {Coverage.NONE, Coverage.UNKNOWN, Coverage.PARTIAL}  # with their story
+_WORST = [Headline.NO, Headline.UNKNOWN, Headline.PARTLY, Headline.LIKELY, Headline.YES_COMPILED, Headline.YES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,13 @@ class Entry:
         label: What tells it from the others.
         rows: One for each of its alternatives.
         lines: Those that fare alike as one.
+        whole: How the artifact fares on each GPU, over all its alternatives; empty where it has none.
     """
 
     label: str
     rows: tuple[GridRow, ...]
     lines: tuple[Line, ...]
+    whole: tuple[Fare, ...] = ()
 
     def results(self) -> Iterator[tuple[GridRow, Result]]:
         """Every result with its row."""
@@ -73,7 +78,7 @@ def entries(grid: Grid) -> list[Entry]:
     # The distribution is the name where that tells them apart, else what was asked for.
     often = Counter(rows[0].called for rows in groups)
     return [
-        Entry(rows[0].called if often[rows[0].called] == 1 else rows[0].asked, tuple(rows), _lines(rows))
+        Entry(rows[0].called if often[rows[0].called] == 1 else rows[0].asked, tuple(rows), _lines(rows), _whole(rows))
         for rows in groups
     ]
 
@@ -86,6 +91,48 @@ def _lines(rows: Sequence[GridRow]) -> tuple[Line, ...]:
         if row.alternative is not None:
             names.append(row.alternative)
     return tuple(Line(tuple(names), fares) for fares, names in lines.items())
+
+
+def _whole(rows: Sequence[GridRow]) -> tuple[Fare, ...]:
+    """Over all alternatives; the mark is the one that all of them have."""
+    if rows[0].alternative is None:
+        return ()
+    fares = []
+    for results in zip(*(row.results for row in rows), strict=True):
+        here = [result for result in results if result is not None]
+        marks = {fare(result).mark for result in here}
+        fares.append(Fare(fare(here[0], here[0].package).word, marks.pop() if len(marks) == 1 else ""))
+    return tuple(fares)
+
+
+@dataclass(frozen=True, slots=True)
+class Differing:
+    """GPUs on which it depends on the build that is loaded whether an artifact works.
+
+    Attributes:
+        gpus: Their indices.
+        because: Which build fares how.
+    """
+
+    gpus: tuple[int, ...]
+    because: str
+
+
+def differing(entry: Entry) -> tuple[Differing, ...]:
+    """Where the bundled builds of *entry* disagree."""
+    chooser = next(
+        (row.chosen_by for row in tables().alternatives if row.distribution == entry.rows[0].artifact.name), ""
+    )
+    found: dict[str, list[int]] = {}
+    for results in zip(*(row.results for row in entry.rows), strict=True):
+        here = [
+            (row.alternative or "", result)
+            for row, result in zip(entry.rows, results, strict=True)
+            if result is not None
+        ]
+        if here and here[0][1].package.ground is Ground.BUILDS_DIFFER:
+            found.setdefault(because_of_builds(here, chooser), []).append(here[0][1].gpu)
+    return tuple(Differing(tuple(gpus), text) for text, gpus in found.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +166,15 @@ class Told:
         """How they fare, without what stands beside the code, and on which GPUs."""
         found: dict[str, list[int]] = {}
         for index, (first, *_) in zip(self.gpus, self.results, strict=True):
-            found.setdefault(fare(first).plain, []).append(index)
+            found.setdefault(fare(first).word, []).append(index)
+        return {text: tuple(indices) for text, indices in found.items()}
+
+    @property
+    def because(self) -> dict[str, tuple[int, ...]]:
+        """What their headlines rest on, and on which GPUs."""
+        found: dict[str, list[int]] = {}
+        for index, (first, *_) in zip(self.gpus, self.results, strict=True):
+            found.setdefault(because(first), []).append(index)
         return {text: tuple(indices) for text, indices in found.items()}
 
     def built(self, argument: int) -> frozenset[str]:
@@ -145,8 +200,8 @@ def told(entry: Entry) -> list[Told]:
     """Results that are not plainly usable, those with the same story together, the worst first."""
     stories: dict[tuple[str, object, int], list[tuple[GridRow, Result, Story]]] = {}
     for row, result in entry.results():
-        if result.verdict.coverage in _TOLD:
-            said = word(result.verdict.counts, result.verdict.coverage)
+        if result.verdict.coverage in _TOLD or result.conclusion.ground is Ground.AT_RUN_TIME:
+            said = str(result.conclusion.headline)
             why = story(result)
             stories.setdefault((said, why.arguments, result.gpu), []).append((row, result, why))
     merged: dict[object, list[tuple[int, list[tuple[GridRow, Result, Story]]]]] = {}
@@ -162,4 +217,4 @@ def told(entry: Entry) -> list[Told]:
         )
         for same in merged.values()
     ]
-    return sorted(groups, key=lambda group: worth(group.result.verdict.coverage))
+    return sorted(groups, key=lambda group: _WORST.index(group.result.conclusion.headline or Headline.NO))

@@ -6,16 +6,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from capably.codes import FINDINGS
-from capably.engine import Advice, Coverage, OutcomeCounts, Verdict
+from capably.engine import Advice, Conclusion, Coverage, Headline, OutcomeCounts, Verdict
 from capably.facts import Artifact, Device, Driver, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["USABLE", "Fare", "Gpu", "Grid", "GridRow", "Result", "fare", "harmless", "word"]
+__all__ = ["Fare", "Gpu", "Grid", "GridRow", "Result", "fare", "harmless", "headline_word", "word"]
 
-USABLE = ("native", "PTX", "native+PTX")
-"""Words for code of which everything loads."""
+_WORDS = {
+    Headline.YES: "yes",
+    Headline.YES_COMPILED: "yes by PTX",
+    Headline.LIKELY: "likely",
+    Headline.PARTLY: "partly",
+    Headline.NO: "no",
+    Headline.UNKNOWN: "unknown",
+    None: "no GPU code",
+}
 # These say already why there is nothing to judge.
 _SAID = frozenset({"no-gpu-code", "alternative-missing"})
 # What stands in the way whatever the GPU code says, the most telling first; another one is `!`.
@@ -24,6 +31,9 @@ _MARKS = {
     "cuda-major-newer-than-driver": "!driver",
     "alternative-missing": "!missing",
 }
+
+
+_NONE = Conclusion(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +53,18 @@ class Result:
         artifact: Reduced to the libraries of the alternative.
         verdict: Of the engine.
         advice: What to do about the GPU code, and about the driver.
+        conclusion: What the verdict amounts to.
+        package: What can be said of the artifact on that GPU, over all alternatives that may be loaded.
+        best_share: The largest share of its fatbins that loads on any known GPU; None where there is none to judge.
     """
 
     gpu: int
     artifact: Artifact
     verdict: Verdict
     advice: Advice = field(default_factory=Advice)
+    conclusion: Conclusion = _NONE
+    package: Conclusion = _NONE
+    best_share: float | None = None
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -106,48 +122,32 @@ class Fare:
     """How an artifact fares on a GPU.
 
     Attributes:
-        word: What its GPU code amounts to.
-        share: How much of it loads, where that is neither all nor nothing.
+        word: Its headline.
         mark: What stands beside it: ``!`` and, where it is known and stops the artifact, what that is; may be empty.
-        stops: What stands beside it stops the artifact, whatever its GPU code.
     """
 
     word: str
-    share: str = ""
     mark: str = ""
-    stops: bool = False
-
-    @property
-    def plain(self) -> str:
-        """The word with the share."""
-        return f"{self.word} {self.share}" if self.share else self.word
 
     @property
     def text(self) -> str:
-        """The word with the share and the mark."""
-        return f"{self.plain} {self.mark}" if self.mark else self.plain
+        """The word with the mark."""
+        return f"{self.word} {self.mark}" if self.mark else self.word
 
 
-def fare(result: Result) -> Fare:
-    """What *result* amounts to."""
-    counts = result.verdict.counts
-    said = word(counts, result.verdict.coverage)
-    share = _percent(counts.usable, counts.total) if said == "partial" else ""
+def headline_word(conclusion: Conclusion) -> str:
+    """A headline as cells say it."""
+    return _WORDS[conclusion.headline]
+
+
+def fare(result: Result, conclusion: Conclusion | None = None) -> Fare:
+    """What *result* amounts to; by *conclusion*, where that is not its own."""
+    said = headline_word(conclusion or result.conclusion)
     if blocked := result.verdict.blocked:
         found = {_MARKS.get(finding.code, "!") for finding in blocked}
-        return Fare(said, share, next((mark for mark in _MARKS.values() if mark in found), "!"), stops=True)
-    if result.local or not all(harmless(finding.code) for finding in result.artifact.findings):
-        return Fare(said, share, "!")
-    return Fare(said, share)
-
-
-def _percent(part: int, whole: int) -> str:
-    """A share that never claims all or nothing.
-
-    >>> _percent(1, 1000), _percent(999, 1000), _percent(1, 2)
-    ('1%', '99%', '50%')
-    """
-    return f"{min(max(round(100 * part / whole), 1), 99)}%"
+        return Fare(said, next((mark for mark in _MARKS.values() if mark in found), "!"))
+    beside = result.local or not all(harmless(finding.code) for finding in result.artifact.findings)
+    return Fare(said, "!" if beside else "")
 
 
 def harmless(code: str) -> bool:

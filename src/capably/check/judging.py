@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from capably.check.grid import Grid, GridRow, Result
-from capably.engine import advise, choose, judge
+from capably.engine import advise, best_share, choose, conclude, headline, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,12 +32,25 @@ def judge_all(
     rows: list[GridRow] = []
     for number, (asked, artifact) in enumerate(artifacts):
         cells: dict[str | None, dict[int, Result]] = {}
+        best: dict[str | None, float | None] = {}
         for index, gpu in enumerate(gpus):
             progress(asked, number * len(gpus) + index, len(artifacts) * len(gpus))
+            builds: dict[str | None, Result] = {}
             for alternative, reduced in choose(artifact, gpu.device):
                 verdict = judge(reduced, gpu.device, gpu.driver)
-                result = Result(index, reduced, verdict, advise(reduced, verdict))
-                cells.setdefault(alternative, {})[index] = result
+                if alternative not in best:
+                    best[alternative] = best_share(reduced)
+                builds[alternative] = Result(
+                    index,
+                    reduced,
+                    verdict,
+                    advise(reduced, verdict),
+                    headline(reduced, verdict),
+                    best_share=best[alternative],
+                )
+            package = conclude([result.conclusion for result in builds.values()])
+            for alternative, result in builds.items():
+                cells.setdefault(alternative, {})[index] = replace(result, package=package)
         rows += [
             GridRow(asked, artifact, alternative, tuple(found.get(index) for index in range(len(gpus))))
             for alternative, found in cells.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,18 +13,18 @@ from capably.cli.sources import source_options
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from capably.check import Gpu, Result
+    from capably.check import Gpu
     from capably.cli.sources import ArtifactReader
     from capably.facts import Device, Driver
 
-__all__ = ["GpuType", "check", "driver_text", "exit_code", "level"]
+__all__ = ["GpuType", "check", "driver_text"]
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[str]
 else:
     _ParamType = click.ParamType  # generic at run time only in newer releases of click
 
-_LEVELS = ("none", "partial", "unknown")
+_LEVELS = ("none", "gap", "partial", "unknown")  # capably.check.failing.LEVELS, which is read when something is judged
 
 
 class GpuType(_ParamType):
@@ -82,8 +82,9 @@ class GpuType(_ParamType):
 @click.option(
     "--fail-on",
     type=click.Choice(_LEVELS),
-    help="Exit with 1 where a coverage is none; none or partial; or also unknown. A build that cannot be installed "
-    "or started there counts as none. Where there is no GPU code there is nothing to fail, and a note says so: that "
+    help="Exit with 1 where nothing loads (none); or a part is missing that is not for other GPUs only (gap); or any part "
+    "is missing (partial); or may be (unknown). Where parts that are undecided stand between the answer and a pass, exit "
+    "with 3. A build that cannot be installed or started there counts as none. Where there is no GPU code there is nothing to fail, and a note says so: that "
     "there has to be some is for audit --require.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="All reasons, with their sources.")
@@ -153,10 +154,13 @@ def check(  # noqa: PLR0917 - click passes options by name
         # Of what was named, nothing can be told where its files are not known.
         lost = artifacts and any(one.code == "damaged-record" for _, artifact in found for one in artifact.findings)
         return 3 if lost else 0
-    judged = {row.asked for row, result in grid.results if level(result) is not None}
+    from capably.check.failing import exit_code, has_code  # noqa: PLC0415 - see capably.cli.app
+
+    judged = {row.asked for row, result in grid.results if has_code(result.verdict)}
     for name in [name for name, _ in found if name not in judged] if found else ["what is installed"]:
         note(f"--fail-on had nothing to judge in {name}: no GPU code found", quiet=quiet)
-    return exit_code(fail_on, (level(result) for _, result in grid.results))
+    # Of several builds inside one artifact one is loaded.
+    return exit_code(fail_on, (((id(row.artifact), result.gpu), result.verdict) for row, result in grid.results))
 
 
 def _columns(gpus: tuple[str, ...], driver: str | None, record: str | None) -> tuple[tuple[Gpu, ...], list[str]]:
@@ -202,16 +206,3 @@ def _names(found: Iterable[tuple[Device, int]]) -> list[tuple[str, int]]:
 def driver_text(driver: Driver) -> str:
     """A driver in two words."""
     return str(driver.release) if driver.release else f"CUDA {driver.cuda}"
-
-
-def level(result: Result) -> str | None:
-    """What --fail-on takes a result for: GPU code that fits is worth nothing in a build that does not start."""
-    return "none" if result.verdict.blocked else result.verdict.coverage
-
-
-def exit_code(fail_on: str, levels: Iterable[str | None]) -> int:
-    """What the contract of ``--fail-on`` makes of all results."""
-    seen: set[Any] = set(levels)
-    if seen & set(_LEVELS[: _LEVELS.index(fail_on) + 1]):
-        return 1
-    return 3 if "unknown" in seen else 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from capably.cli.check import GpuType, driver_text, exit_code, level
+from capably.cli.check import GpuType, driver_text
 from capably.cli.console import WrongUseError, note, output_options, print_answer, style_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ __all__ = ["doctor"]
 )
 @click.option(
     "--fail-on",
-    type=click.Choice(["none", "partial", "unknown"]),
+    type=click.Choice(["none", "gap", "partial", "unknown"]),
     help="Exit with 1 where a package's coverage is that bad, as for check.",
 )
 @click.option(
@@ -92,7 +92,7 @@ def doctor(  # noqa: PLR0917 - click passes options by name
     capably doctor --save machine.json
     """  # noqa: D301 - the backspace tells click to keep the lines below it as they are
     from capably import probe  # noqa: PLC0415 - see capably.cli.app
-    from capably.check import Result  # noqa: PLC0415 - as above
+    from capably.check.failing import exit_code  # noqa: PLC0415 - as above
     from capably.cli.installed import environment_and_machine, read_installed  # noqa: PLC0415 - as above
     from capably.doctor import diagnose  # noqa: PLC0415 - as above
 
@@ -124,7 +124,7 @@ def doctor(  # noqa: PLR0917 - click passes options by name
         print_answer(doctor_text(system, columns, examination, place, style_of(color), verbose=verbose))
     if fail_on is None:
         return 0
-    return exit_code(fail_on, (level(Result(one.gpu, one.artifact, one.verdict)) for one in examination.judged))
+    return exit_code(fail_on, (((one.installed.name, one.gpu), one.verdict) for one in examination.judged))
 
 
 def _write(place: str, text: str) -> None:

@@ -14,22 +14,32 @@ if TYPE_CHECKING:
     from capably.engine.advice import Advice, advise
     from capably.engine.bundled import choose
     from capably.engine.compilers import emits, emits_own_target, targets_of_compiler
+    from capably.engine.headlines import Conclusion, Ground, Headline, conclude, headline
     from capably.engine.hosts import starts
     from capably.engine.image import reaches
     from capably.engine.judging import judge
     from capably.engine.kernels import KernelVerdict, judge_kernels
-    from capably.engine.verdict import Coverage, OutcomeCounts, Verdict, worth
+    from capably.engine.shares import best_share
+    from capably.engine.verdict import Coverage, Lack, OutcomeCounts, Shares, Verdict, worth
 
 __all__ = [
     "Advice",
+    "Conclusion",
     "Coverage",
+    "Ground",
+    "Headline",
     "KernelVerdict",
+    "Lack",
     "OutcomeCounts",
+    "Shares",
     "Verdict",
     "advise",
+    "best_share",
     "choose",
+    "conclude",
     "emits",
     "emits_own_target",
+    "headline",
     "judge",
     "judge_kernels",
     "reaches",
@@ -40,14 +50,22 @@ __all__ = [
 
 _HOME = {
     "Advice": "advice",
+    "Conclusion": "headlines",
     "Coverage": "verdict",
+    "Ground": "headlines",
+    "Headline": "headlines",
     "KernelVerdict": "kernels",
+    "Lack": "verdict",
     "OutcomeCounts": "verdict",
+    "Shares": "verdict",
     "Verdict": "verdict",
     "advise": "advice",
+    "best_share": "shares",
     "choose": "bundled",
+    "conclude": "headlines",
     "emits": "compilers",
     "emits_own_target": "compilers",
+    "headline": "headlines",
     "judge": "judging",
     "judge_kernels": "kernels",
     "reaches": "image",

@@ -10,13 +10,13 @@ from capably import facts
 from capably.codes import FINDINGS, Outcome, Reason
 from capably.engine.hosts import library_findings, platform_finding
 from capably.engine.image import ImageRules, judge_image, loading_reasons
-from capably.engine.verdict import SEVERITY, Coverage, OutcomeCounts, Verdict, deciding_first, worst, worth
+from capably.engine.roles import role_of
+from capably.engine.shares import general, lacks, missing
+from capably.engine.verdict import SEVERITY, Coverage, OutcomeCounts, Shares, Verdict, deciding_first, worst, worth
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from capably.facts import Artifact, Device, Driver, Fatbin, FatbinGroup, Finding, Image, Library
+    from capably.facts import Artifact, Device, Driver, Fatbin, FatbinGroup, Image, Library
 
 __all__ = ["chosen_image", "judge_artifact", "judge_fatbin", "judge_library"]
 
@@ -78,8 +78,8 @@ def chosen_image(outcomes: dict[Image, Outcome], device: Device) -> Image | None
 @functools.lru_cache(maxsize=256)
 def _judge_code(
     fatbins: tuple[FatbinGroup, ...], device: Device, driver: Driver | None
-) -> tuple[OutcomeCounts, tuple[tuple[Reason, int], ...], tuple[Verdict, ...]]:
-    """Of a library: its counts, each argument with the number of fatbins that it is about, and its parts.
+) -> tuple[OutcomeCounts, tuple[tuple[Reason, int], ...], tuple[Verdict, ...], Shares]:
+    """Of a library: its counts, each argument with the number of fatbins that it is about, its parts, what is missing.
 
     A wheel may hold thousands of files with the same code, which is judged once.
     """
@@ -106,43 +106,55 @@ def _judge_code(
         for reason in part.reasons:
             shares[reason] += part.count
     counts = OutcomeCounts(**{outcome.value: count for outcome, count in outcomes.items()})
+    judged = tuple(
+        replace(part, general=wide, lack=lacks(group.fatbin, part, counts))
+        for group, part, wide in zip(linked, parts, general(linked), strict=True)
+        if part.outcome is not None
+    )
     overall = max(outcomes, key=SEVERITY.__getitem__, default=None)
     reasons = deciding_first(shares, overall)
     return (
         counts,
         tuple((reason, shares[reason]) for reason in reasons),
-        tuple(part for part in parts if part.outcome is not None),
+        judged,
+        missing(linked, parts, counts),
     )
 
 
 def judge_library(library: Library, device: Device, driver: Driver | None) -> Verdict:
     """Its coverage by the counts of its fatbins, each argument with how many of them it is about."""
-    counts, shares, parts = _judge_code(library.fatbins, device, driver)
+    counts, about, parts, lacking = _judge_code(library.fatbins, device, driver)
     return Verdict(
         library.path,
         device,
         driver,
         coverage=counts.coverage,
+        at_least=counts.at_least(),
+        at_most=counts.at_most(),
         counts=counts,
         reasons=tuple(
             reason.about(f"{library.path}: {reason.subject} in {share} of {counts.total} fatbins")
-            for reason, share in shares
+            for reason, share in about
         ),
         findings=tuple(library_findings(library, device, driver)),
         parts=parts,
+        shares=lacking,
     )
 
 
-def _coverage(counts: OutcomeCounts, findings: Iterable[Finding]) -> Coverage | None:
-    """What the counts amount to, where something was perhaps not read: more could only make it partial."""
-    hidden = any(FINDINGS[finding.code].hides for finding in findings if finding.code in FINDINGS)
-    return Coverage.UNKNOWN if hidden and counts.coverage is not Coverage.PARTIAL else counts.coverage
-
-
 def judge_artifact(artifact: Artifact, device: Device, driver: Driver | None) -> Verdict:
-    """Its coverage by all that its libraries hold, those that lack most first."""
+    """Its coverage by all that the libraries of the product hold, those that lack most first."""
     parts = tuple(judge_library(library, device, driver) for library in artifact.libraries)
-    counts = sum((part.counts for part in parts), OutcomeCounts())
+    product = [
+        part
+        for library, part in zip(artifact.libraries, parts, strict=True)
+        if role_of(artifact, library) is facts.Role.PRODUCT
+    ]
+    counts = sum((part.counts for part in product), OutcomeCounts())
+    lacking = sum((part.shares for part in product), Shares())
+    # What was not read can be anything, so it is undecided like what was.
+    hidden = any(FINDINGS[found.code].hides for found in artifact.findings if found.code in FINDINGS)
+    least, most = counts.at_least(hidden=hidden), counts.at_most(hidden=hidden)
     worst_first = sorted(parts, key=lambda part: worth(part.coverage))
     findings = list(artifact.findings)
     platform = platform_finding(artifact, device)
@@ -154,9 +166,12 @@ def judge_artifact(artifact: Artifact, device: Device, driver: Driver | None) ->
         artifact.name or artifact.path,
         device,
         driver,
-        coverage=_coverage(counts, artifact.findings),
+        coverage=least if least is most else Coverage.UNKNOWN,
+        at_least=least,
+        at_most=most,
         counts=counts,
         reasons=tuple(reason for part in worst_first for reason in part.reasons),
         findings=tuple(dict.fromkeys(findings)),
         parts=parts,
+        shares=replace(lacking, gaps_at_most=lacking.gaps_at_most + hidden),
     )

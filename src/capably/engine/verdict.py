@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from capably.facts import Image  # noqa: TC004 - a gate needs nothing of what files hold, and is waited for
 
-__all__ = ["SEVERITY", "Coverage", "OutcomeCounts", "Verdict", "deciding_first", "worst", "worth"]
+__all__ = ["SEVERITY", "Coverage", "Lack", "OutcomeCounts", "Shares", "Verdict", "deciding_first", "worst", "worth"]
 
 SEVERITY = {Outcome.RUNS: 0, Outcome.COMPILES: 1, Outcome.UNKNOWN: 2, Outcome.FAILS: 3}
 
@@ -78,13 +78,58 @@ class OutcomeCounts:
         >>> OutcomeCounts(runs=3, unknown=1).coverage, OutcomeCounts(runs=3, fails=1, unknown=1).coverage
         (<Coverage.UNKNOWN: 'unknown'>, <Coverage.PARTIAL: 'partial'>)
         """
-        if not self.total:
-            return None
-        if self.usable and self.fails:
-            return Coverage.PARTIAL
-        if self.unknown:
-            return Coverage.UNKNOWN
-        return Coverage.FULL if self.usable else Coverage.NONE
+        least = self.at_least()
+        return least if least is self.at_most() else Coverage.UNKNOWN
+
+    def at_least(self, *, hidden: bool = False) -> Coverage | None:
+        """The coverage if nothing that is undecided loads; *hidden*: there may be more than was judged.
+
+        >>> OutcomeCounts(runs=3, unknown=1).at_least(), OutcomeCounts(runs=3, unknown=1).at_most()
+        (<Coverage.PARTIAL: 'partial'>, <Coverage.FULL: 'full'>)
+        """
+        return _covered(self.usable, self.fails + self.unknown + hidden)
+
+    def at_most(self, *, hidden: bool = False) -> Coverage | None:
+        """The coverage if all that is undecided loads; *hidden* as above."""
+        return _covered(self.usable + self.unknown + hidden, self.fails)
+
+
+def _covered(usable: int, lacking: int) -> Coverage | None:
+    if usable and lacking:
+        return Coverage.PARTIAL
+    return Coverage.FULL if usable else Coverage.NONE if lacking else None
+
+
+class Lack(enum.StrEnum):
+    """What it means that a fatbin has nothing for a device."""
+
+    SPECIALITY = "speciality"  # for others: something else of its library loads, or it is for exact architectures only
+    GAP = "gap"  # nothing of its library loads
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What is missing of a library or an artifact, in fatbins.
+
+    Attributes:
+        gaps: Those that lack anything for the device in a library of which nothing else is known to load.
+        specialised: Those that are for other devices by what they are.
+        gaps_at_least: The gaps that there are however the undecided parts are decided.
+        gaps_at_most: The gaps that there can be at most.
+    """
+
+    gaps: int = 0
+    specialised: int = 0
+    gaps_at_least: int = 0
+    gaps_at_most: int = 0
+
+    def __add__(self, other: Shares) -> Shares:
+        return Shares(
+            self.gaps + other.gaps,
+            self.specialised + other.specialised,
+            self.gaps_at_least + other.gaps_at_least,
+            self.gaps_at_most + other.gaps_at_most,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +141,10 @@ class Verdict:
         device: On which device.
         driver: By which driver; None where it is not known.
         outcome: Of an image or a fatbin. None for anything with several fatbins, and for a fatbin of stubs.
-        coverage: Of a library or an artifact. None for anything else, and where there is no GPU code.
+        coverage: Of a library or an artifact: what all ways to decide what is undecided have in common, else unknown.
+            None for anything else, and where there is no GPU code.
+        at_least: The coverage if nothing that is undecided, or was not read, loads there.
+        at_most: The coverage if all of that does.
         counts: Fatbins by outcome.
         reasons: Every argument, for and against, those that decide first.
         chosen: The image that the driver takes, where that is certain.
@@ -105,6 +153,9 @@ class Verdict:
             that count, of a fatbin all images that the driver has for it.
         image: The image, for the verdict of one.
         count: Of a part of a library: how many fatbins are of that kind.
+        general: Of a part of a library: it is for the targets that the library is for.
+        lack: Of a part of a library that fails: what that means.
+        shares: Of a library or an artifact: what is missing.
     """
 
     subject: str
@@ -112,6 +163,8 @@ class Verdict:
     driver: Driver | None
     outcome: Outcome | None = None
     coverage: Coverage | None = None
+    at_least: Coverage | None = None
+    at_most: Coverage | None = None
     counts: OutcomeCounts = OutcomeCounts()
     reasons: tuple[Reason, ...] = ()
     chosen: Image | None = None
@@ -119,6 +172,9 @@ class Verdict:
     parts: tuple[Verdict, ...] = ()
     image: Image | None = None
     count: int = 1
+    general: bool = False
+    lack: Lack | None = None
+    shares: Shares = Shares()
 
     @property
     def blocked(self) -> tuple[Finding, ...]:

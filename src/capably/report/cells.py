@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capably.check.grid import USABLE
 from capably.report.layout import Cell
 
 if TYPE_CHECKING:
@@ -13,11 +12,11 @@ if TYPE_CHECKING:
 __all__ = ["LEGEND", "cell_of"]
 
 LEGEND = {
-    "native": "machine code for this GPU; it loads as it is",
-    "PTX": "no machine code fits; the driver compiles the PTX when it is first loaded",
-    "native+PTX": "machine code for some parts, PTX that the driver compiles for the rest",
-    "partial": "the share of its parts (fatbins) that load; a call into the others fails",
-    "none": "nothing in it loads: every kernel launch fails",
+    "yes": "what it needs loads as it is",
+    "yes by PTX": "all of it loads; some is PTX, which the driver compiles when it is first loaded",
+    "likely": "its main part loads; a call into the parts that are missing, as said above, fails",
+    "partly": "some of its main part does not load; a call into that fails",
+    "no": "it does not work there: its main part does not load, or something stops it",
     "unknown": "the facts do not decide; what is missing is said above",
     "no GPU code": "none was found, so there is nothing to judge",
     "-": "another build inside the package is loaded on this GPU",
@@ -28,21 +27,22 @@ LEGEND = {
 }
 """What the words and the marks mean, in the order in which they are told."""
 _TONES = {
-    "native": "good",
-    "PTX": "fair",
-    "native+PTX": "fair",
-    "partial": "warn",
-    "none": "bad",
+    "yes": "good",
+    "yes by PTX": "fair",
+    "likely": "fair",
+    "partly": "warn",
+    "no": "bad",
     "unknown": "doubt",
     "no GPU code": "dim",
     "-": "dim",
 }
+_USABLE = ("yes", "yes by PTX", "likely")
 
 
 def cell_of(fare: Fare | None) -> Cell:
     """How something fares, with a mark where something else stands in the way; None where it is not loaded there."""
     if fare is None:
         return Cell("-", "dim")
-    if fare.mark and fare.word in USABLE:
-        return Cell(fare.text, "bad" if fare.stops else "warn")
+    if fare.mark and fare.word in _USABLE:
+        return Cell(fare.text, "warn")
     return Cell(fare.text, _TONES[fare.word])

@@ -62,6 +62,7 @@ def _driver(driver: Driver) -> str:
 def legend(entries: Sequence[Entry], style: Style) -> Iterator[str]:
     """What the words in the table mean."""
     fares = [fare for entry in entries for line in entry.lines for fare in line.fares]
+    fares += [fare for entry in entries for fare in entry.whole]
     words = {"-"} if None in fares else set()
     words.update(word for fare in fares if fare is not None for word in (fare.word, fare.mark))
     for word, meaning in LEGEND.items():

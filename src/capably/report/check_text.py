@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capably.check.entries import entries, told
+from capably.check.entries import differing, entries, told
 from capably.check.findings import beside
+from capably.engine.verdict import Coverage
 from capably.report.check_notes import all_reasons, drivers, legend
 from capably.report.kernels_text import check_kernels_text
 from capably.report.matrix import matrix
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from capably.check.entries import Entry, Told
     from capably.check.grid import Grid, GridRow
+    from capably.engine.verdict import Verdict
     from capably.facts import Finding
     from capably.report.layout import Style
 
@@ -81,15 +83,23 @@ def _stories(
     entry: Entry, names: Sequence[str], grid: Grid, style: Style, *, verbose: bool, kernels: bool
 ) -> Iterator[list[str]]:
     """One block for each group of results that have the same story."""
+    for one in differing(entry):
+        gpus = join(named_gpu(names[index], grid.gpus[index]) for index in one.gpus)
+        yield list(
+            style.wrap(f"unknown on {gpus}: {one.because}", f"{_lead(entry, entry.rows, style)}: ", "  ", "strong")
+        )
     for group in told(entry):
         title = "; ".join(
             f"{text} on {join(named_gpu(names[index], grid.gpus[index]) for index in indices)}"
             for text, indices in group.fares.items()
         )
+        said = group.because
+        if len(said) == 1:
+            title += f": {style.safe(next(iter(said)))}"
         capabilities = sorted({grid.gpus[index].device.capability for index in group.gpus})
         yield [
             *style.wrap(title, f"{_lead(entry, group.rows, style)}: ", "  ", "strong"),
-            *_how_much(group, style, verbose=verbose),
+            *_how_much(group, grid, style, verbose=verbose),
             *_because(group, [str(capability) for capability in capabilities], style, verbose=verbose),
             *_advice(group, grid, style, verbose=verbose, kernels=kernels),
         ]
@@ -104,25 +114,14 @@ def _lead(entry: Entry, rows: Sequence[GridRow], style: Style) -> str:
     return f"{label} [{style.clip(', '.join(alternatives), style.width // 4)}]"
 
 
-def _how_much(group: Told, style: Style, *, verbose: bool) -> Iterator[str]:
-    """How many fatbins, and where they are, unless the word alone says it all."""
-    counts = group.result.verdict.counts
-    places = group.story.places
-    parts = []
-    unread = bool(group.result.verdict.unread)
-    if counts.usable and (counts.fails or counts.unknown or unread):
-        load = "loads" if counts.usable == 1 else "load"
-        how = f"{counts.runs} as machine code and {counts.compiles} by PTX"
-        if not (counts.runs and counts.compiles):
-            how = "as machine code" if counts.runs else "by PTX"
-        read = " that were read" if unread else ""
-        parts.append(f"{counts.usable} of {plural(counts.total, 'fatbin')}{read} {load}, {how}")
-    if counts.fails and (counts.usable or counts.unknown or unread):
-        parts.append(f"{counts.fails} {'does' if counts.fails == 1 else 'do'} not{'' if counts.usable else ' load'}")
-    if counts.unknown and counts.usable + counts.fails:
-        parts.append(f"{counts.unknown} undecided")
-    if parts:
-        yield from labelled("what", ["; ".join(parts)], style)
+def _how_much(group: Told, grid: Grid, style: Style, *, verbose: bool) -> Iterator[str]:
+    """What the headline rests on where that differs, how many fatbins, and where; each said of the GPUs that it is true of."""
+    said = group.because
+    texts = _each(said, grid) if len(said) > 1 else []
+    texts += _each(_counted(group), grid)
+    if texts:
+        yield from labelled("what", [style.safe(text) for text in texts], style)
+    counts, places = group.result.verdict.counts, group.story.places
     libraries = sum(1 for part in group.result.verdict.parts if part.coverage is not None)
     # Alternatives that are told together have their code in different files.
     if len(group.rows) == 1 and (libraries > len(places) or (libraries > 1 and counts.usable)):
@@ -132,6 +131,49 @@ def _how_much(group: Told, style: Style, *, verbose: bool) -> Iterator[str]:
         if len(shown) < len(places):
             texts.append(f"and {len(places) - len(shown)} more (-v shows all)")
         yield from labelled("where", texts, style)
+
+
+def _counted(group: Told) -> dict[str, tuple[int, ...]]:
+    """How many fatbins load, and which are missing, by the GPUs for which that is so."""
+    found: dict[str, list[int]] = {}
+    for index, (result, *_) in zip(group.gpus, group.results, strict=True):
+        if text := _count(result.verdict):
+            found.setdefault(text, []).append(index)
+    return {text: tuple(indices) for text, indices in found.items()}
+
+
+def _count(verdict: Verdict) -> str:
+    """How many fatbins load, unless the word alone says it all."""
+    counts, shares = verdict.counts, verdict.shares
+    parts = []
+    unread = bool(verdict.unread)
+    if counts.usable and (counts.fails or counts.unknown or unread):
+        load = "loads" if counts.usable == 1 else "load"
+        how = f"{counts.runs} as machine code and {counts.compiles} by PTX"
+        if not (counts.runs and counts.compiles):
+            how = "as machine code" if counts.runs else "by PTX"
+        read = " that were read" if unread else ""
+        parts.append(f"{counts.usable} of {plural(counts.total, 'fatbin')}{read} {load}, {how}")
+    if counts.fails and (counts.usable or counts.unknown or unread):
+        do = "does" if counts.fails == 1 else "do"
+        kinds = [plural(shares.gaps, "gap")] if shares.gaps else []
+        kinds += [f"{shares.specialised} for other GPUs"] if shares.specialised else []
+        parts.append(f"{counts.fails} {do} not{'' if counts.usable else ' load'} ({', '.join(kinds)})")
+    if counts.unknown and counts.usable + counts.fails:
+        parts.append(f"{counts.unknown} undecided")
+    if verdict.coverage is Coverage.UNKNOWN and verdict.at_least is not verdict.at_most:
+        parts.append(f"coverage at least {verdict.at_least}, at most {verdict.at_most}")
+    return "; ".join(parts)
+
+
+def _each(texts: dict[str, tuple[int, ...]], grid: Grid) -> list[str]:
+    """Texts with the GPUs that they are about, where they are several."""
+    if len(texts) == 1:
+        return list(texts)
+    return [
+        f"{join(dict.fromkeys(str(grid.gpus[index].device.capability) for index in indices))}: {text}"
+        for text, indices in texts.items()
+    ]
 
 
 def _because(group: Told, capabilities: Sequence[str], style: Style, *, verbose: bool) -> Iterator[str]:

@@ -69,6 +69,7 @@ def check_document(
         kernels: Add which kernels of each library have nothing for the GPU.
         wanted: Of the kernels, tell of these only.
     """
+    from capably.check.because import because  # noqa: PLC0415 - scan needs none of it
     from capably.report.kernels import judged_kernels  # noqa: PLC0415 - see _kernels
 
     return {
@@ -89,8 +90,16 @@ def check_document(
                 "alternative": row.alternative,
                 "gpu": result.gpu,
                 "capability": str(result.verdict.device.capability),
+                "headline": result.package.headline,
+                "alternative_headline": result.conclusion.headline if row.alternative is not None else None,
+                "because": because(result),
                 "coverage": result.verdict.coverage,
+                "at_least": result.verdict.at_least,
+                "at_most": result.verdict.at_most,
                 "outcomes": _outcomes(result.verdict.counts),
+                "gaps": result.verdict.shares.gaps,
+                "specialised": result.verdict.shares.specialised,
+                "best_share": result.best_share,
                 "libraries": [
                     {
                         "path": part.subject,

@@ -56,7 +56,7 @@ def _upright(
     for entry in entries:
         title = Cell(style.clip(entry.label, _LABEL), "strong")
         if any(line.alternatives for line in entry.lines):
-            rows.append([title, *(Cell("") for _ in gpus)])
+            rows.append([title, *map(cell_of, entry.whole)])
         for line in entry.lines:
             texts = wrap(style.safe(", ".join(line.alternatives)), _LABEL, "  ")
             lead = [Cell(text) for text in texts] if line.alternatives else [title]

@@ -332,6 +332,8 @@ def packages(rows: Rows) -> tuple[Package, ...]:
             kernels=kernels,
             compiler=row.word("compiler", vocabulary.COMPILERS) if row.has("compiler") else None,
             dispatches=row.flag("dispatches"),
+            core=row.parsed("core", re.compile) if row.has("core") else None,
+            vendor=row.parsed("vendor", re.compile) if row.has("vendor") else None,
             conflicts=row.identifiers("conflicts"),
             part=row.parsed("part", re.compile) if row.has("part") else None,
             assemblers=tuple((name, row.parse("assemblers", text, _condition)) for name, text in assemblers.items()),

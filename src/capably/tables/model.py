@@ -110,6 +110,8 @@ class Package:
         kernels: ``prebuilt``, compiled at ``run-time``, or ``both``.
         compiler: The kind of compiler that it needs at run time.
         dispatches: It holds code for single capabilities and takes what fits: partial coverage is no fault.
+        core: Matches the paths of the libraries without which it does nothing on a GPU.
+        vendor: Matches the paths of its libraries, wherever they lie, which pick kernels by the device they find.
         conflicts: Distributions that overwrite its files.
         part: Matches the distribution that holds its GPU code, where that is another one.
         assemblers: Where it has several, pairs of a file name (``*`` for any other) and the GPUs that it is for.
@@ -122,6 +124,8 @@ class Package:
     kernels: str
     compiler: str | None
     dispatches: bool
+    core: re.Pattern[str] | None
+    vendor: re.Pattern[str] | None
     conflicts: tuple[str, ...]
     part: re.Pattern[str] | None
     assemblers: tuple[tuple[str, Requirement], ...]
