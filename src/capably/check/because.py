@@ -87,7 +87,7 @@ def _missing(verdict: Verdict) -> str:
     if gaps := lacks[Lack.GAP]:
         texts.append(f"missing: {_few(gaps)}")
     if others := lacks[Lack.SPECIALITY]:
-        texts.append(f"for other GPUs only: {_few(others)}")
+        texts.append(f"for other GPUs, as it seems: {_few(others)}")
     if verdict.counts.unknown:
         texts.append(f"undecided: {verdict.counts.unknown} of {verdict.counts.total} fatbins")
     if verdict.unread:

@@ -71,11 +71,11 @@ FORMATS = ("text", "json", "github", "sarif", "junit")
 )
 @click.option(
     "--fail-on",
-    type=click.Choice(["none", "partial", "unknown", "warning"]),
+    type=click.Choice(["none", "gap", "partial", "unknown", "warning"]),
     default="partial",
     show_default=True,
-    help="Exit with 1 on errors, but not where some code loads on a GPU (none); on all errors (partial); also where it "
-    "cannot be told (unknown); or also on warnings.",
+    help="Exit with 1 on errors, but not where some code of a library loads on a GPU (none, gap); on all errors (partial); "
+    "also where it cannot be told (unknown); or also on warnings.",
 )
 @click.option("--kernels", is_flag=True, help="Read the kernels too, and name those that a gap is about. Takes longer.")
 @click.option("-v", "--verbose", is_flag=True, help="All kinds of fatbins, all that is allowed, and notes.")
@@ -276,6 +276,6 @@ def _exit_code(report: Report, fail_on: str) -> int:
         breaches.add(RemarkSeverity.UNKNOWN)
     if fail_on == "warning":
         breaches.add(RemarkSeverity.WARNING)
-    if any(r.severity in breaches and not (fail_on == "none" and r.code == "gpu-partly-covered") for r in left):
+    if any(r.severity in breaches and not (fail_on in ("none", "gap") and r.code == "gpu-partly-covered") for r in left):
         return 1
     return 3 if any(remark.severity is RemarkSeverity.UNKNOWN for remark in left) else 0

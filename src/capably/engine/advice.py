@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from capably.arch import Target
 from capably.codes import FINDINGS, REASONS, Outcome
 from capably.engine.judging import judge
-from capably.engine.obstacles import RELOCATABLE, obstacles
-from capably.engine.verdict import Coverage, Verdict
+from capably.engine.obstacles import RELOCATABLE, Obstacle, obstacles
+from capably.engine.verdict import Coverage, Lack, Verdict
 from capably.facts import Driver, Image, ImageKind, PtxJit
 from capably.tables import tables
 
@@ -28,6 +28,7 @@ __all__ = ["WORTH", "Advice", "Change", "advise", "change_for", "change_for_buil
 
 WORTH = 100
 """One in more fatbins than these is next to nothing: no driver is changed for it, unless it is the last one."""
+_FEW = 3
 _UNSET = {PtxJit.DISABLED: "unset CUDA_DISABLE_PTX_JIT", PtxJit.FORCED: "unset CUDA_FORCE_PTX_JIT"}
 
 
@@ -155,15 +156,37 @@ def _blocking(artifact: Artifact, verdict: Verdict, driver: Driver) -> frozenset
 
 def _builds(artifact: Artifact, verdict: Verdict) -> tuple[tuple[str, ...], bool]:
     """What to do with the driver left as it is; and whether fatbins lack what others of their library have."""
-    ways: dict[str, None] = {}
+    ways: dict[str, dict[str, None]] = {}
     beside = False
     for obstacle in obstacles(artifact, verdict):
+        other = bool(verdict.counts.usable) and _is_for_others(obstacle)
         for reason in obstacle.reasons:
-            if _is_built_for(obstacle.library, reason):
+            if other or _is_built_for(obstacle.library, reason):
                 beside = True
-            else:
-                ways[reason.otherwise] = None
-    return _distinct(ways), beside
+            elif reason.otherwise:
+                ways.setdefault(reason.otherwise, {})[obstacle.library.subject.rpartition("/")[2]] = None
+    steps = _distinct(ways)
+    if not verdict.counts.usable:
+        return steps, beside
+    # The package has code for the device already: it is these libraries that have none.
+    return tuple(_of_libraries(way, list(ways[way])) for way in steps), beside
+
+
+def _is_for_others(obstacle: Obstacle) -> bool:
+    """Whether its fatbins are a speciality of other devices, so that no build for this one would hold more of them."""
+    if obstacle.fatbin.lack is not Lack.SPECIALITY:
+        return False
+    return not obstacle.fatbin.general or all(target.suffix for target in obstacle.targets)
+
+
+def _of_libraries(way: str, names: list[str]) -> str:
+    """A step about a build, said of some libraries of it only.
+
+    >>> _of_libraries("Use a build that targets sm_90.", ["a.so"])
+    'If a.so is needed, use a build in which it targets sm_90.'
+    """
+    about = f"one of {len(names)} libraries" if len(names) > _FEW else " or ".join(names)
+    return f"If {about} is needed, {_go_on(way).replace('that targets', 'in which it targets', 1)}"
 
 
 def _is_built_for(library: Verdict, reason: Reason) -> bool:
@@ -251,7 +274,7 @@ def _changes(device: Device, driver: Driver) -> Iterator[Change]:
     if _loads(device, replace(driver, jit=PtxJit.ALLOWED)):
         older = []  # it is served: an older driver is nothing to go back to
     drivers = [driver, *newer, *older]
-    words = ["", *(_words(one, "newer") for one in newer), *(_words(one, "older") for one in older)]
+    words = ["", *(_words(one, "newer", device) for one in newer), *(_words(one, "older", device) for one in older)]
     for one, said in zip(drivers, words, strict=True):
         if said:
             yield Change(said, one)
@@ -260,7 +283,22 @@ def _changes(device: Device, driver: Driver) -> Iterator[Change]:
             yield Change(f"{unset} and {said}" if said else unset, replace(one, jit=PtxJit.ALLOWED))
 
 
-def _words(driver: Driver, way: str) -> str:
-    if driver.release is None:
-        return f"install a driver of CUDA {driver.cuda} or {way}"
-    return f"install a driver of branch R{driver.release.branch} (CUDA {driver.cuda}) or {way}"
+def _words(driver: Driver, way: str, device: Device) -> str:
+    """The step to *driver*; never beyond the last one that serves *device*."""
+    last = tables().newest_driver(device.capability)
+    bounded = way == "newer" and tables().driver_cuda(last) < tables().branches[-1].cuda
+    if driver.release is None or last.release is None:
+        end = tables().driver_cuda(last)
+        return f"install a driver of CUDA {driver.cuda}{_up_to(driver.cuda == end, f'{end}', way, bounded=bounded)}"
+    end_ = f"R{last.release.branch}"
+    there = driver.release.branch == last.release.branch
+    return (
+        f"install a driver of branch R{driver.release.branch} (CUDA {driver.cuda})"
+        f"{_up_to(there, end_, way, bounded=bounded)}"
+    )
+
+
+def _up_to(there: bool, last: str, way: str, *, bounded: bool) -> str:
+    if not bounded:
+        return f" or {way}"
+    return ", the last one that serves this GPU" if there else f" or newer, up to {last}"
