@@ -262,7 +262,7 @@ FREE = {
     "runtimes": {"pattern"},
     "products": {"name", "aliases"},
     "alternatives": {"pattern"},
-    "packages": {"title", "distributions", "conflicts", "part", "assemblers", "particular", "check"},
+    "packages": {"title", "distributions", "conflicts", "part", "core", "vendor", "assemblers", "particular", "check"},
     "causes": {"title", "cause", "way_out", "next"},
     "messages": {"code", "title", "needles", "patterns", "means"},
     "dialects": {"ignored"},

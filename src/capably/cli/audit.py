@@ -276,6 +276,8 @@ def _exit_code(report: Report, fail_on: str) -> int:
         breaches.add(RemarkSeverity.UNKNOWN)
     if fail_on == "warning":
         breaches.add(RemarkSeverity.WARNING)
-    if any(r.severity in breaches and not (fail_on in ("none", "gap") and r.code == "gpu-partly-covered") for r in left):
+    if any(
+        r.severity in breaches and not (fail_on in ("none", "gap") and r.code == "gpu-partly-covered") for r in left
+    ):
         return 1
     return 3 if any(remark.severity is RemarkSeverity.UNKNOWN for remark in left) else 0

@@ -10,8 +10,8 @@ from capably import facts
 from capably.codes import FINDINGS, Outcome, Reason
 from capably.engine.hosts import library_findings, platform_finding
 from capably.engine.image import ImageRules, judge_image, loading_reasons
+from capably.engine.lacking import general, lacks, missing
 from capably.engine.roles import role_of
-from capably.engine.shares import general, lacks, missing
 from capably.engine.verdict import SEVERITY, Coverage, OutcomeCounts, Shares, Verdict, deciding_first, worst, worth
 
 TYPE_CHECKING = False  # to import typing costs 8 ms

@@ -11,8 +11,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from capably import facts
+from capably.engine.lacking import exact_only, widest
 from capably.engine.roles import role_of
-from capably.engine.shares import exact_only, widest
 from capably.engine.verdict import OutcomeCounts, Verdict
 from capably.tables import tables
 
