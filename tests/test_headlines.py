@@ -138,8 +138,8 @@ def test_counts_are_said_of_each_gpu_of_a_sentence() -> None:
     library = Library("x.so", 1, (FatbinGroup(fatbin("sm_80", "compute_80"), 2), FatbinGroup(fatbin("sm_70"), 1)))
     grid = judge_all([("x", artifact(library))], [gpu("A100"), gpu("B200")])
     text = " ".join(check_text(grid, Style(100)).split())
-    assert "8.0: 2 of 3 fatbins load, as machine code; 1 does not (1 for other GPUs)" in text
-    assert "10.0: 2 of 3 fatbins load, by PTX; 1 does not (1 for other GPUs)" in text
+    assert "8.0: 2 of 3 fatbins load as machine code; 1 does not (1 for other GPUs)" in text
+    assert "10.0: 2 of 3 fatbins load by PTX; 1 does not (1 for other GPUs)" in text
 
 
 def test_builds_that_disagree_say_what_decides() -> None:

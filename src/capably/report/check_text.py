@@ -149,11 +149,11 @@ def _count(verdict: Verdict) -> str:
     unread = bool(verdict.unread)
     if counts.usable and (counts.fails or counts.unknown or unread):
         load = "loads" if counts.usable == 1 else "load"
-        how = f"{counts.runs} as machine code and {counts.compiles} by PTX"
+        how = f", {counts.runs} as machine code and {counts.compiles} by PTX"
         if not (counts.runs and counts.compiles):
-            how = "as machine code" if counts.runs else "by PTX"
+            how = " as machine code" if counts.runs else " by PTX"
         read = " that were read" if unread else ""
-        parts.append(f"{counts.usable} of {plural(counts.total, 'fatbin')}{read} {load}, {how}")
+        parts.append(f"{counts.usable} of {plural(counts.total, 'fatbin')}{read} {load}{how}")
     if counts.fails and (counts.usable or counts.unknown or unread):
         do = "does" if counts.fails == 1 else "do"
         kinds = [plural(shares.gaps, "gap")] if shares.gaps else []
