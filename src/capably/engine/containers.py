@@ -10,7 +10,7 @@ from capably import facts
 from capably.codes import FINDINGS, Outcome, Reason
 from capably.engine.hosts import library_findings, platform_finding
 from capably.engine.image import ImageRules, judge_image, loading_reasons
-from capably.engine.lacking import general, lacks, missing
+from capably.engine.lacking import lacks, made_for, missing
 from capably.engine.roles import role_of
 from capably.engine.verdict import SEVERITY, Coverage, OutcomeCounts, Shares, Verdict, deciding_first, worst, worth
 
@@ -84,7 +84,7 @@ def _judge_code(
     A wheel may hold thousands of files with the same code, which is judged once.
     """
     relocatable = [group for group in fatbins if group.fatbin.relocatable]
-    linked = [group for group in fatbins if not group.fatbin.relocatable]
+    linked = tuple(group for group in fatbins if not group.fatbin.relocatable)
     # What prelinked fatbins were linked from adds its images to them, and to no other. It counts nothing alone: a
     # file with nothing else is input for the linker, which the scanner reports.
     origins = tuple(
@@ -107,8 +107,8 @@ def _judge_code(
             shares[reason] += part.count
     counts = OutcomeCounts(**{outcome.value: count for outcome, count in outcomes.items()})
     judged = tuple(
-        replace(part, general=wide, lack=lacks(group.fatbin, part, counts))
-        for group, part, wide in zip(linked, parts, general(linked), strict=True)
+        replace(part, general=general, lack=lacks(part, counts, exact=exact))
+        for part, (general, exact) in zip(parts, made_for(linked), strict=True)
         if part.outcome is not None
     )
     overall = max(outcomes, key=SEVERITY.__getitem__, default=None)
@@ -117,7 +117,7 @@ def _judge_code(
         counts,
         tuple((reason, shares[reason]) for reason in reasons),
         judged,
-        missing(linked, parts, counts),
+        missing(((part, exact) for part, (_, exact) in zip(parts, made_for(linked), strict=True)), counts),
     )
 
 

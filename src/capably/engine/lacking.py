@@ -7,6 +7,7 @@ set contains it.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 
 from capably import facts
@@ -15,13 +16,13 @@ from capably.engine.verdict import Lack, OutcomeCounts, Shares
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from capably.arch import Target
     from capably.engine.verdict import Verdict
     from capably.facts import Fatbin, FatbinGroup
 
-__all__ = ["exact_only", "general", "lacks", "missing", "widest"]
+__all__ = ["exact_only", "lacks", "made_for", "missing", "widest"]
 
 
 def _targets(fatbin: Fatbin) -> frozenset[Target | None]:
@@ -51,7 +52,13 @@ def _sets(groups: Sequence[FatbinGroup]) -> dict[frozenset[Target], int]:
     return sets
 
 
-def general(groups: Sequence[FatbinGroup]) -> tuple[bool, ...]:
+@functools.lru_cache(maxsize=256)
+def made_for(groups: tuple[FatbinGroup, ...]) -> tuple[tuple[bool, bool], ...]:
+    """Of each group of a library, whether it is general, and whether it is for exact architectures only."""
+    return tuple(zip(_general(groups), (exact_only(group.fatbin) for group in groups), strict=True))
+
+
+def _general(groups: Sequence[FatbinGroup]) -> tuple[bool, ...]:
     """Of each group of a library, whether it is general.
 
     Sets that are equally frequent and equally wide are so alike: the order of the file does not matter. Where no fatbin
@@ -71,18 +78,17 @@ def widest(groups: Sequence[FatbinGroup]) -> tuple[bool, ...]:
     return tuple(not group.fatbin.idle and len(_plain(group.fatbin)) == most for group in groups)
 
 
-def lacks(fatbin: Fatbin, part: Verdict, counts: OutcomeCounts) -> Lack | None:
-    """What it means that *fatbin* fails in a library of these *counts*; None where it does not."""
+def lacks(part: Verdict, counts: OutcomeCounts, *, exact: bool) -> Lack | None:
+    """What it means that a fatbin, *exact* or not, fails in a library of these *counts*; None where it does not."""
     if part.outcome is not Outcome.FAILS:
         return None
-    return Lack.SPECIALITY if counts.usable or exact_only(fatbin) else Lack.GAP
+    return Lack.SPECIALITY if counts.usable or exact else Lack.GAP
 
 
-def missing(groups: Sequence[FatbinGroup], parts: Sequence[Verdict], counts: OutcomeCounts) -> Shares:
-    """What is missing of a library of these groups, judged as *parts*."""
+def missing(parts: Iterable[tuple[Verdict, bool]], counts: OutcomeCounts) -> Shares:
+    """What is missing of a library of these *counts*; its parts each with whether it is for exact architectures only."""
     failing = plain = undecided = 0  # plain: fails, and is no speciality by what it is for
-    for group, part in zip(groups, parts, strict=True):
-        exact = exact_only(group.fatbin)
+    for part, exact in parts:
         if part.outcome is Outcome.FAILS:
             failing += part.count
             plain += part.count * (not exact)
