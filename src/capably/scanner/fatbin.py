@@ -107,6 +107,7 @@ class Found:
         count: How many equal fatbins follow each other back to back, this one included.
         entries: What they count against the limit for fatbins and their entries.
         kernels: For each of these, the kernels of each image, where they were asked for.
+        starts: Offsets of these, where there is more than one.
     """
 
     start: int
@@ -119,6 +120,7 @@ class Found:
     count: int = 1
     entries: int = 0
     kernels: list[list[Pending]] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
 
 
 def walk(
@@ -160,6 +162,8 @@ def walk(
         ):
             last.end = found.end
             last.count += 1
+            last.starts = last.starts or [last.start]
+            last.starts.append(found.start)
             last.entries += found.entries
             last.kernels += found.kernels
             continue
