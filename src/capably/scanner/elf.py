@@ -32,7 +32,8 @@ _FOREIGN = {
 }
 _DECISIVE = tuple(name.encode() + b"\0" for name in (*FATBIN_SECTIONS, *_FOREIGN))
 _MACHINES = {21: "ppc64le", 62: "x86_64", 183: "aarch64", 243: "riscv"}
-_SECTION = struct.Struct("<IIQQQQII16x")  # name, type, flags, address, offset, size, link, info
+# name, type, flags, address, offset, size, link, info, alignment
+_SECTION = struct.Struct("<IIQQQQIIQ8x")
 _WRAPPERS = WRAPPER_SECTIONS[0].encode() + b"\0"
 _STRTAB, _RELA, _DYNAMIC, _NOBITS = 3, 4, 6, 8
 _RELOCATABLE = 1  # type of the file
@@ -170,7 +171,7 @@ def read_elf(read: Callable[[int, int], bytes], size: int, limits: Limits) -> La
     return layout
 
 
-_Row = tuple[int, int, int, int, int, int, int, int]
+_Row = tuple[int, int, int, int, int, int, int, int, int]
 
 
 def _names(
@@ -187,7 +188,7 @@ def _names(
 def _collect_regions(sections: list[_Row], strings: bytes | None, size: int, layout: Layout) -> None:
     found: list[Region] = []
     outside = False
-    for start, kind, flags, _, offset, length, _, _ in sections:
+    for start, kind, flags, _, offset, length, _, _, align in sections:
         if kind in (0, _NOBITS) or not length:
             continue
         named = strings is not None and strings.startswith(_DECISIVE, start)
@@ -205,7 +206,7 @@ def _collect_regions(sections: list[_Row], strings: bytes | None, size: int, lay
             outside = True
             end = size
         if offset < end:
-            found.append(Region(name, offset, end, named))
+            found.append(Region(name, offset, end, named, align=align))
     if outside:
         layout.problems.append(("truncated-file", f"It has sections that end behind its {size} bytes."))
     layout.regions = without_overlaps(found)

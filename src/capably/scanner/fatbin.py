@@ -53,9 +53,11 @@ _HEADER = struct.Struct("<4xHHQ")
 _ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
 _CONCATENATED = 0x100
 _LARGEST_WASTE = 1 << 30  # bytes of things that look like cubins and are none
-# Linkers align; fatbins that were ever seen in a section for them lie back to back. The smallest with an entry has 80
-# bytes.
+# Nobody wonders about so many bytes between fatbins, whatever they are. The smallest with an entry has 80.
 LARGEST_GAP = 64
+# Linkers fill with zeros up to the alignment of the section: 256 in catboost, and in cusparselt for aarch64. No host has
+# larger pages.
+_LARGEST_PADDING = 64 << 10
 _LARGEST_DIRECTORY = 16 << 20  # of 4,000 images with names of 4 KB
 _KINDS = {
     1: ImageKind.PTX,
@@ -131,6 +133,7 @@ def walk(
     budget: Budget,
     *,
     origin: int = 0,
+    align: int = 0,
     kernels: KernelReader | None = None,
 ) -> Iterator[Found]:
     """Find everything between two offsets.
@@ -142,13 +145,14 @@ def walk(
         mode: What to look for.
         budget: What may be spent.
         origin: From where the alignment of fatbins in data counts.
+        align: What a section for fatbins is aligned to: less than so many zeros between them mean nothing.
         kernels: Reads the kernels of each image; None where nobody wants to know.
 
     Yields:
         What was found, in the order of the file; equal fatbins that touch as one.
     """
     last: Found | None = None
-    for found in _Walker(source, end, mode, budget, origin=origin, kernels=kernels).run(start):
+    for found in _Walker(source, end, mode, budget, origin=origin, align=align, kernels=kernels).run(start):
         if (
             last is not None
             and last.images is not None
@@ -214,12 +218,22 @@ def _with_needles(source: Source, near: list[Region], budget: Budget) -> Iterato
 
 class _Walker:
     def __init__(
-        self, source: Source, end: int, mode: Mode, budget: Budget, *, origin: int, kernels: KernelReader | None
+        self,
+        source: Source,
+        end: int,
+        mode: Mode,
+        budget: Budget,
+        *,
+        origin: int,
+        align: int,
+        kernels: KernelReader | None,
     ) -> None:
         self._source = NearSource(source)
         self._end = end
         self._origin = origin
         self._mode = mode
+        self._padding = min(align - 1, _LARGEST_PADDING) if mode is Mode.FATBINS else 0
+        self._padded = -1  # from where there is nothing else up to the end
         self._budget = budget
         self._kernels = kernels
         self._mark = 0  # nothing before it may be read again
@@ -234,10 +248,10 @@ class _Walker:
         search = Search(self._source, self._end, needles, self._budget)
         position = start
         settled = True  # what lies before *position* was understood
-        while (hit := self._at(position) or search.find(position)) is not None:
+        while (hit := (padded := self._at(position)) or search.find(position)) is not None:
             self._budget.check_time()
             offset, which = hit
-            if settled and self._mode is Mode.FATBINS and offset - position > LARGEST_GAP:
+            if settled and self._mode is Mode.FATBINS and padded is None and offset - position > LARGEST_GAP:
                 yield self._damaged(position, position, f"is no fatbin for {offset - position} bytes")
             found = (self._fatbin, self._cubin, self._ptx)[which](offset)
             if found is None:
@@ -251,7 +265,7 @@ class _Walker:
                 yield Found(position, position, clean=False, problems=[problem])
                 return
         left = self._end - position
-        if settled and self._mode is Mode.FATBINS and left > LARGEST_GAP:
+        if settled and self._mode is Mode.FATBINS and left > LARGEST_GAP and position != self._padded:
             yield self._damaged(position, position, f"is no fatbin for {left} bytes")
         elif self._mode is Mode.FATBINS and 0 < left < len(MAGIC) and MAGIC.startswith(self._read(position, left)):
             # Too few bytes for the search, which finds longer beginnings.
@@ -260,14 +274,22 @@ class _Walker:
     def _at(self, position: int) -> tuple[int, int] | None:
         """What `Search.find` gives where a fatbin begins at *position*, as it mostly does behind another.
 
-        Where it lies in data, compilers align it, with zeros before it.
+        Compilers and linkers align it, with zeros before it.
         """
         near = self._source.read(position, min(LARGEST_GAP + len(_STRICT_MAGIC), self._end - position))
         if near.startswith(MAGIC):
             return position, 0
         aligned = near.lstrip(b"\0")
-        if aligned.startswith(MAGIC if self._mode is Mode.FATBINS else _STRICT_MAGIC):
-            return position + len(near) - len(aligned), 0
+        if self._padding > LARGEST_GAP and len(aligned) < len(_STRICT_MAGIC):
+            near = self._source.read(position, min(self._padding + len(_STRICT_MAGIC), self._end - position))
+            aligned = near.lstrip(b"\0")
+            if not aligned and len(near) <= self._padding:
+                self._padded = position  # only here can a stream be asked
+        gap = len(near) - len(aligned)
+        if gap <= max(LARGEST_GAP, self._padding) and aligned.startswith(
+            MAGIC if self._mode is Mode.FATBINS else _STRICT_MAGIC
+        ):
+            return position + gap, 0
         return None
 
     def _read(self, offset: int, size: int) -> bytes:

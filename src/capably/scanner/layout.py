@@ -33,6 +33,7 @@ class Region(NamedTuple):
         end: Offset behind its last.
         named: It is there for fatbins: whatever is wrong in it is worth a finding.
         origin: From where alignment counts.
+        align: What its section is aligned to, in bytes; 0 where nothing says it.
     """
 
     section: str
@@ -40,6 +41,7 @@ class Region(NamedTuple):
     end: int
     named: bool
     origin: int = 0
+    align: int = 0
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -102,7 +104,7 @@ def without_overlaps(found: list[Region]) -> list[Region]:
             while start < region.end:
                 stop = min(taken[at].start, region.end) if at < len(taken) else region.end
                 if start < stop:
-                    result.append(Region(region.section, start, stop, named, region.origin))
+                    result.append(region._replace(start=start, end=stop))
                 start = max(start, stop if at >= len(taken) else taken[at].end)
                 at += 1
             covered = max(covered, region.end)

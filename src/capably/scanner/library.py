@@ -331,7 +331,10 @@ def _walk_regions(
     # A stream cannot go back to what was looked through.
     for region in regions if content.stream() is not None else promising(source, regions, budget):
         mode = Mode.FATBINS if region.named else Mode.DATA
-        for found in walk(source, region.start, region.end, mode, budget, origin=region.origin, kernels=kernels):
+        walked = walk(
+            source, region.start, region.end, mode, budget, origin=region.origin, align=region.align, kernels=kernels
+        )
+        for found in walked:
             yield found, region.section
 
 

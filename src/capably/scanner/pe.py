@@ -75,6 +75,7 @@ class _Headers:
         symbol: How a symbol is stored.
         wide: A PE file of 64 bits.
         base: The address at which a PE file wants to be loaded.
+        align: What its sections are aligned to when it is loaded.
         imports: Address of the import directory; 0 if there is none.
     """
 
@@ -85,6 +86,7 @@ class _Headers:
     symbol: struct.Struct = _SYMBOL
     wide: bool = False
     base: int = 0
+    align: int = 0
     imports: int = 0
     rows: list[_Row] = field(default_factory=list)
 
@@ -183,6 +185,7 @@ def _pe_headers(read: Callable[[int, int], bytes], most: int) -> tuple[_Headers 
     kind = int.from_bytes(head[24:26], "little")
     directories = {0x10B: 96, 0x20B: 112}.get(kind)
     headers.wide = kind == 0x20B
+    headers.align = int.from_bytes(head[24 + 32 : 24 + 36], "little")
     headers.base = int.from_bytes(head[24 + 24 : 24 + 32], "little")
     if directories is not None and optional >= directories + 8 * (_IMPORTS + 1):
         stated = int.from_bytes(head[24 + directories - 4 : 24 + directories], "little")
@@ -251,8 +254,9 @@ def _fill(
             outside = True
             end = size
         if row.raw_offset < end:
-            # Sections of an object are packed without regard to alignment.
-            found.append(Region(base if named else name, row.raw_offset, end, named, 0 if image else row.raw_offset))
+            # Sections of an object are packed without regard to alignment, and each says its own.
+            origin, align = (0, headers.align) if image else (row.raw_offset, 1 << (row.flags >> 20 & 15) >> 1)
+            found.append(Region(base if named else name, row.raw_offset, end, named, origin, align))
     if outside:
         layout.problems.append(("truncated-file", f"It has sections that end behind its {size} bytes."))
     layout.regions = without_overlaps(found)
