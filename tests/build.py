@@ -143,6 +143,20 @@ def cubin(
     return ident + header + body + b"".join(table)
 
 
+def table_first(cubin: bytes) -> bytes:
+    """The same cubin with its section table right behind its header, as NVIDIA's linker library writes some."""
+    start, count = int.from_bytes(cubin[40:48], "little"), int.from_bytes(cubin[60:62], "little")
+    table = bytearray(cubin[start : start + 64 * count])
+    for row in range(64, 64 * count, 64):
+        (offset,) = struct.unpack_from("<Q", table, row + 24)
+        struct.pack_into("<Q", table, row + 24, offset + len(table) if offset < start else offset)
+    header = bytearray(cubin[:64])
+    struct.pack_into("<Q", header, 40, 64)
+    struct.pack_into("<Q", header, 32, 0)  # of ptxas's cubins the program headers follow the table
+    header[56:58] = bytes(2)
+    return bytes(header + table) + cubin[64:start] + cubin[start + 64 * count :]
+
+
 def note(kind: int, value: bytes) -> bytes:
     """An ELF note of NVIDIA."""
     return struct.pack("<III", 12, len(value), kind) + b"NVIDIA Corp\0" + value

@@ -481,12 +481,19 @@ class _Walker:
         if not _CUBIN_IDENT.match(head):
             return None
         try:
-            size = cubin.read_header(head).end
+            header = cubin.read_header(head)
+            size = header.end
             # Headers of hostile cubins may overlap, and each would be read to its end.
-            if size > min(self._end - start, self._budget.limits.image_bytes) or self._wasted > _LARGEST_WASTE:
+            most = min(self._end - start, self._budget.limits.image_bytes)
+            if size > most or self._wasted > _LARGEST_WASTE:
                 return None
             self._wasted += size
             data = self._source.read(start, size)
+            # Its sections may lie behind their table.
+            if size < (whole := cubin.whole_size(data, header, self._budget.limits.sections)) <= most:
+                self._wasted += whole - size
+                size = whole
+                data = self._source.read(start, size)
             image = cubin_image(data, self._budget)
         except cubin.CubinError:
             return None
