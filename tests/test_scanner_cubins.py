@@ -12,6 +12,9 @@ import pytest
 import ways
 import wheels
 
+from capably.cli.targets import read_driver
+from capably.engine import judge
+from capably.gpu_names import named_devices
 from capably.scanner import scan
 
 CHECKS = Path(__file__).parent / "data/checks"
@@ -71,3 +74,18 @@ def test_cubins_of_a_real_library_that_begin_with_their_table(tmp_path: Path) ->
     assert {str(bare.image.target): (bare.section, bare.count) for bare in library.bare} == {
         f"sm_{number}": (".rodata", 1) for number in (90, 100, 103, 107, 110, 120, 121)
     }
+
+
+@pytest.mark.parametrize(("abi", "coverage"), [(7, "full"), (8, "unknown")])
+def test_a_cubin_without_notes_is_of_the_toolkits_of_its_abi(tmp_path: Path, abi: int, coverage: str) -> None:
+    # Nothing but its ABI says that it is of CUDA 13, which a driver of CUDA 12.2 need not load.
+    cubin = build.cubin("sm_80", toolkit=None, abi=abi)
+    (tmp_path / "k.cubin").write_bytes(cubin)
+    artifact = scan(tmp_path / "k.cubin")
+    ((group,),) = [library.fatbins for library in artifact.libraries]
+    assert [image.code_version for image in group.fatbin.images] == [(1, abi)]
+    (a100,) = named_devices(["A100"])
+    assert judge(artifact, a100, read_driver("535.183.01")).coverage == coverage
+    (tmp_path / "host.so").write_bytes(rodata(cubin))
+    (bare,) = scan(tmp_path / "host.so").libraries[0].bare
+    assert bare.image.code_version == (1, abi)

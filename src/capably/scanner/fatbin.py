@@ -75,6 +75,7 @@ _TARGET_KINDS = {
     ImageKind.UNKNOWN: TargetKind.REAL,
 }
 _INDEX = 0x20
+_ABIS = (7, 8)  # of cubins
 # Of zstd a block of up to 128 KiB is inflated anyway, and only has to be copied. Of cubins 192 bytes decide all with
 # kernels of seven wheels (176 bytes at most); others have long names before.
 _PREFIXES, _PREFIXES_ZSTD = (192, 4 << 10), (16 << 10, 128 << 10)
@@ -535,6 +536,7 @@ def cubin_image(data: bytes, budget: Budget) -> Image:
         target=facts.target,
         relocatable=facts.relocatable,
         stub=not facts.kernels,
+        code_version=(1, data[8]) if data[8] in _ABIS else None,
         toolkit=facts.toolkit,
     )
 
