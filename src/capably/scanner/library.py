@@ -16,6 +16,7 @@ from capably.scanner.forms import ARCHIVES, HEAD_BYTES, Form, classify
 from capably.scanner.layout import RELOCATABLE_SECTIONS, Layout, Region
 from capably.scanner.names import UNSAFE, is_unsafe, shown, too_long
 from capably.scanner.pe import coff_ranges, pe_ranges, read_coff, read_pe
+from capably.wording import by_number, join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -197,6 +198,12 @@ def _library(path: str, size: int, layout: Layout, collected: _Collected, job: J
     job.budget.count_names(sum(map(len, names)))
     if library.link_input:
         findings.add("link-input", path, "It holds relocatable GPU code or link-time IR only: input for the linker.")
+    elif linked := _link_time_ir(library):
+        findings.add(
+            "link-time-ir",
+            path,
+            f"It holds link-time IR for {linked}: input for a linker that it may call (nvJitLink). It is listed, not judged.",
+        )
     if bare:
         total = sum(images.count for images in bare)
         sections = ", ".join(dict.fromkeys(images.section for images in bare))
@@ -206,6 +213,18 @@ def _library(path: str, size: int, layout: Layout, collected: _Collected, job: J
             f"Cubins or PTX outside any fatbin, in {sections}: {total}. They are listed, not counted.",
         )
     return library
+
+
+def _link_time_ir(library: Library) -> str:
+    """The targets of the link-time IR of a library, and how many images of it there are."""
+    counts: dict[str, int] = {}
+    for group in library.fatbins:
+        for image in group.fatbin.images:
+            if image.kind is ImageKind.LTOIR:
+                target = str(image.target or "an unknown target")
+                counts[target] = counts.get(target, 0) + group.count
+    total = sum(counts.values())
+    return f"{join(sorted(counts, key=by_number))} ({total} image{'' if total == 1 else 's'})" if counts else ""
 
 
 def _kernels(path: str, collected: _Collected, findings: Findings) -> Iterator[FatbinKernels]:
