@@ -69,7 +69,7 @@ class Image:
         concatenated: It sits in the concatenated container of CUDA 13.4 (entry kind 0x100).
         ptx: The PTX ISA version of PTX; None for other kinds and where unknown.
         code_version: ``(major, minor)`` of the entry header. For SASS the generation of the cubin ABI:
-            (1, 7) or (1, 8). None outside a fatbin.
+            (1, 7) or (1, 8), which a cubin outside a fatbin states itself. None where nothing says it.
         toolkit: The toolkit that made it, where a note or a record says so exactly.
     """
 
