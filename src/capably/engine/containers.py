@@ -196,7 +196,11 @@ _OTHERS = {
 
 
 def _beside(artifact: Artifact, parts: Iterable[Verdict]) -> Finding | None:
-    """What an artifact holds beside its product, in one sentence."""
-    found = Counter(_OTHERS[part.role] for part in parts if part.role in _OTHERS)
+    """What an artifact holds beside its product, in one sentence; of input for the linker the scanner tells."""
+    found = Counter(
+        _OTHERS[part.role]
+        for library, part in zip(artifact.libraries, parts, strict=True)
+        if part.role in _OTHERS and not library.link_input
+    )
     texts = [f"{count} file{'s'[: count != 1]} {what}" for what, count in found.items()]
     return host_finding("not-the-product", artifact.path, files=join(texts)) if texts else None

@@ -36,10 +36,7 @@ def role_of(artifact: Artifact, library: Library) -> Role:
 
 def _role_of_path(distribution: str, path: str) -> Role:
     for row in tables().file_roles:
-        if (
-            row.pattern.fullmatch(path)
-            and (row.distributions is None or row.distributions.fullmatch(distribution))
-            and not (row.product_of is not None and row.product_of.fullmatch(distribution))
-        ):
+        own = row.product_of is not None and row.product_of.fullmatch(distribution)
+        if row.pattern.fullmatch(path) and not own:
             return Role(row.role)
     return Role.LINK_INPUT if path.lower().endswith(_FOR_LINKERS) else Role.PRODUCT

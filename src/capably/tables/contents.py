@@ -354,7 +354,6 @@ def file_roles(rows: Rows) -> tuple[FileRole, ...]:
             title=row.text("title"),
             role=row.word("role", vocabulary.FILE_ROLES),
             pattern=row.parsed("pattern", re.compile),
-            distributions=row.parsed("distributions", re.compile) if row.has("distributions") else None,
             product_of=row.parsed("product_of", re.compile) if row.has("product_of") else None,
             sources=row.sources(),
             grade=row.grade(),
@@ -397,7 +396,7 @@ def run_time_compilers(rows: Rows, known: Capabilities, distributions: Collectio
             grade=row.grade(),
         )
 
-    return rows.each(read)
+    return rows.keyed(read, lambda one: (one.distributions, one.since, one.devices))
 
 
 def torch_builds(rows: Rows, known: Collection[str]) -> tuple[TorchBuild, ...]:

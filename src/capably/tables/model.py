@@ -141,14 +141,12 @@ class FileRole:
         title: What they are, for people.
         role: What they are for, as `capably.facts.Role` has it.
         pattern: Matches their paths in the distribution.
-        distributions: Matches the distributions that the row is about; None for all.
         product_of: Matches those whose product such files are.
     """
 
     title: str
     role: str
     pattern: re.Pattern[str]
-    distributions: re.Pattern[str] | None
     product_of: re.Pattern[str] | None
     sources: tuple[str, ...]
     grade: Grade
