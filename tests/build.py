@@ -408,12 +408,16 @@ def wheel(
     *,
     platform: str = "manylinux_2_28_x86_64",
     compression: int = zipfile.ZIP_DEFLATED,
+    requires: tuple[str, ...] = (),
 ) -> Path:
     """A wheel in *directory*, with METADATA, WHEEL and RECORD, that pip can install."""
     stem = f"{name.replace('-', '_')}-{version}"
     info = f"{stem}.dist-info"
     full = dict(members)
-    full[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode()
+    full[f"{info}/METADATA"] = (
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        + "".join(f"Requires-Dist: {text}\n" for text in requires)
+    ).encode()
     full[f"{info}/WHEEL"] = (
         f"Wheel-Version: 1.0\nGenerator: build\nRoot-Is-Purelib: false\nTag: py3-none-{platform}\n".encode()
     )

@@ -6,32 +6,34 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from capably.codes import FINDINGS
-from capably.engine import Advice, Coverage, OutcomeCounts, Verdict
-from capably.facts import Artifact, Device, Driver, Finding
+from capably.engine import Advice, Coverage, OutcomeCounts, Verdict, role_of
+from capably.facts import Artifact, Device, Driver, Finding, Role, Toolkit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["USABLE", "Fare", "Gpu", "Grid", "GridRow", "Result", "fare", "harmless", "word"]
 
-USABLE = ("native", "PTX", "native+PTX")
+USABLE = ("native", "PTX", "native+PTX", "compiled")
 """Words for code of which everything loads."""
 # These say already why there is nothing to judge.
-_SAID = frozenset({"no-gpu-code", "alternative-missing"})
+_SAID = frozenset({"no-gpu-code", "alternative-missing", "code-in-dependencies", "cpu-build"})
 # What stands in the way whatever the GPU code says, the most telling first; another one is `!`.
 _MARKS = {
     "host-platform": "!host",
     "cuda-major-newer-than-driver": "!driver",
     "alternative-missing": "!missing",
+    "cpu-build": "!cpu",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A device and the driver that is taken to serve it."""
+    """A device, the driver that is taken to serve it, and the compilers of its machine where these are known."""
 
     device: Device
     driver: Driver
+    toolkits: tuple[Toolkit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ def _nothing(artifact: Artifact) -> str:
     if not artifact.libraries:
         files = "the file" if artifact.files == 1 else f"{artifact.files} files"
         return f"no GPU code found in {files}"
+    if not any(role_of(artifact, library) is Role.PRODUCT or library.link_input for library in artifact.libraries):
+        return "GPU code in files that are not the product only: there is nothing to judge"
     if any(library.link_input for library in artifact.libraries):
         return "only relocatable GPU code or link-time IR, which is input for the linker: there is nothing that a driver loads"
     if any(library.fatbins for library in artifact.libraries):
@@ -132,11 +136,15 @@ def fare(result: Result) -> Fare:
     """What *result* amounts to."""
     counts = result.verdict.counts
     said = word(counts, result.verdict.coverage)
+    if said == "native" and not counts.total:
+        said = "compiled"  # by its own compiler
     share = _percent(counts.usable, counts.total) if said == "partial" else ""
     if blocked := result.verdict.blocked:
         found = {_MARKS.get(finding.code, "!") for finding in blocked}
         return Fare(said, share, next((mark for mark in _MARKS.values() if mark in found), "!"), stops=True)
-    if result.local or not all(harmless(finding.code) for finding in result.artifact.findings):
+    if not all(harmless(finding.code) for finding in result.local) or not all(
+        harmless(finding.code) for finding in result.artifact.findings
+    ):
         return Fare(said, share, "!")
     return Fare(said, share)
 

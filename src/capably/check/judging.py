@@ -34,7 +34,7 @@ def judge_all(
         for index, gpu in enumerate(gpus):
             progress(asked, number * len(gpus) + index, len(artifacts) * len(gpus))
             for alternative, reduced in choose(artifact, gpu.device):
-                verdict = judge(reduced, gpu.device, gpu.driver)
+                verdict = judge(reduced, gpu.device, gpu.driver, toolkits=gpu.toolkits)
                 result = Result(index, reduced, verdict, advise(reduced, verdict))
                 cells.setdefault(alternative, {})[index] = result
         rows += [

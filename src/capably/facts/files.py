@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from capably.arch import Target
 from capably.facts.finding import Finding
+from capably.facts.machine import Toolkit
 from capably.version import CudaVersion, PtxVersion
 
 __all__ = [
@@ -238,6 +239,8 @@ class Artifact:
         platforms: Platform tags of the wheel: ``manylinux_2_28_x86_64``.
         files: How many files were looked at.
         sha256: Of the file, only where asked for.
+        compilers: Those that lie in it, whose paths are as those of libraries, with the versions that they state.
+        requires: What the distribution requires, as its metadata have it: ``jaxlib<=0.10.2,>=0.10.2``.
     """
 
     path: str
@@ -249,3 +252,5 @@ class Artifact:
     platforms: tuple[str, ...] = ()
     files: int = 0
     sha256: str | None = None
+    compilers: tuple[Toolkit, ...] = ()
+    requires: tuple[str, ...] = ()

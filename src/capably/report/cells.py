@@ -16,6 +16,7 @@ LEGEND = {
     "native": "machine code for this GPU; it loads as it is",
     "PTX": "no machine code fits; the driver compiles the PTX when it is first loaded",
     "native+PTX": "machine code for some parts, PTX that the driver compiles for the rest",
+    "compiled": "its own compiler makes code for this GPU when a kernel is first used",
     "partial": "the share of its parts (fatbins) that load; a call into the others fails",
     "none": "nothing in it loads: every kernel launch fails",
     "unknown": "the facts do not decide; what is missing is said above",
@@ -24,6 +25,7 @@ LEGEND = {
     "!host": "whatever its GPU code: this build is for another processor, so it does not install or start there",
     "!driver": "whatever its GPU code: the CUDA it is built with is too new for the driver, so it does not start",
     "!missing": "the build inside the package that would be loaded on this GPU is not there",
+    "!cpu": "whatever the GPU: this is a build for the CPU",
     "!": "something else stands in the way or was not read: see the lines with ! above",
 }
 """What the words and the marks mean, in the order in which they are told."""
@@ -31,6 +33,7 @@ _TONES = {
     "native": "good",
     "PTX": "fair",
     "native+PTX": "fair",
+    "compiled": "fair",
     "partial": "warn",
     "none": "bad",
     "unknown": "doubt",
