@@ -143,6 +143,20 @@ def cubin(
     return ident + header + body + b"".join(table)
 
 
+def table_first(cubin: bytes) -> bytes:
+    """The same cubin with its section table right behind its header, as NVIDIA's linker library writes some."""
+    start, count = int.from_bytes(cubin[40:48], "little"), int.from_bytes(cubin[60:62], "little")
+    table = bytearray(cubin[start : start + 64 * count])
+    for row in range(64, 64 * count, 64):
+        (offset,) = struct.unpack_from("<Q", table, row + 24)
+        struct.pack_into("<Q", table, row + 24, offset + len(table) if offset < start else offset)
+    header = bytearray(cubin[:64])
+    struct.pack_into("<Q", header, 40, 64)
+    struct.pack_into("<Q", header, 32, 0)  # of ptxas's cubins the program headers follow the table
+    header[56:58] = bytes(2)
+    return bytes(header + table) + cubin[64:start] + cubin[start + 64 * count :]
+
+
 def note(kind: int, value: bytes) -> bytes:
     """An ELF note of NVIDIA."""
     return struct.pack("<III", 12, len(value), kind) + b"NVIDIA Corp\0" + value
@@ -300,6 +314,9 @@ class Section:
     link: int = 0
     align: int = 8
     address: int = 0
+    info: int = 0
+    relocations: tuple[tuple[int, int, int], ...] = ()
+    """Of a COFF object: place, number of the section that it points to, and the value of the symbol there."""
 
 
 def section(name: str, data: bytes, *, kind: int = 1, flags: int = 0x2) -> Section:
@@ -341,8 +358,9 @@ def elf(
         body += bytes(-(start + len(body)) % row.align)
         place = start + len(body)
         table.append(
-            struct.pack("<IIQQQQIIQQ", name_at, row.kind, row.flags, row.address, place, len(data), row.link, 0, 8, 0)
-        )
+            struct.pack("<IIQQQQIIQQ", name_at, row.kind, row.flags, row.address, place, len(data), row.link, row.info,
+                        row.align, 0)
+        )  # fmt: skip
         body += b"" if row.kind == 8 else data
     if needed:  # sh_link counts from section 1
         fixed = bytearray(table[len(rows) - 1])
@@ -360,6 +378,11 @@ def elf(
     header += b"".join(struct.pack("<IIQQQQQQ", kind, 4, at, at, at, size, size, 8) for kind, at, size in segments)
     rest = [b"".join(table), body]
     return header + b"".join(rest if table_first else reversed(rest))
+
+
+def wrapper(version: int, address: int) -> bytes:
+    """What a host hands to the CUDA runtime of a fatbin."""
+    return struct.pack("<IIQQ", 0x466243B1, version, address, 0)
 
 
 def library(*fatbins: bytes, machine: str = "x86_64", needed: tuple[str, ...] = ()) -> bytes:
@@ -385,12 +408,16 @@ def wheel(
     *,
     platform: str = "manylinux_2_28_x86_64",
     compression: int = zipfile.ZIP_DEFLATED,
+    requires: tuple[str, ...] = (),
 ) -> Path:
     """A wheel in *directory*, with METADATA, WHEEL and RECORD, that pip can install."""
     stem = f"{name.replace('-', '_')}-{version}"
     info = f"{stem}.dist-info"
     full = dict(members)
-    full[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode()
+    full[f"{info}/METADATA"] = (
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        + "".join(f"Requires-Dist: {text}\n" for text in requires)
+    ).encode()
     full[f"{info}/WHEEL"] = (
         f"Wheel-Version: 1.0\nGenerator: build\nRoot-Is-Purelib: false\nTag: py3-none-{platform}\n".encode()
     )
@@ -421,6 +448,7 @@ def pe(
     needed: tuple[str, ...] = (),
     wide: bool = True,
     stub: int = 64,
+    base: int = 0,
 ) -> bytes:
     """A PE file with *sections* in that order, their names cut to eight bytes, then `.idata`.
 
@@ -430,12 +458,15 @@ def pe(
         needed: Libraries in the import directory.
         wide: PE32+, else PE32.
         stub: Bytes before the PE header.
+        base: Where it wants to be loaded, the first section 4 KiB behind that.
     """
     rows = [(row.name.encode()[:8], pe_flags(row), row.data) for row in sections]
     optional = bytearray(240 if wide else 224)
     struct.pack_into("<H", optional, 0, 0x20B if wide else 0x10B)
     directories = 112 if wide else 96
     struct.pack_into("<I", optional, directories - 4, 16)
+    if wide:
+        struct.pack_into("<QI", optional, 24, base, 0x1000)
     place = stub + 24 + len(optional) + 40 * (len(rows) + bool(needed))
     address = 0x1000
     for _, _, data in rows:
@@ -479,6 +510,7 @@ def coff(sections: list[Section], *, machine: str | int = "x86_64", big: bool = 
     strings = b""
     table = b""
     body = b""
+    symbols = bytes(20 if big else 18)
     alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
     for row in sections:
         name = row.name.encode()
@@ -489,15 +521,21 @@ def coff(sections: list[Section], *, machine: str | int = "x86_64", big: bool = 
             name = b"//" + digits if far else b"/%d" % at
         data = b"" if row.kind == 8 else row.data
         place = start + len(body) if data else 0
-        table += struct.pack("<8sIIIIIIHHI", name, 0, 0, len(data), place, 0, 0, 0, 0, pe_flags(row))
         body += data + b"\xcc"
-    symbols = start + len(body)
+        relocations = start + len(body) if row.relocations else 0
+        for at, target, value in row.relocations:
+            body += struct.pack("<IIH", at, len(symbols) // (20 if big else 18), 1)
+            symbols += struct.pack("<8sIiHBB" if big else "<8sIhHBB", b"s", value, target, 0, 3, 0)
+        count = len(row.relocations)
+        table += struct.pack("<8sIIIIIIHHI", name, 0, 0, len(data), place, relocations, 0, count, 0, pe_flags(row))
+    symbols_at = start + len(body)
+    number_of = len(symbols) // (20 if big else 18)
     if big:
         head = struct.pack("<HHHHI", 0, 0xFFFF, 2, number, 0) + bytes.fromhex("c7a1bad1eebaa94baf20faf66aa4dcb8")
-        head += bytes(16) + struct.pack("<III", len(sections), symbols, 1)
+        head += bytes(16) + struct.pack("<III", len(sections), symbols_at, number_of)
     else:
-        head = struct.pack("<HHIIIHH", number, len(sections), 0, symbols, 1, 0, 0)
-    tail = bytes(20 if big else 18) + struct.pack("<I", 4 + len(strings)) + strings
+        head = struct.pack("<HHIIIHH", number, len(sections), 0, symbols_at, number_of, 0, 0)
+    tail = symbols + struct.pack("<I", 4 + len(strings)) + strings
     return head + table + bytes(3) + body + tail
 
 

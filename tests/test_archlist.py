@@ -185,6 +185,7 @@ NO_LIST = "torch's own build list was not given"
         # CMake: a text replacement that was written for 2.1 hits 12.1 too.
         (None, "torch-cmake", "12.8", ("8.6", None), "sm_86", []),
         (None, "torch-cmake", "12.8", ("12.1", None), "sm_121", ["surprise: 12.1 is compiled from compute_20", "later: nvcc 12.8"]),
+        (None, "torch-cmake", "11.8", ("12.0", None), "sm_90 compute_90", ["surprise: 12.0 is taken as 9.0+PTX, by CUDA 11.8"]),
         ("9.0(8.0)", "torch-cmake", "12.8", ("", None), "sm_90", ["surprise: 9.0 is compiled from compute_80"]),
         ("9.0(9.0)", "torch-cmake", "12.8", ("", None), "sm_90", []),
         ("8.0+PTX", "torch-cmake", "12.8", ("", None), "sm_80 compute_80", []),

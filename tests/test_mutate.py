@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TOOL = Path(__file__).parents[1] / "tools/mutate.py"
 MODULE = '''\
 """Text."""
+LIMIT = 5
 
 
 def least(a: int, b: int) -> int:
@@ -30,11 +31,22 @@ def asserted_by_nobody(a: int) -> int:
 
 def run_by_nobody(a: int) -> int:
     return a
+
+
+def limited(a: int) -> int:
+    return min(LIMIT, a)
 '''
 TESTS = """\
-from toy import asserted_by_nobody, least
-def test_least(): assert (least(1, 2), least(2, 1)) == (1, 1)
-def test_other(): asserted_by_nobody(1)
+def test_first(): import toy
+def test_least():
+    from toy import least
+    assert (least(1, 2), least(2, 1)) == (1, 1)
+def test_other():
+    from toy import asserted_by_nobody
+    asserted_by_nobody(1)
+def test_limit():
+    from toy import limited
+    assert (limited(1), limited(9)) == (1, 5)
 """
 
 
@@ -59,14 +71,19 @@ def test_what_is_noticed_what_survives_and_what_nothing_reaches(
     (root / "pyproject.toml").write_text('[tool.pytest.ini_options]\nmarkers = ["network", "toolkit"]\n')
     assert tool.main(["src/toy.py", "tests/test_toy.py", "--count", "99"], root, tmp_path / "cache") == 1
     told = capsys.readouterr().out
-    assert re.findall(r"^([a-z ]+): ([a-z ]+), line ([0-9]+)", told, re.MULTILINE) == [
-        ("survived", "arguments", "6"),  # which changes nothing
-        ("killed", "return value", "6"),
-        ("survived", "return value", "10"),
-        ("reached by no test", "return value", "14"),
+    found = re.findall(r"^([a-z ]+): ([a-z ]+), line ([0-9]+)", told, re.MULTILINE)
+    assert sorted(found, key=lambda one: (int(one[2]), one)) == [
+        ("killed", "constant", "2"),  # by tests that run what uses it; the first one alone runs the line
+        ("killed", "constant", "2"),
+        ("killed", "return value", "7"),
+        ("survived", "arguments", "7"),  # which changes nothing
+        ("survived", "return value", "11"),
+        ("reached by no test", "return value", "15"),
+        ("killed", "return value", "19"),
+        ("survived", "arguments", "19"),
     ]
     assert "    -    return min(a, b)\n    +    return None" in told
-    assert told.endswith("2 survived, 1 killed, 1 reached by no test\n")
+    assert told.endswith("4 killed, 3 survived, 1 reached by no test\n")
     assert (root / "src/toy.py").read_text() == MODULE  # never in place
 
 

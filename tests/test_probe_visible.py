@@ -9,6 +9,7 @@ apart from this one.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -173,6 +174,25 @@ def test_slices(value: str | None, expected: list[str], confidence: str, finding
     assert [device.uuid for device in found.devices] == expected
     assert found.confidence == confidence
     assert [finding.code for finding in found.findings] == findings.split()
+
+
+@pytest.mark.parametrize(
+    ("fleet", "hidden"),
+    [
+        ((PARENT, *SLICES, HOPPER), 2),
+        ((PARENT, *SLICES), 1),
+        ((PARENT, SLICES[0], HOPPER), 1),
+        ((PARENT, SLICES[0]), 0),
+        ((PARENT, HOPPER), 0),
+    ],
+)
+def test_what_stays_hidden_beside_a_slice_is_counted(fleet: tuple[Device, ...], hidden: int) -> None:
+    said = [finding.message for finding in parse_visible(None, fleet).findings]
+    assert [int(number) for text in said for number in re.findall("[0-9]+", text)] == [hidden] * bool(hidden)
+
+
+def test_slices_of_one_gpu_are_in_the_order_of_their_profiles() -> None:
+    assert by_pci(SLICES[::-1]) == SLICES
 
 
 def test_a_partitioned_gpu_without_slices_is_not_seen() -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import build
 import pytest
@@ -21,9 +21,6 @@ from capably.facts import Artifact, ArtifactKind, Compression, Fatbin, FatbinGro
 from capably.scanner import DEFAULT_LIMITS, Limits, scan
 from capably.scanner.archive import named
 from capably.version import CudaVersion, PtxVersion
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def put(directory: Path, data: bytes, name: str = "lib.so") -> Path:
@@ -145,7 +142,9 @@ def test_scan_of_build_is_identity(
         or all(image.stub is True or image.kind is ImageKind.LTOIR for image in images)
         for images in with_kernels
     )
-    assert [finding.code for finding in artifact.findings] == ["link-input"] * for_a_linker
+    link_time = any(image.kind is ImageKind.LTOIR for fatbin in counts for image in fatbin.images)
+    noted = ["link-input"] if for_a_linker else ["link-time-ir"] if link_time else []
+    assert [finding.code for finding in artifact.findings] == noted
 
 
 @pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])
@@ -229,6 +228,15 @@ def test_rdc_library_and_link_input(tmp_path: Path) -> None:
     assert artifact.libraries[0].link_input
 
 
+def test_link_time_ir_beside_other_code_is_said_to_be_there() -> None:
+    # By nvcc 13.0: LTO-IR in .rodata, as libraries carry what they hand to nvJitLink, and a fatbin for the driver.
+    artifact = scan(Path(__file__).parent / "data/checks/withlto.so")
+    (finding,) = artifact.findings
+    assert (finding.code, finding.path) == ("link-time-ir", "withlto.so")
+    assert "lto_80 (1 image)" in finding.message
+    assert not artifact.libraries[0].link_input
+
+
 def test_hidden_bare_and_foreign_code(tmp_path: Path) -> None:
     sections = [
         build.section(
@@ -305,7 +313,8 @@ def test_loose_cubin(tmp_path: Path, target: str, toolkit: tuple[int, int]) -> N
     assert group.fatbin.section == "file"
     assert library.machine is None
     assert (str(image.target), image.toolkit) == (target, CudaVersion(*toolkit))
-    assert (image.kind, image.stub, image.relocatable, image.code_version) == (ImageKind.SASS, False, False, None)
+    assert (image.kind, image.stub, image.relocatable) == (ImageKind.SASS, False, False)
+    assert image.code_version == (1, data[8])
 
 
 def test_loose_cubin_oddities(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import build
 import pytest
 import wheels
 from kept import kept
@@ -191,6 +192,14 @@ def ptx(targets: Sequence[str], compression: str = "zstd", marks: str = "") -> l
     return [("ptx", f"compute_{target}", compression, marks) for target in targets]
 
 
+def prelinked(artifact: Artifact) -> Counter[tuple[str, bool | None]]:
+    result: Counter[tuple[str, bool | None]] = Counter()
+    for library in artifact.libraries:
+        for group in library.fatbins:
+            result[group.fatbin.section, group.fatbin.prelinked] += group.count
+    return result
+
+
 def codes(artifact: Artifact) -> list[str]:
     return [finding.code for finding in artifact.findings]
 
@@ -269,7 +278,9 @@ def test_dlto(compiler: Compiler) -> None:
     (compiler.directory / "twice.cu").write_text("__device__ float twice(float x) { return 2.0f * x; }\n")
     compiler.run("-c", *arguments, source="twice.cu", out="twice.o")
     link = ["-dlto", "-shared", "-arch=sm_90a", "-cudart=shared", compiler.LIBRARIES]
-    linked = found(compiler.run(*link, "k.o", "twice.o", source="", out="lib.so"))
+    library = compiler.run(*link, "k.o", "twice.o", source="", out="lib.so")
+    assert codes(library) == ["link-time-ir"]
+    linked = found(library)
     assert linked[".nv_fatbin"] == [sass(["90a"])]
     assert [[row[:2] for row in rows] for rows in linked["__nv_relfatbin"]] == [packed, packed]
 
@@ -291,6 +302,45 @@ def test_shared_libraries(compiler: Compiler) -> None:
     assert all("relocatable" in marks for rows in linked["__nv_relfatbin"] for _, _, _, marks in rows)
 
 
+def test_wrappers(compiler: Compiler) -> None:
+    """What was compiled by -rdc=true is prelinked, in libraries and in the object that nvcc links; nothing else is."""
+    common = [*gencode(["sm_80", "compute_90"]), "-Xcompiler=-fPIC"]
+    plain = compiler.run("-c", *common, out="plain.o")
+    (compiler.directory / "other.cu").write_text(SOURCE.replace("k(", "other("))
+    related = compiler.run("-c", "-rdc=true", *common, source="other.cu", out="other.o")
+    device_code = compiler.run("-dlink", *common, "other.o", source="", out="linked.o")
+    assert prelinked(plain) == {(".nv_fatbin", False): 1}
+    assert prelinked(related) == {("__nv_relfatbin", False): 1}
+    assert prelinked(device_code) == {(".nv_fatbin", True): 1}
+    link = ["-shared", *common, "-cudart=shared", compiler.LIBRARIES]
+    library = compiler.run(*link, "plain.o", "other.o", source="", out="lib.so")
+    assert prelinked(library) == {(".nv_fatbin", False): 1, (".nv_fatbin", True): 1, ("__nv_relfatbin", False): 1}
+    archive = compiler.run("-lib", "plain.o", "other.o", "linked.o", source="", out="lib.a")
+    assert prelinked(archive) == prelinked(library)
+
+
+def test_sections_of_a_cubin_behind_their_table(compiler: Compiler) -> None:
+    # ptxas has no option for it; NVIDIA's linker library writes such cubins.
+    cubin = compiler.made("-cubin", "-arch=sm_90", "k.cu", out="k.cubin")
+    data = build.elf([build.section(".rodata", build.pad8(build.table_first(cubin)) + cubin)])
+    (compiler.directory / "host.so").write_bytes(data)
+    ((bare,),) = [library.bare for library in scan(compiler.directory / "host.so").libraries]
+    assert (str(bare.image.target), bare.count, bare.image.stub) == ("sm_90", 2, False)
+
+
+def test_padding_to_an_alignment(compiler: Compiler) -> None:
+    made = compiler.made("-c", *gencode(["sm_80"]), "-Xcompiler=-fPIC", "k.cu", out="k.o")
+    (compiler.directory / "k.o").write_bytes(made)
+    aligned = ["objcopy", "--set-section-alignment", ".nv_fatbin=256", "k.o"]
+    parts = []
+    for name in ("a.o", "b.o"):
+        subprocess.run([*aligned, name], cwd=compiler.directory, check=True)
+        parts.append(name)
+    subprocess.run(["ld", "-r", "-z", "muldefs", *parts, "-o", "both.o"], cwd=compiler.directory, check=True)
+    artifact = scan(compiler.directory / "both.o")
+    assert (found(artifact), codes(artifact)) == ({".nv_fatbin": [sass(["80"])] * 2}, [])
+
+
 def test_no_kernels(compiler: Compiler) -> None:
     artifact = compiler.run("-fatbin", *gencode(["sm_80", "sm_100f", "compute_90"]), source="none.cu")
     assert found(artifact) == {"file": [sorted(sass(["80", "100f"], "none", "stub") + ptx(["90"], "zstd", "stub"))]}
@@ -300,6 +350,7 @@ def test_no_kernels(compiler: Compiler) -> None:
 def test_cubins_and_ptx_on_their_own(compiler: Compiler, target: str) -> None:
     cubin = compiler.run("-cubin", f"-arch=sm_{target}", out="k.cubin")
     assert found(cubin) == {"file": [sass([target])]}
+    assert cubin.libraries[0].fatbins[0].fatbin.images[0].code_version == (1, 8)
     assert str(cubin.libraries[0].fatbins[0].fatbin.images[0].toolkit) == "13.5"
     text = compiler.run("-ptx", f"-arch=compute_{target}", out="k.ptx")
     assert found(text) == {"file": [ptx([target], "none")]}
@@ -323,6 +374,7 @@ def test_cubins_of_cuda_12(toolkits: Toolkits, tmp_path: Path) -> None:
         assert found(artifact) == {"file": [sass([target])]}
         image = artifact.libraries[0].fatbins[0].fatbin.images[0]
         assert str(image.toolkit) == "12.9"
+        assert image.code_version == (1, 8 if int(re.sub("[af]", "", target)) >= 100 else 7)
         assert cubin.read_bytes()[8] == (8 if int(re.sub("[af]", "", target)) >= 100 else 7)
         entries.append(f"--image3=kind=elf,sm={target},file={cubin}")
 

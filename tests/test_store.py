@@ -254,6 +254,16 @@ def test_it_stays_within_its_bound_and_drops_what_was_not_used(root: Path) -> No
     assert store.info().entries >= 30
 
 
+def test_what_is_used_counts_as_used_an_hour_later_and_not_before(store: Store, root: Path) -> None:
+    store.put("key", b"value")
+    (entry,) = (path for path in root.rglob("*") if path.is_file() and path.name == module._name("key"))
+    for seconds, touched in ((600.0, False), (7200.0, True), (-7200.0, True)):  # a clock may have been wrong
+        then = time.time() - seconds
+        os.utime(entry, (then, then))
+        assert store.get("key") == b"value"
+        assert (abs(entry.stat().st_mtime - then) > 1) is touched
+
+
 def test_what_takes_too_large_a_share_is_not_kept(root: Path) -> None:
     store = Store(root, max_bytes=1 << 20)
     store.put("large", bytes(300_000))
@@ -426,6 +436,13 @@ def test_files_are_kept_by_what_is_in_them(files: FileStore, root: Path) -> None
 
 
 @posix
+def test_a_file_of_somebody_else_is_not_used(files: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put_file(files, b"data", "a.whl")
+    assert files.file(path.parent.name, "a.whl") == path
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    assert files.file(path.parent.name, "a.whl") is None
+
+
 def test_files_are_private(files: FileStore, root: Path) -> None:
     path = put_file(files, b"data")
     assert [stat.S_IMODE(place.stat().st_mode) for place in (root, path.parent, path)] == [0o700, 0o700, 0o600]

@@ -263,6 +263,8 @@ FREE = {
     "products": {"name", "aliases"},
     "alternatives": {"pattern"},
     "packages": {"title", "distributions", "conflicts", "part", "core", "vendor", "assemblers", "particular", "check"},
+    "file_roles": {"title", "pattern", "product_of"},
+    "run_time_compilers": {"file", "brought_by"},
     "causes": {"title", "cause", "way_out", "next"},
     "messages": {"code", "title", "needles", "patterns", "means"},
     "dialects": {"ignored"},

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import build
 import pytest
+import wrapped
 import zstandard
 
 from capably.errors import ScanError
@@ -98,6 +99,7 @@ def bare() -> tuple[bytes, ...]:
         build.cubin("sm_86"),
         build.cubin("sm_100a", kernels=()),
         build.cubin("sm_75", names_first=False, toolkit=None),
+        build.table_first(build.cubin("sm_90", kernels=("a", "b"))),
         build.ptx().lstrip() + b"\0",
         build.ptx("compute_100f", "9.0").lstrip(),
         build.ptx(entries=()).lstrip() + b"\0",
@@ -149,7 +151,9 @@ def _bare(rng: random.Random) -> bytes:
 
 
 def _gap(rng: random.Random) -> bytes:
-    return rng.choice((b"\0", b"\0", b"\xcc", b"\x90")) * rng.choice((1, 2, 3, 4, 7, 8, 12, 15, 16, 24, 64, 72))
+    return rng.choice((b"\0", b"\0", b"\xcc", b"\x90")) * rng.choice(
+        (1, 2, 3, 4, 7, 8, 12, 15, 16, 24, 64, 72, 100, 255, 256)
+    )
 
 
 def _gap_with_stray(rng: random.Random) -> bytes:
@@ -183,12 +187,15 @@ def _sections(rng: random.Random) -> list[build.Section]:
     for start, stop in itertools.pairwise(cuts):
         name, flags = rng.choice(_KINDS)
         kind = 8 if not rng.randrange(30) else 1
-        result.append(build.Section(name, body[start:stop], kind, flags, align=rng.choice((1, 1, 1, 8, 16))))
+        result.append(build.Section(name, body[start:stop], kind, flags, align=rng.choice((1, 1, 1, 8, 16, 256))))
     return result or [build.section(".data", b"")]
 
 
 def _host(rng: random.Random) -> bytes:
-    kind = rng.randrange(8)
+    kind = rng.randrange(10)
+    if kind >= 8:
+        versions = tuple(rng.choice((1, 1, 1, 2, 2, 3)) for _ in range(4))
+        return _moved(rng.choice(wrapped.KINDS)(versions), rng)
     sections = _sections(rng)
     if rng.randrange(2):  # as nearly every library has
         sections.append(build.section(".bss", bytes(rng.choice((8, 4096, 1 << 20))), kind=8, flags=3))

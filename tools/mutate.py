@@ -68,6 +68,8 @@ class Mutant:
         text: What stands there then.
         lines: Those of what is changed.
         around: Those of its statement.
+        shared: It stands outside of functions: such a line runs once, when the first test imports the module, and
+            what it makes is used by all.
     """
 
     kind: str
@@ -76,6 +78,7 @@ class Mutant:
     text: str
     lines: range
     around: range
+    shared: bool
 
     def of(self, before: str) -> str:
         """The module with that change."""
@@ -97,9 +100,16 @@ def mutants(text: str) -> list[Mutant]:
             node.end_col_offset or 0
         )
 
+    tree = ast.parse(text)
+    inside = {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for line in range(node.lineno, (node.end_lineno or 0) + 1)
+    }
     return [
-        Mutant(kind, *place(where), new, _lines(where), _lines(statement))
-        for statement, node in _nodes(ast.parse(text))
+        Mutant(kind, *place(where), new, _lines(where), _lines(statement), where.lineno not in inside)
+        for statement, node in _nodes(tree)
         for kind, where, new in _changes(node)
         if new != ast.unparse(where)
     ]
@@ -269,7 +279,8 @@ def chosen(mutant: Mutant, reached: Sequence[Reach]) -> tuple[list[str], float]:
     files: dict[str, float] = {}
     for lines in (mutant.lines, mutant.around):
         for one in reached:
-            names = frozenset[str]().union(*(one.tests.get(line, frozenset()) for line in lines))
+            looked_at = one.tests if mutant.shared else lines
+            names = frozenset[str]().union(*(one.tests.get(line, frozenset()) for line in looked_at))
             if "" in names:
                 files[one.file] = sum(one.seconds.values())
             tests |= {name: one.seconds.get(name, 1.0) for name in names if name}

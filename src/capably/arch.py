@@ -54,12 +54,13 @@ class ComputeCapability:
 
         Raises:
             ParseError: Not such a spelling; a target's suffix (``9.0a``) is refused too, since a device
-                has none.
+                has none, and ``12``, which people write for 12.0 and which would be 1.2.
         """
         start, end, capability = _read_number("compute capability", text)
         if end != len(text.rstrip()):
             raise ParseError("compute capability", text, end, len(text.rstrip()), "nothing more")
-        del start
+        if re.fullmatch("1[0-9]", text.strip()):
+            raise ParseError("compute capability", text, start, end, f"`{text.strip()}.0`, with its minor version")
         return cls(*capability)
 
     @classmethod

@@ -11,6 +11,7 @@ from capably.errors import AmbiguousNameError, CapablyError, ParseError, Unknown
 from capably.facts import Device
 from capably.requirement import Requirement
 from capably.tables import tables
+from capably.tables.product_names import SLICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,18 +99,62 @@ def find_gpus(name: str) -> tuple[tuple[Product, ...], bool]:
 
     Raises:
         UnknownNameError: No GPU is called so, or none is known with that capability.
+        AmbiguousNameError: GPUs of several capabilities are.
         ParseError: A capability is ill-formed.
     """
-    if not name.strip() or name.strip().lower() == "all":
+    name = name.strip()
+    if not name or name.lower() == "all":
         return tables().products, False
-    if not _EXPLICIT.fullmatch(name.strip()):
-        return _find(name), True
-    products = tuple(_with(_capability(name.strip())))
+    if several := _several(name):
+        return several, False
+    if not _EXPLICIT.fullmatch(name):
+        try:
+            return _one_capability(name, _find(name)), True
+        except UnknownNameError:
+            if not _is_capability(name):
+                raise
+    products = tuple(_with(_capability(name)))
     if not products:
-        error = UnknownNameError("GPU", name.strip())
+        error = UnknownNameError("GPU", name)
         error.add_note("no product with that compute capability is known")
         raise error
     return products, False
+
+
+def _several(name: str) -> tuple[Product, ...]:
+    """The products of a generation (``Blackwell``, ``Ada``) or of a series (``Jetson``, ``GeForce``); else none."""
+    word = re.sub(r"(?i)^nvidia\s+|\s+(?:generation|gpus?|series)$", "", name).casefold()
+    capabilities = {
+        capability
+        for capability, architecture in tables().architectures.items()
+        if word in (architecture.name.casefold(), architecture.name.casefold().split()[0])
+    }
+    return tuple(
+        product
+        for product in tables().products
+        if product.capability in capabilities or (word in _SERIES and _SERIES[word] == product.kind)
+    )
+
+
+def _one_capability(name: str, products: tuple[Product, ...]) -> tuple[Product, ...]:
+    """*products*, which are what *name* may mean.
+
+    Raises:
+        AmbiguousNameError: They are of several capabilities.
+    """
+    if len({product.capability for product in products}) > 1:
+        error = AmbiguousNameError(name, tuple((p.name, str(p.capability)) for p in products))
+        error.add_note("name the one you mean in full, or its compute capability")
+        raise error
+    return products
+
+
+def _is_capability(name: str) -> bool:
+    """Whether *name* is a capability without its dot: `90` is one, `980`, which would be one by its shape, is a card."""
+    try:
+        return ComputeCapability.parse(name) in tables().architectures
+    except ParseError:
+        return False
 
 
 # Names that are close to some of NVIDIA's by their letters only.
@@ -118,6 +163,7 @@ _FOREIGN = re.compile(
     r"m[1-9](?: (?:pro|max|ultra))?|tpu|adreno|mali)\b.*"
 )
 _CLOSE = 0.72
+_SERIES = {"geforce": "geforce", "jetson": "jetson", "tegra": "jetson"}
 # Names in one that are each looked up, and names that are told to be wrong.
 _FEW = 8
 
@@ -126,6 +172,12 @@ def _find(name: str) -> tuple[Product, ...]:
     try:
         return tables().find_products(name)
     except UnknownNameError as error:
+        if not SLICE.sub("", name).strip():
+            part = UnknownNameError("GPU", name)
+            part.add_note("this is a MIG slice, a part of a GPU: name the GPU")
+            raise part from None
+        if re.fullmatch("1[0-9]", name):
+            raise UnknownNameError("GPU", name, (f"{name}.0",)) from None
         close = () if _FOREIGN.fullmatch(name) else tuple(s for s in error.suggestions if _likeness(name, s) >= _CLOSE)
         better = UnknownNameError("GPU", name, close)
         words = name.split()
@@ -179,21 +231,18 @@ def _typical(products: list[Product]) -> Product:
 def _device(name: str) -> Device:
     if _EXPLICIT.fullmatch(name):
         return _by_capability(name)
+    if several := _several(name):
+        capabilities = sorted({product.capability for product in several})
+        if len(capabilities) == 1:
+            return _by_capability(str(capabilities[0]))
+        typical = [_typical([product for product in several if product.capability == one]) for one in capabilities]
+        _one_capability(name, tuple(typical))
     try:
-        products = _find(name)
+        products = _one_capability(name, _find(name))
     except UnknownNameError:
-        # `90` is a capability; `980`, which would be one by its shape, is a card.
-        try:
-            capability = ComputeCapability.parse(name)
-        except ParseError:
-            capability = None
-        if capability is None or capability not in tables().architectures:
+        if not _is_capability(name):
             raise
         return _by_capability(name)
-    if len({product.capability for product in products}) > 1:
-        error = AmbiguousNameError(name, tuple((p.name, str(p.capability)) for p in products))
-        error.add_note("name the one you mean in full, or its compute capability")
-        raise error
     return Device(products[0].capability, products[0].name, _hosts(products), assumed=True)
 
 
@@ -207,6 +256,10 @@ def _capability(name: str) -> ComputeCapability:
 
 def _by_capability(name: str) -> Device:
     capability = _capability(name)
+    if capability not in tables().architectures and capability <= tables().horizon:
+        error = UnknownNameError("GPU", name)
+        error.add_note("no GPU has that compute capability")
+        raise error
     return Device(capability, None, _hosts(_with(capability)), assumed=True)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import build
 import ways
+import wrapped
 import zstandard
 from mutation import around, chosen_by, scratch_directory, target
 
@@ -52,6 +53,7 @@ def fatbins() -> list[bytes]:
         build.fatbin([build.sass("sm_75")]) + build.fatbin([build.ptx_entry(options="-O1")]) + bytes(8),
         build.fatbin([build.entry("ltoir", "lto_90", b"\x01" * 64), build.sass("sm_90", relocatable=True, name="x")]),
         b"\x00" * 8 + build.cubin("sm_86") + build.ptx() + b"\0" + build.fatbin([]) * 3,
+        build.table_first(build.cubin("sm_86")) + build.fatbin([]) + bytes(240) + build.fatbin([]) + bytes(255),
     ]
 
 
@@ -74,6 +76,7 @@ def elves() -> list[bytes]:
         ),
         build.elf([build.section(f".s{i}", bytes(8)) for i in range(40)], machine="aarch64", needed=("x.so",)),
         build.elf([build.section(".hip_fatbin", bytes(64)), build.section(".data", code)]),
+        *(make((1, 2, 1, 1)) for make in (wrapped.shared, wrapped.relocated, wrapped.an_object)),
     ]
 
 
@@ -85,6 +88,7 @@ def cubins() -> list[bytes]:
         build.cubin("sm_100f", toolkit=(12, 9), kernels=("a", "b")),
         build.cubin("sm_121a", toolkit=(12, 9), kernels=()),
         build.cubin("sm_75", names_first=False, relocatable=True),
+        build.table_first(build.cubin("sm_90a", toolkit=(13, 5))),
     ]
 
 
@@ -131,6 +135,7 @@ def dlls() -> list[bytes]:
         build.pe(sections()[1:3], machine="aarch64", wide=False, needed=("x.dll",), stub=128),
         build.pe([build.section(".hip_fat", bytes(64)), *sections()]),
         build.pe([build.section(f".s{i}", bytes(8)) for i in range(40)]),
+        wrapped.windows((1, 1, 2, 1)),
     ]
 
 
@@ -140,6 +145,8 @@ def objects() -> list[bytes]:
         build.coff(sections(), big=True),
         build.coff(sections()[:2], far=True, machine="aarch64"),
         build.coff([build.section(".nv_fatb$x", build.fatbin([build.sass()])), build.section(".rdata", bytes(9))]),
+        wrapped.windows_object((1, 2, 1, 1)),
+        wrapped.big_windows_object((1, 2, 1, 1)),
     ]
 
 
@@ -209,19 +216,25 @@ def concat(data: bytes) -> bool:
 
 def walk_all(data: bytes, mode: Mode) -> list[Found]:
     """From memory, and as a stream in uneven pieces, which has to find the same."""
-    result = list(walk(BytesSource(data), 0, len(data), mode, Budget(DEFAULT_LIMITS)))
+    align = 256 if len(data) % 2 else 0
+    result = list(walk(BytesSource(data), 0, len(data), mode, Budget(DEFAULT_LIMITS), align=align))
     pieces = iter([data[i : i + 97] for i in range(0, len(data), 97)])
-    again = list(walk(StreamSource(pieces), 0, len(data), mode, Budget(DEFAULT_LIMITS)))
+    again = list(walk(StreamSource(pieces), 0, len(data), mode, Budget(DEFAULT_LIMITS), align=align))
     assert again == result, "a stream gives something else"
     return result
 
 
-@target(elves, hot=lambda data: [(0, 64), (max(0, len(data) - 640), len(data))])
+def _hot_of_elf(data: bytes) -> list[tuple[int, int]]:
+    return [(0, 64), (max(0, len(data) - 640), len(data)), *around(b"\xb1\x43\x62\x46", 24)(data)]
+
+
+@target(elves, hot=_hot_of_elf)
 def elf(data: bytes) -> bool:
     elf_ranges(data)
     elf_end(data)
     layout = read_elf(lambda offset, size: data[offset : offset + size], len(data), DEFAULT_LIMITS)
     layout.needed()
+    layout.prelinked()
     edges = [edge for region in layout.regions for edge in (region.start, region.end)]
     assert edges == sorted(edges), "regions overlap"
     return bool(layout.regions) and not layout.problems
@@ -360,12 +373,14 @@ class Streamed:
         return self.source().read(offset, size) if kept is None else kept
 
 
-@target(dlls, hot=lambda data: [(0, 64), *around(b"PE\0\0", 24 + 240 + 160)(data)])
+@target(
+    dlls, hot=lambda data: [(0, 64), *around(b"PE\0\0", 24 + 240 + 160)(data), *around(b"\xb1\x43\x62\x46", 24)(data)]
+)
 def pe(data: bytes) -> bool:
     return read_both(data, Form.PE)
 
 
-@target(objects, hot=lambda data: [(0, 60 + 160), (max(0, len(data) - 64), len(data))])
+@target(objects, hot=lambda data: [(0, 60 + 160), (max(0, len(data) - 300), len(data))])
 def coff(data: bytes) -> bool:
     coff_ranges(data)
     return is_coff(data) and read_both(data, Form.COFF)

@@ -34,6 +34,8 @@ def because(result: Result) -> str:
         case Ground.NOT_READ:
             return "not everything in it was read, so that there may be more GPU code"
         case Ground.AT_RUN_TIME:
+            if verdict.compiler is not None:
+                return verdict.compiler.finding.message
             row = tables().package(result.artifact.name or "")
             by = f" by {row.compiler}" if row is not None and row.compiler else ""
             return f"it compiles its kernels{by} when they are first used, so that its files do not decide"

@@ -196,11 +196,16 @@ class Told:
         return min(advices, key=lambda one: (not one.counterparts, not one.steps))
 
 
+def _is_compiled_elsewhere(result: Result) -> bool:
+    """Its kernels are compiled at run time, and no finding says by what."""
+    return result.conclusion.ground is Ground.AT_RUN_TIME and result.verdict.compiler is None
+
+
 def told(entry: Entry) -> list[Told]:
     """Results that are not plainly usable, those with the same story together, the worst first."""
     stories: dict[tuple[str, object, int], list[tuple[GridRow, Result, Story]]] = {}
     for row, result in entry.results():
-        if result.verdict.coverage in _TOLD or result.conclusion.ground is Ground.AT_RUN_TIME:
+        if result.verdict.coverage in _TOLD or _is_compiled_elsewhere(result):
             said = str(result.conclusion.headline)
             why = story(result)
             stories.setdefault((said, why.arguments, result.gpu), []).append((row, result, why))

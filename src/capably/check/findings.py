@@ -48,8 +48,19 @@ def beside(entry: Entry, grid: Grid) -> list[Beside]:
         for finding in result.findings:
             if finding not in result.local:
                 everywhere.setdefault(finding.code, {})[finding] = None
+    for code in [code for code in local if harmless(code)]:
+        same = {tuple(found) for found in local[code].values()}
+        if len(same) == 1 and len(local[code]) == len(there):  # it has nothing to do with the GPU
+            everywhere.setdefault(code, {}).update(dict.fromkeys(same.pop()))
+            del local[code]
     found = [
-        Beside(code, _as_one(by_gpu, grid), tuple(sorted(by_gpu)), harmless=False, ways_out=_ways(code, by_gpu, there))
+        Beside(
+            code,
+            _as_one(by_gpu, grid),
+            tuple(sorted(by_gpu)),
+            harmless=harmless(code),
+            ways_out=_ways(code, by_gpu, there),
+        )
         for code, by_gpu in local.items()
     ]
     for code, findings in everywhere.items():

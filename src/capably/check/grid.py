@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from capably.codes import FINDINGS
-from capably.engine import Advice, Conclusion, Coverage, Headline, OutcomeCounts, Verdict
-from capably.facts import Artifact, Device, Driver, Finding
+from capably.engine import Advice, Conclusion, Coverage, Ground, Headline, OutcomeCounts, Verdict, role_of
+from capably.facts import Artifact, Device, Driver, Finding, Role, Toolkit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +24,13 @@ _WORDS = {
     None: "no GPU code",
 }
 # These say already why there is nothing to judge.
-_SAID = frozenset({"no-gpu-code", "alternative-missing"})
+_SAID = frozenset({"no-gpu-code", "alternative-missing", "code-in-dependencies", "cpu-build"})
 # What stands in the way whatever the GPU code says, the most telling first; another one is `!`.
 _MARKS = {
     "host-platform": "!host",
     "cuda-major-newer-than-driver": "!driver",
     "alternative-missing": "!missing",
+    "cpu-build": "!cpu",
 }
 
 
@@ -38,10 +39,11 @@ _NONE = Conclusion(None)
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A device and the driver that is taken to serve it."""
+    """A device, the driver that is taken to serve it, and the compilers of its machine where these are known."""
 
     device: Device
     driver: Driver
+    toolkits: tuple[Toolkit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ def _nothing(artifact: Artifact) -> str:
     if not artifact.libraries:
         files = "the file" if artifact.files == 1 else f"{artifact.files} files"
         return f"no GPU code found in {files}"
+    if not any(role_of(artifact, library) is Role.PRODUCT or library.link_input for library in artifact.libraries):
+        return "GPU code in files that are not the product only: there is nothing to judge"
     if any(library.link_input for library in artifact.libraries):
         return "only relocatable GPU code or link-time IR, which is input for the linker: there is nothing that a driver loads"
     if any(library.fatbins for library in artifact.libraries):
@@ -137,6 +141,8 @@ class Fare:
 
 def headline_word(conclusion: Conclusion) -> str:
     """A headline as cells say it."""
+    if conclusion.headline is Headline.YES_COMPILED and conclusion.ground is Ground.AT_RUN_TIME:
+        return "yes by JIT"  # by its own compiler
     return _WORDS[conclusion.headline]
 
 
@@ -146,8 +152,8 @@ def fare(result: Result, conclusion: Conclusion | None = None) -> Fare:
     if blocked := result.verdict.blocked:
         found = {_MARKS.get(finding.code, "!") for finding in blocked}
         return Fare(said, next((mark for mark in _MARKS.values() if mark in found), "!"))
-    beside = result.local or not all(harmless(finding.code) for finding in result.artifact.findings)
-    return Fare(said, "!" if beside else "")
+    beside = (*result.local, *result.artifact.findings)
+    return Fare(said, "" if all(harmless(finding.code) for finding in beside) else "!")
 
 
 def harmless(code: str) -> bool:

@@ -37,7 +37,7 @@ def judge_all(
             progress(asked, number * len(gpus) + index, len(artifacts) * len(gpus))
             builds: dict[str | None, Result] = {}
             for alternative, reduced in choose(artifact, gpu.device):
-                verdict = judge(reduced, gpu.device, gpu.driver)
+                verdict = judge(reduced, gpu.device, gpu.driver, toolkits=gpu.toolkits)
                 if alternative not in best:
                     best[alternative] = best_share(reduced)
                 builds[alternative] = Result(
@@ -46,7 +46,7 @@ def judge_all(
                     verdict,
                     advise(reduced, verdict),
                     headline(reduced, verdict),
-                    best_share=best[alternative],
+                    best_share=best[alternative] if verdict.counts.total else None,
                 )
             package = conclude([result.conclusion for result in builds.values()])
             for alternative, result in builds.items():

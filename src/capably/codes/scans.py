@@ -26,6 +26,17 @@ PAGES = (
         harmless=True,
     ),
     Page(
+        "link-time-ir",
+        "Link-time IR beside other code",
+        "link-time IR, which no driver loads, beside code that one may load",
+        "Link-time IR is input for a linker: of the toolkit, or one that the program calls on the user's machine, such "
+        "as nvJitLink. The driver does not choose it, so it is listed and decides nothing; the other code of the file is "
+        "judged as ever.",
+        "",
+        ("fatbin-experiment", "nvcc-manual"),
+        harmless=True,
+    ),
+    Page(
         "bare-images",
         "Code outside any fatbin",
         "cubins or PTX that lie bare in a data section",

@@ -12,6 +12,7 @@ from __future__ import annotations
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
     from capably.engine.advice import Advice, advise
+    from capably.engine.at_run_time import run_time_package, takes_compiler
     from capably.engine.bundled import choose
     from capably.engine.compilers import emits, emits_own_target, targets_of_compiler
     from capably.engine.headlines import Conclusion, Ground, Headline, conclude, headline
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
     from capably.engine.image import reaches
     from capably.engine.judging import judge
     from capably.engine.kernels import KernelVerdict, judge_kernels
+    from capably.engine.roles import role_of
     from capably.engine.shares import best_share
-    from capably.engine.verdict import Coverage, Lack, OutcomeCounts, Shares, Verdict, worth
+    from capably.engine.verdict import Compilation, Coverage, Lack, OutcomeCounts, Shares, Verdict, worth
 
 __all__ = [
     "Advice",
+    "Compilation",
     "Conclusion",
     "Coverage",
     "Ground",
@@ -43,13 +46,17 @@ __all__ = [
     "judge",
     "judge_kernels",
     "reaches",
+    "role_of",
+    "run_time_package",
     "starts",
+    "takes_compiler",
     "targets_of_compiler",
     "worth",
 ]
 
 _HOME = {
     "Advice": "advice",
+    "Compilation": "verdict",
     "Conclusion": "headlines",
     "Coverage": "verdict",
     "Ground": "headlines",
@@ -69,7 +76,10 @@ _HOME = {
     "judge": "judging",
     "judge_kernels": "kernels",
     "reaches": "image",
+    "role_of": "roles",
+    "run_time_package": "at_run_time",
     "starts": "hosts",
+    "takes_compiler": "at_run_time",
     "targets_of_compiler": "compilers",
     "worth": "verdict",
 }

@@ -8,15 +8,20 @@ from dataclasses import replace
 
 from capably import facts
 from capably.codes import FINDINGS, Outcome, Reason
-from capably.engine.hosts import library_findings, platform_finding
+from capably.engine.at_run_time import compilation
+from capably.engine.dependencies import carriers
+from capably.engine.hosts import cpu_build, host_finding, library_findings, platform_finding
 from capably.engine.image import ImageRules, judge_image, loading_reasons
 from capably.engine.lacking import lacks, made_for, missing
 from capably.engine.roles import role_of
 from capably.engine.verdict import SEVERITY, Coverage, OutcomeCounts, Shares, Verdict, deciding_first, worst, worth
+from capably.wording import join
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
-    from capably.facts import Artifact, Device, Driver, Fatbin, FatbinGroup, Image, Library
+    from collections.abc import Iterable
+
+    from capably.facts import Artifact, Device, Driver, Fatbin, FatbinGroup, Finding, Image, Library, Toolkit
 
 __all__ = ["chosen_image", "judge_artifact", "judge_fatbin", "judge_library"]
 
@@ -142,26 +147,42 @@ def judge_library(library: Library, device: Device, driver: Driver | None) -> Ve
     )
 
 
-def judge_artifact(artifact: Artifact, device: Device, driver: Driver | None) -> Verdict:
-    """Its coverage by all that the libraries of the product hold, those that lack most first."""
-    parts = tuple(judge_library(library, device, driver) for library in artifact.libraries)
-    product = [
-        part
-        for library, part in zip(artifact.libraries, parts, strict=True)
-        if role_of(artifact, library) is facts.Role.PRODUCT
-    ]
-    counts = sum((part.counts for part in product), OutcomeCounts())
-    lacking = sum((part.shares for part in product), Shares())
+def judge_artifact(
+    artifact: Artifact, device: Device, driver: Driver | None, toolkits: Iterable[Toolkit] = ()
+) -> Verdict:
+    """Its coverage by all that its product holds, those that lack most first, and by what its compiler makes.
+
+    Files that are there for something else are judged for themselves, and decide nothing.
+    """
+    parts = tuple(
+        replace(judge_library(library, device, driver), role=role_of(artifact, library))
+        for library in artifact.libraries
+    )
+    product = [part for part in parts if part.role is facts.Role.PRODUCT]
+    compiler = compilation(artifact, device, driver, toolkits)
+    brought = sum((part.counts for part in product), OutcomeCounts())
+    at_run_time = compiler is not None and compiler.kernels == "run-time"
+    counts = OutcomeCounts() if at_run_time else brought
+    lacking = Shares() if at_run_time else sum((part.shares for part in product), Shares())
     # What was not read can be anything, so it is undecided like what was.
     hidden = any(FINDINGS[found.code].hides for found in artifact.findings if found.code in FINDINGS)
-    least, most = counts.at_least(hidden=hidden), counts.at_most(hidden=hidden)
-    worst_first = sorted(parts, key=lambda part: worth(part.coverage))
+    weighed = compiler.weighed(counts) if compiler else counts
+    least, most = weighed.at_least(hidden=hidden), weighed.at_most(hidden=hidden)
+    worst_first = [] if at_run_time else sorted(product, key=lambda part: worth(part.coverage))
     findings = list(artifact.findings)
     platform = platform_finding(artifact, device)
     if platform is not None:
         findings.append(platform)
-    for part in parts:
+    for part in product:
         findings += [found for found in part.findings if not (platform and found.code == platform.code)]
+    if compiler is not None:
+        findings.append(compiler.finding)
+    if (beside := _beside(artifact, parts)) is not None:
+        findings.append(beside)
+    if (cpu := cpu_build(artifact)) is not None:
+        findings.append(cpu)
+    elif not artifact.libraries and compiler is None and (elsewhere := carriers(artifact)) is not None:
+        findings = [elsewhere if finding.code == "no-gpu-code" else finding for finding in findings]
     return Verdict(
         artifact.name or artifact.path,
         device,
@@ -170,8 +191,28 @@ def judge_artifact(artifact: Artifact, device: Device, driver: Driver | None) ->
         at_least=least,
         at_most=most,
         counts=counts,
-        reasons=tuple(reason for part in worst_first for reason in part.reasons),
+        reasons=(*(compiler.reasons if compiler else ()), *(reason for part in worst_first for reason in part.reasons)),
         findings=tuple(dict.fromkeys(findings)),
         parts=parts,
-        shares=replace(lacking, gaps_at_most=lacking.gaps_at_most + hidden),
+        shares=lacking if at_run_time else replace(lacking, gaps_at_most=lacking.gaps_at_most + hidden),
+        compiler=compiler,
     )
+
+
+_OTHERS = {
+    facts.Role.PROFILER: "of a profiler",
+    facts.Role.TEST: "of tests",
+    facts.Role.LINK_INPUT: "for the linker",
+    facts.Role.COMPILER: "of a compiler",
+}
+
+
+def _beside(artifact: Artifact, parts: Iterable[Verdict]) -> Finding | None:
+    """What an artifact holds beside its product, in one sentence; of input for the linker the scanner tells."""
+    found = Counter(
+        _OTHERS[part.role]
+        for library, part in zip(artifact.libraries, parts, strict=True)
+        if part.role in _OTHERS and not library.link_input
+    )
+    texts = [f"{count} file{'s'[: count != 1]} {what}" for what, count in found.items()]
+    return host_finding("not-the-product", artifact.path, files=join(texts)) if texts else None

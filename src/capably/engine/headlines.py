@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from capably import facts
+from capably.codes import Outcome
 from capably.engine.lacking import exact_only, widest
 from capably.engine.roles import role_of
 from capably.engine.verdict import OutcomeCounts, Verdict
@@ -73,6 +74,15 @@ class Conclusion:
     core: tuple[str, ...] = ()
 
 
+_MADE = {
+    Outcome.RUNS: Headline.YES_COMPILED,
+    Outcome.COMPILES: Headline.YES_COMPILED,
+    Outcome.FAILS: Headline.NO,
+    Outcome.UNKNOWN: Headline.UNKNOWN,
+}
+"""By what its compiler makes."""
+
+
 def headline(artifact: Artifact, verdict: Verdict) -> Conclusion:
     """What *verdict*, which the engine gave on *artifact*, amounts to in a word.
 
@@ -89,9 +99,30 @@ def headline(artifact: Artifact, verdict: Verdict) -> Conclusion:
     core = [] if row is None or row.core is None else [one for one in product if _named(one[0], row.core)]
     if verdict.blocked:
         return Conclusion(Headline.NO, Ground.BLOCKED)
-    if row is not None and row.kernels == "run-time" and not core:
+    compiler = verdict.compiler
+    if compiler is not None and (compiler.kernels == "run-time" or not verdict.counts.total):
+        return Conclusion(_MADE[compiler.outcome], Ground.AT_RUN_TIME)
+    if row is not None and row.kernels == "run-time" and not core and product:
         # Files that lie about decide nothing: what its compiler makes would.
         return Conclusion(Headline.UNKNOWN, Ground.AT_RUN_TIME)
+    brought = _of_files(verdict, product, core)
+    return brought if compiler is None else _with_compiler(brought, compiler.outcome)
+
+
+def _with_compiler(brought: Conclusion, made: Outcome) -> Conclusion:
+    """What can be said of a package that brings some of its kernels, and makes others at run time."""
+    if made is Outcome.FAILS:
+        worse = Headline.NO if brought.headline is Headline.NO else Headline.PARTLY
+        return Conclusion(worse, Ground.AT_RUN_TIME)
+    if brought.headline not in (Headline.YES, Headline.YES_COMPILED):
+        return brought
+    return Conclusion(_MADE[made], Ground.AT_RUN_TIME)
+
+
+def _of_files(
+    verdict: Verdict, product: Sequence[tuple[Library, Verdict]], core: Sequence[tuple[Library, Verdict]]
+) -> Conclusion:
+    """By the code that the package brings."""
     hidden = verdict.unread
     counts = verdict.counts
     if not counts.total:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from capably.facts import Artifact, Device, Library
 
-__all__ = ["host_finding", "library_findings", "platform_finding", "starts"]
+__all__ = ["cpu_build", "host_finding", "library_findings", "platform_finding", "starts"]
 
 _SPELLINGS = {"aarch64": ("arm64",), "x86_64": ("amd64",)}  # in platform tags of macOS and Windows
 
@@ -35,6 +35,14 @@ def starts(cuda_major: int, driver: Driver, device: Device | None = None) -> boo
 def host_finding(code: str, path: str, **params: object) -> Finding:
     """A finding with its text filled in."""
     return Finding(code, path, FINDINGS[code].message.format_map({"subject": path, **params}))
+
+
+def cpu_build(artifact: Artifact) -> Finding | None:
+    """What says that a distribution is built for the CPU: its own files, or its version; None where nothing does."""
+    said = next((finding for finding in artifact.findings if finding.code == "cpu-build"), None)
+    if said is None and (artifact.version or "").partition("+")[2].split(".")[0] == "cpu":
+        return host_finding("cpu-build", artifact.path, told=f"version {artifact.version}")
+    return said
 
 
 def platform_finding(artifact: Artifact, device: Device) -> Finding | None:

@@ -24,6 +24,7 @@ def judge(
     *,
     toolkit: facts.Toolkit | None = None,
     installed: Iterable[tuple[str, str]] | None = None,
+    toolkits: Iterable[facts.Toolkit] = (),
 ) -> Verdict:
     """What becomes of *what* on *device*, loaded by *driver*; or whether *device* meets a requirement.
 
@@ -34,6 +35,7 @@ def judge(
         driver: None means that the driver is not known: what depends on it is `unknown`.
         toolkit: For a requirement: a device meets it only if this compiler makes native code that does.
         installed: For a requirement: names and versions of the installed distributions; None where nobody looked.
+        toolkits: For a package that compiles at run time by a compiler that it does not bring: those of the machine.
 
     Returns:
         The verdict. The rules and their sources are those of `capably.codes.REASONS`. Of a requirement that is
@@ -67,7 +69,7 @@ def judge(
         case facts.Library():
             return containers.judge_library(what, device, driver)
         case facts.Artifact():
-            return containers.judge_artifact(what, device, driver)
+            return containers.judge_artifact(what, device, driver, toolkits)
         case _:  # a caller without a type checker
             raise TypeError(
                 f"cannot judge {type(what).__name__}: it takes what capably.scan() returns, a part of it, or a requirement"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from capably.arch import Target
 from capably.codes import Outcome, Reason
 from capably.engine.verdict import Verdict
+from capably.facts import Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +49,8 @@ def obstacles(artifact: Artifact, verdict: Verdict) -> Iterator[Obstacle]:
     """What stands in the way of *artifact*: of the fatbins that fail or, where none does, of those that are undecided."""
     outcome = Outcome.FAILS if verdict.counts.fails else Outcome.UNKNOWN
     for library, part in zip(artifact.libraries, verdict.parts, strict=True):
+        if part.role is not Role.PRODUCT:
+            continue
         for fatbin, targets in _kinds(library, part):
             if fatbin.outcome is outcome:
                 yield Obstacle(part, fatbin, targets, tuple(_closest(fatbin)))

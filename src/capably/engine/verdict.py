@@ -5,17 +5,34 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from capably.arch import Target
 from capably.codes import FINDINGS, Outcome, Reason
 from capably.facts import Device, Driver, Finding
+from capably.version import CudaVersion
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import NoReturn
 
-    from capably.facts import Image  # noqa: TC004 - a gate needs nothing of what files hold, and is waited for
+    from capably.facts import (  # a gate needs nothing of what files hold, and is waited for
+        Image,  # noqa: TC004
+        ImageKind,  # noqa: TC004
+        Role,  # noqa: TC004
+    )
 
-__all__ = ["SEVERITY", "Coverage", "Lack", "OutcomeCounts", "Shares", "Verdict", "deciding_first", "worst", "worth"]
+__all__ = [
+    "SEVERITY",
+    "Compilation",
+    "Coverage",
+    "Lack",
+    "OutcomeCounts",
+    "Shares",
+    "Verdict",
+    "deciding_first",
+    "worst",
+    "worth",
+]
 
 SEVERITY = {Outcome.RUNS: 0, Outcome.COMPILES: 1, Outcome.UNKNOWN: 2, Outcome.FAILS: 3}
 
@@ -133,6 +150,46 @@ class Shares:
 
 
 @dataclass(frozen=True, slots=True)
+class Compilation:
+    """What the compiler of a package makes for a device at run time.
+
+    Attributes:
+        name: What kind of compiler it is: ``ptxas``, ``nvrtc`` …
+        kernels: Of the package: all are made at ``run-time``, or it brings some (``both``).
+        outcome: `runs` where the machine code loads, `compiles` where the driver compiles the PTX, `fails` where the
+            compiler refuses the target or what it makes does not load.
+        finding: The same in words.
+        cuda: The toolkit that it is of; None where that is not known.
+        version: In full, where it states it.
+        path: Where it lies in the package; None where it does not.
+        brought_by: What brings it, where the package does not.
+        target: What it is asked for; None where that is not known.
+        kind: Machine code or PTX; likewise.
+        reasons: About what it makes.
+    """
+
+    name: str
+    kernels: str
+    outcome: Outcome
+    finding: Finding
+    cuda: CudaVersion | None = None
+    version: str | None = None
+    path: str | None = None
+    brought_by: str | None = None
+    target: Target | None = None
+    kind: ImageKind | None = None
+    reasons: tuple[Reason, ...] = ()
+
+    def weighed(self, counts: OutcomeCounts) -> OutcomeCounts:
+        """*counts* of the code that the package brings, with what its compiler makes as one part more.
+
+        Where all kernels are made at run time, that is the only part.
+        """
+        made = OutcomeCounts(**{self.outcome.value: 1})
+        return made if self.kernels == "run-time" else counts + made
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What becomes of GPU code on a device, and why.
 
@@ -156,6 +213,8 @@ class Verdict:
         general: Of a part of a library: it is for the targets that the library is for.
         lack: Of a part of a library that fails: what that means.
         shares: Of a library or an artifact: what is missing.
+        role: Of a part of an artifact: what the file is for. All but the product decides nothing.
+        compiler: Of a package that compiles at run time: what its compiler makes for the device.
     """
 
     subject: str
@@ -175,6 +234,8 @@ class Verdict:
     general: bool = False
     lack: Lack | None = None
     shares: Shares = Shares()
+    role: Role | None = None
+    compiler: Compilation | None = None
 
     @property
     def blocked(self) -> tuple[Finding, ...]:

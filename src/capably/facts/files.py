@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from capably.arch import Target
 from capably.facts.finding import Finding
+from capably.facts.machine import Toolkit
 from capably.version import CudaVersion, PtxVersion
 
 __all__ = [
@@ -69,7 +70,7 @@ class Image:
         concatenated: It sits in the concatenated container of CUDA 13.4 (entry kind 0x100).
         ptx: The PTX ISA version of PTX; None for other kinds and where unknown.
         code_version: ``(major, minor)`` of the entry header. For SASS the generation of the cubin ABI:
-            (1, 7) or (1, 8). None outside a fatbin.
+            (1, 7) or (1, 8), which a cubin outside a fatbin states itself. None where nothing says it.
         toolkit: The toolkit that made it, where a note or a record says so exactly.
     """
 
@@ -238,6 +239,8 @@ class Artifact:
         platforms: Platform tags of the wheel: ``manylinux_2_28_x86_64``.
         files: How many files were looked at.
         sha256: Of the file, only where asked for.
+        compilers: Those that lie in it, whose paths are as those of libraries, with the versions that they state.
+        requires: What the distribution requires, as its metadata have it: ``jaxlib<=0.10.2,>=0.10.2``.
     """
 
     path: str
@@ -249,3 +252,5 @@ class Artifact:
     platforms: tuple[str, ...] = ()
     files: int = 0
     sha256: str | None = None
+    compilers: tuple[Toolkit, ...] = ()
+    requires: tuple[str, ...] = ()

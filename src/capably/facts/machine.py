@@ -190,11 +190,11 @@ class ToolkitKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Toolkit:
-    """A compiler that is installed.
+    """A compiler that was found: on a machine, or among the files of an artifact.
 
     Attributes:
         kind: Which one.
-        path: Where, without names of people.
+        path: Where, without names of people; in an artifact relative to that.
         via: By which routes it was found, first the one that comes first: ``PATH``, ``CUDA_HOME``, ``wheel``.
         cuda: The CUDA version that it belongs to.
         version: In full, as it says itself, or as its file or its package does: ``13.0.88``.

@@ -14,6 +14,7 @@ __all__ = ["LEGEND", "cell_of"]
 LEGEND = {
     "yes": "what it needs loads as it is",
     "yes by PTX": "all of it loads; some is PTX, which the driver compiles when it is first loaded",
+    "yes by JIT": "its own compiler makes code for this GPU when a kernel is first used",
     "likely": "its main part loads; a call into the parts that are missing, as said above, fails",
     "partly": "some of its main part does not load; a call into that fails",
     "no": "it does not work there: its main part does not load, or something stops it",
@@ -23,12 +24,14 @@ LEGEND = {
     "!host": "whatever its GPU code: this build is for another processor, so it does not install or start there",
     "!driver": "whatever its GPU code: the CUDA it is built with is too new for the driver, so it does not start",
     "!missing": "the build inside the package that would be loaded on this GPU is not there",
+    "!cpu": "whatever the GPU: this is a build for the CPU",
     "!": "something else stands in the way or was not read: see the lines with ! above",
 }
 """What the words and the marks mean, in the order in which they are told."""
 _TONES = {
     "yes": "good",
     "yes by PTX": "fair",
+    "yes by JIT": "fair",
     "likely": "fair",
     "partly": "warn",
     "no": "bad",

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from capably.check.grid import Grid, Result
     from capably.codes import Reason
-    from capably.engine.verdict import OutcomeCounts
-    from capably.facts import Artifact, Driver, Finding, Image, Library
+    from capably.engine.verdict import Compilation, OutcomeCounts
+    from capably.facts import Artifact, Driver, Finding, Image, Library, Role
     from capably.tables import Product, Tables
 
 __all__ = [
@@ -100,9 +100,11 @@ def check_document(
                 "gaps": result.verdict.shares.gaps,
                 "specialised": result.verdict.shares.specialised,
                 "best_share": result.best_share,
+                "compiler": _compiler(result.verdict.compiler),
                 "libraries": [
                     {
                         "path": part.subject,
+                        "role": part.role,
                         "coverage": part.coverage,
                         "outcomes": _outcomes(part.counts),
                         **({"kernels": judged_kernels(library, result, grid, wanted)} if kernels else {}),
@@ -128,7 +130,22 @@ def _reasons(result: Result) -> list[dict[str, Any]]:
     ways = {
         reason: result.advice.way_out(library, reason) for library in result.verdict.parts for reason in library.reasons
     }
-    return [{**reason_object(reason), "way_out": ways[reason]} for reason in result.verdict.reasons]
+    return [{**reason_object(reason), "way_out": ways.get(reason, "")} for reason in result.verdict.reasons]
+
+
+def _compiler(made: Compilation | None) -> dict[str, Any] | None:
+    """What the compiler of a package makes for the GPU."""
+    if made is None:
+        return None
+    return {
+        "name": made.name,
+        "version": made.version or (str(made.cuda) if made.cuda else None),
+        "path": made.path,
+        "package": made.brought_by,
+        "target": str(made.target) if made.target else None,
+        "kind": made.kind,
+        "outcome": made.outcome,
+    }
 
 
 def driver_object(driver: Driver) -> dict[str, Any]:
@@ -172,6 +189,8 @@ def scan_document(
     wanted: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """The answer of ``capably scan``; *artifacts* are pairs of what was asked for and what that is, the rest as above."""
+    from capably.check.inventory import roles  # noqa: PLC0415 - gpus needs none of it
+
     return {
         "schema": _SCHEMA,
         "artifacts": [
@@ -184,8 +203,12 @@ def scan_document(
                 "files": artifact.files,
                 "sha256": artifact.sha256,
                 "libraries": [
-                    {**_library(library), **({"kernels": _kernels(library, wanted)} if kernels else {})}
-                    for library in artifact.libraries
+                    {**_library(library, role), **({"kernels": _kernels(library, wanted)} if kernels else {})}
+                    for library, role in zip(artifact.libraries, roles(artifact), strict=True)
+                ],
+                "compilers": [
+                    {"path": compiler.path, "name": compiler.kind, "version": compiler.version}
+                    for compiler in artifact.compilers
                 ],
                 "findings": [finding_object(finding) for finding in artifact.findings],
             }
@@ -201,9 +224,10 @@ def _kernels(library: Library, wanted: Collection[str] | None) -> list[dict[str,
     return kernel_rows(library, wanted)
 
 
-def _library(library: Library) -> dict[str, Any]:
+def _library(library: Library, role: Role) -> dict[str, Any]:
     return {
         "path": library.path,
+        "role": role,
         "size_bytes": library.size_bytes,
         "machine": library.machine,
         "needed": list(library.needed),

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from capably.check.grid import harmless
-from capably.facts import ImageKind
+from capably.facts import ImageKind, Role
 from capably.report.kernels_text import scan_kernels_text
 from capably.report.machine import scan_document
 from capably.report.safe import columns
@@ -31,6 +31,13 @@ _KINDS = {
     ImageKind.TILEIR: "Tile IR",
     ImageKind.RELPTX: "rel. PTX",
     ImageKind.UNKNOWN: "unknown",
+}
+
+_ROLES = {
+    Role.PROFILER: "of a profiler",
+    Role.TEST: "of tests",
+    Role.LINK_INPUT: "input for the linker",
+    Role.COMPILER: "of a compiler",
 }
 
 
@@ -70,6 +77,10 @@ def _scanned(
     yield from style.wrap(", ".join(facts), "  ")
     if artifact.sha256:
         yield from style.wrap(f"sha256 {artifact.sha256}", "  ")
+    for compiler in artifact.compilers:
+        yield from style.wrap(
+            f"{style.safe(compiler.path)}: {compiler.kind} {compiler.version or 'of an unknown version'}", "  "
+        )
     yield from _scanned_libraries(document, artifact, style, wanted, verbose=verbose)
     groups: dict[str, dict[str, list[Finding]]] = {}
     for finding in artifact.findings:
@@ -114,8 +125,8 @@ def _held(library: dict[str, Any], style: Style) -> Iterator[str]:
     facts = [library["machine"]] if library["machine"] else []
     stubs = f" ({library['stub_fatbins']} without kernels)" if library["stub_fatbins"] else ""
     facts.append(f"{plural(library['fatbins'], 'fatbin')}{stubs}")
-    if library["link_input"]:
-        facts.append("input for the linker")
+    if library["role"] != Role.PRODUCT:
+        facts.append(_ROLES[library["role"]])
     yield style.safe(", ".join(facts))
     if library["sha256"]:
         yield from style.wrap(f"sha256 {library['sha256']}", "  ")

@@ -20,6 +20,7 @@ from capably.scanner.inflate import ERRORS, crc32, deflate_decompressor
 from capably.scanner.limits import is_source
 from capably.scanner.names import UNSAFE, is_unsafe, shown, too_long
 from capably.scanner.source import FileSource, StreamSource
+from capably.scanner.stated import MOST_TEXT, cpu_build, is_metadata, is_version_file, read_compiler, requirements
 from capably.scanner.tally import Tally
 
 if TYPE_CHECKING:
@@ -174,6 +175,8 @@ def _scan_member(member: _MemberContent, tally: Tally, archive: _Archive, *, rep
     if form is Form.ZIP and (stored := member.stored()) is not None:
         content = stored  # whose directory can be read where it is
     library = archive.read(member.path, content, head, form, tally, depth=archive.depth + 1)
+    if archive.depth == 0:
+        _read_stated(member, form, tally)
     member.report_damage()
     if library is not None:
         digest = member.digest() if repeated or tally.job.with_sha256 else None
@@ -182,6 +185,20 @@ def _scan_member(member: _MemberContent, tally: Tally, archive: _Archive, *, rep
             identity=None if digest is None else (archive.prefix, digest),
             sha256=digest if tally.job.with_sha256 else None,
         )
+
+
+def _read_stated(member: _MemberContent, form: Form, tally: Tally) -> None:
+    """What a member of a wheel states beside GPU code."""
+    if is_metadata(member.path):
+        tally.requires = requirements(member.source().read(0, MOST_TEXT))
+    elif is_version_file(member.path):
+        finding = cpu_build(member.path, member.source().read(0, MOST_TEXT))
+        if finding is not None:
+            tally.job.findings.add(finding.code, finding.path, finding.message)
+    elif form in (Form.ELF, Form.PE):
+        compiler = read_compiler(member.path, member, tally.job.budget)
+        if compiler is not None:
+            tally.add_compiler(compiler)
 
 
 def _repeated(members: list[Member]) -> set[tuple[int, int]]:

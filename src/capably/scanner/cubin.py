@@ -30,6 +30,7 @@ __all__ = [
     "read_cubin",
     "read_header",
     "section_table",
+    "whole_size",
 ]
 
 Row = tuple[int, int, int, int, int, int]
@@ -38,6 +39,8 @@ EM_CUDA = 190
 _NV_COMPAT = 0x70000086
 _NOTE = 7
 _TELLING = (_NV_COMPAT, _NOTE)
+# Code and data, symbols, strings, relocations and notes; what NVIDIA notes of kernels.
+_STORED = frozenset((1, 2, 3, 4, _NOTE, 9, 0x70000000, _NV_COMPAT))
 # name, type, offset, size, link and info of a section
 _WIDE = struct.Struct("<II8x8xQQII16x")
 _NARROW = struct.Struct("<II4x4xIIII8x")
@@ -194,6 +197,28 @@ def read_cubin(data: bytes, sections: int) -> Cubin:
     if toolkit is None and target is not None:
         toolkit = noted_toolkit(data, header, table, rows)
     return Cubin(target, header.relocatable, kernels, toolkit)
+
+
+def whole_size(data: bytes, header: CubinHeader, sections: int) -> int:
+    """How long a cubin is by its section table, which NVIDIA's tools put last, and others first.
+
+    Args:
+        data: As much of it as its header tells of.
+        header: Its header.
+        sections: How many sections to read at most.
+
+    Raises:
+        CubinError: It has no table there.
+    """
+    start, count = header.section_offset, header.section_count
+    step = 64 if header.wide else 40
+    if not start:
+        return header.end
+    if count > sections or start + count * step > len(data):
+        raise CubinError("its section table lies outside")
+    rows = SectionTable(data, header.wide, start, count).rows()
+    # Other types may have no bytes in the file.
+    return max((offset + size for _, kind, offset, size, _, _ in rows if kind in _STORED), default=0)
 
 
 def noted_toolkit(data: bytes, header: CubinHeader, table: SectionTable, rows: Iterable[Row]) -> CudaVersion | None:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from capably.bounded import read_bounded
 from capably.errors import ScanError
 from capably.facts import Artifact, ArtifactKind
 from capably.scanner.limits import is_source
 from capably.scanner.metadata import FILES, Distribution
+from capably.scanner.stated import MOST_TEXT, bounded_requirements, cpu_build, is_version_file
 
 if TYPE_CHECKING:
     import importlib.metadata
@@ -55,6 +58,7 @@ def scan_installed(dist: Distribution | importlib.metadata.Distribution, job: Jo
     # What is damaged has been told of.
     paths = [path for path in recorded or () if path not in dist.damage]
     tally = scan_tree(dist.name, _files(paths, dist.root, job.findings, watch), job, watch)
+    _look_for_cpu_build(paths, dist.root, job.findings, watch)
     artifact = Artifact(
         path=dist.name,
         kind=ArtifactKind.DISTRIBUTION,
@@ -64,10 +68,24 @@ def scan_installed(dist: Distribution | importlib.metadata.Distribution, job: Jo
         version=dist.version,
         platforms=platforms,
         files=tally.files,
+        compilers=tally.compilers,
+        requires=bounded_requirements(dist.fields("Requires-Dist")),
     )
     if memory is not None and watch is not None:
         memory.keep_tree("distribution", dist.place, artifact, watch, job)
     return artifact
+
+
+def _look_for_cpu_build(paths: list[str], root: str, findings: Findings, watch: Watch | None) -> None:
+    """Note what the package says of a build for the CPU, in a file that is otherwise not opened."""
+    for path in filter(is_version_file, paths):
+        if _is_inside(path):
+            if watch is not None:
+                watch.entry(path)
+            with suppress(OSError):
+                found = cpu_build(path, read_bounded(f"{root}/{path}", MOST_TEXT))
+                if found is not None:
+                    findings.add(found.code, found.path, found.message)
 
 
 def _ours(dist: importlib.metadata.Distribution) -> Distribution:

@@ -8,10 +8,19 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from capably.scanner.layout import FATBIN_SECTIONS, UNKNOWN_SECTION, Layout, Region, text_at, without_overlaps
+from capably.scanner.layout import (
+    FATBIN_SECTIONS,
+    UNKNOWN_SECTION,
+    Layout,
+    Region,
+    offset_at,
+    text_at,
+    without_overlaps,
+)
+from capably.scanner.wrappers import POINTER, WRAPPER_BYTES, WRAPPER_SECTIONS, prelinked_fatbins, wrappers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from capably.scanner.limits import Limits
 
@@ -23,24 +32,36 @@ _FOREIGN = {
 }
 _DECISIVE = tuple(name.encode() + b"\0" for name in (*FATBIN_SECTIONS, *_FOREIGN))
 _MACHINES = {21: "ppc64le", 62: "x86_64", 183: "aarch64", 243: "riscv"}
-_SECTION = struct.Struct("<IIQQQQII16x")
-_STRTAB, _DYNAMIC, _NOBITS = 3, 6, 8
+# name, type, flags, address, offset, size, link, info, alignment
+_SECTION = struct.Struct("<IIQQQQIIQ8x")
+_WRAPPERS = WRAPPER_SECTIONS[0].encode() + b"\0"
+_STRTAB, _RELA, _DYNAMIC, _NOBITS = 3, 4, 6, 8
+_RELOCATABLE = 1  # type of the file
 _ALLOC, _EXEC = 0x2, 0x4
+_WRITABLE = 0x2  # of a segment
 _PT_LOAD, _PT_DYNAMIC = 1, 2
-_KEPT_FIRST, _KEPT_BEFORE, _KEPT_BEHIND = 4 << 20, 48 << 20, 16 << 20
-_MOST_SEGMENTS, _MOST_BEHIND = 64, 4  # libraries have a dozen; patchelf puts one or two behind the section table
+_KEPT_FIRST, _KEPT_BEFORE, _KEPT_BEHIND, _KEPT_DATA = 4 << 20, 48 << 20, 16 << 20, 1 << 20
+_RELOCATION = struct.Struct("<QQq")  # where, symbol and type, addend
+_MOST_RELOCATIONS = 16 << 20  # bytes of them that are read; XLA has 6 MB
+_SYMBOL = struct.Struct("<6xHQ8x")  # section and value
+_MOST_SYMBOLS = 16 << 20  # bytes of them that are read of an object
+_MOST_SEGMENTS, _MOST_BEHIND, _MOST_DATA = (
+    64,
+    4,
+    4,
+)  # libraries have a dozen; patchelf puts one or two behind the section table
 
 
-def _segments(head: bytes) -> list[tuple[int, int, int]] | None:
-    """Kind, offset and size of each segment; None where the beginning of the file does not tell all."""
+def _segments(head: bytes) -> list[tuple[int, int, int, int]] | None:
+    """Kind, flags, offset and size of each segment; None where the beginning of the file does not tell all."""
     if len(head) < 64:
         return None
     (phoff,) = struct.unpack_from("<Q", head, 32)
     (count,) = struct.unpack_from("<H", head, 56)
     if count > _MOST_SEGMENTS or phoff + count * 56 > len(head):
         return None
-    rows = (struct.unpack_from("<I4xQ16xQ", head, phoff + i * 56) for i in range(count))
-    return [(kind, offset, size) for kind, offset, size in rows]
+    rows = (struct.unpack_from("<IIQ16xQ", head, phoff + i * 56) for i in range(count))
+    return [(kind, flags, offset, size) for kind, flags, offset, size in rows]
 
 
 def elf_ranges(head: bytes) -> list[tuple[int, int]]:
@@ -55,12 +76,13 @@ def elf_ranges(head: bytes) -> list[tuple[int, int]]:
     # The names of needed libraries are in .dynstr, in the first segment (1.7 MB into vLLM's); patchelf moves it into a
     # segment of its own behind the section table (11 MB in PyTorch's). The names of sections lie between what is loaded
     # and that table; LLVM's linker puts the symbol names of a library that is not stripped between these two (36 MB in
-    # Triton's).
+    # Triton's). Linkers put the wrappers of fatbins last in the segment of variables, in all of 130 libraries.
     first, loaded, room = _KEPT_FIRST, 0, _KEPT_BEHIND
     ranges: list[tuple[int, int]] = []
     dynamic: list[tuple[int, int]] = []
+    data: list[tuple[int, int]] = []
     shoff = struct.unpack_from("<Q", head, 40)[0] if len(head) >= 64 else 0
-    for kind, offset, size in _segments(head) or ():
+    for kind, flags, offset, size in _segments(head) or ():
         if kind == _PT_DYNAMIC:
             dynamic = [(offset, offset + min(size, 64 << 10))]
         elif kind == _PT_LOAD and offset >= shoff > 0:
@@ -71,9 +93,11 @@ def elf_ranges(head: bytes) -> list[tuple[int, int]]:
             loaded = max(loaded, offset + size)
             if offset == 0:
                 first = min(_KEPT_FIRST, size)
+            if flags & _WRITABLE and len(data) < _MOST_DATA:
+                data.append((max(offset, offset + size - _KEPT_DATA), offset + size))
     if shoff:
         ranges.append((max(0, shoff - _KEPT_BEFORE, min(loaded, shoff)), shoff + (4 << 20)))
-    return [(0, first), *dynamic, *ranges]
+    return [(0, first), *dynamic, *data, *ranges]
 
 
 def elf_end(head: bytes) -> int | None:
@@ -84,7 +108,7 @@ def elf_end(head: bytes) -> int | None:
     Args:
         head: The beginning of the file, program headers included.
     """
-    return max((offset + size for kind, offset, size in _segments(head) or () if kind == _PT_LOAD), default=None)
+    return max((offset + size for kind, _, offset, size in _segments(head) or () if kind == _PT_LOAD), default=None)
 
 
 def read_elf(read: Callable[[int, int], bytes], size: int, limits: Limits) -> Layout:
@@ -103,7 +127,9 @@ def read_elf(read: Callable[[int, int], bytes], size: int, limits: Limits) -> La
     if len(header) < 64:
         layout.problems.append(("truncated-file", "It ends within its ELF header."))
         return layout
-    machine, _, _, _, shoff, _, _, _, _, shsize, count, names_index = struct.unpack_from("<HIQQQIHHHHHH", header, 18)
+    kind, machine, _, _, _, shoff, _, _, _, _, shsize, count, names_index = struct.unpack_from(
+        "<HHIQQQIHHHHHH", header, 16
+    )
     layout.machine = _MACHINES.get(machine, f"EM_{machine}")
     if not shoff:
         layout.regions = whole
@@ -136,12 +162,16 @@ def read_elf(read: Callable[[int, int], bytes], size: int, limits: Limits) -> La
         layout.regions = whole
         return layout
     sections = list(_SECTION.iter_unpack(table))
-    _collect_regions(sections, _names(read, size, sections, names_index, layout), size, layout)
+    names = _names(read, size, sections, names_index, layout)
+    _collect_regions(sections, names, size, layout)
     layout.needed = lambda: _needed(read, sections, size, limits)
+    if names is not None:
+        places = _object_wrappers if kind == _RELOCATABLE else _wrappers
+        layout.prelinked = lambda: prelinked_fatbins(places(read, sections, names, limits))
     return layout
 
 
-_Row = tuple[int, int, int, int, int, int, int, int]
+_Row = tuple[int, int, int, int, int, int, int, int, int]
 
 
 def _names(
@@ -158,7 +188,7 @@ def _names(
 def _collect_regions(sections: list[_Row], strings: bytes | None, size: int, layout: Layout) -> None:
     found: list[Region] = []
     outside = False
-    for start, kind, flags, _, offset, length, _, _ in sections:
+    for start, kind, flags, _, offset, length, _, _, align in sections:
         if kind in (0, _NOBITS) or not length:
             continue
         named = strings is not None and strings.startswith(_DECISIVE, start)
@@ -176,7 +206,7 @@ def _collect_regions(sections: list[_Row], strings: bytes | None, size: int, lay
             outside = True
             end = size
         if offset < end:
-            found.append(Region(name, offset, end, named))
+            found.append(Region(name, offset, end, named, align=align))
     if outside:
         layout.problems.append(("truncated-file", f"It has sections that end behind its {size} bytes."))
     layout.regions = without_overlaps(found)
@@ -209,3 +239,72 @@ def _needed(read: Callable[[int, int], bytes], sections: list[_Row], size: int, 
     span = min(max(offsets) + 4096, strings[5], low + (1 << 20)) - low
     text = read(strings[4] + low, span)
     return tuple(text_at(text, offset - low, 4096) for offset in offsets if offset - low < span)
+
+
+def _wrapper_sections(
+    read: Callable[[int, int], bytes], sections: list[_Row], names: bytes, limits: Limits
+) -> Iterator[tuple[int, _Row, list[tuple[int, int, int]]]]:
+    """Index and row of each section for wrappers, and what it holds, by `wrappers`."""
+    for index, row in enumerate(sections):
+        if row[1] not in (0, _NOBITS) and names.startswith(_WRAPPERS, row[0]):
+            yield index, row, list(wrappers(read(row[4], min(row[5], limits.entries * WRAPPER_BYTES))))
+
+
+def _wrappers(
+    read: Callable[[int, int], bytes], sections: list[_Row], names: bytes, limits: Limits
+) -> Iterator[tuple[int, int | None]]:
+    """Versions and offsets of the fatbins that the wrappers of a library or a program name, by their addresses."""
+    placed = sorted(
+        (row[3], row[5], row[4]) for row in sections if row[2] & _ALLOC and row[1] not in (0, _NOBITS) and row[5]
+    )
+    for _, row, found in _wrapper_sections(read, sections, names, limits):
+        # The linker of LLVM leaves what is to be relocated empty; what others write is what the relocation says.
+        relocated: Mapping[int, int] = {}
+        if any(not pointer or offset_at(placed, pointer) is None for _, _, pointer in found):
+            relocated = _relocated(read, sections, row)
+        for offset, version, pointer in found:
+            yield version, offset_at(placed, relocated.get(row[3] + offset + POINTER, pointer))
+
+
+def _relocated(read: Callable[[int, int], bytes], sections: list[_Row], within: _Row) -> dict[int, int]:
+    """What is written to addresses in a section when it is loaded, without symbols."""
+    start, stop = within[3], within[3] + within[5]
+    left = _MOST_RELOCATIONS
+    result: dict[int, int] = {}
+    for row in sections:
+        if row[1] != _RELA or not row[2] & _ALLOC:
+            continue
+        table = read(row[4], min(row[5], left) // _RELOCATION.size * _RELOCATION.size)
+        left -= len(table)
+        rows = _RELOCATION.iter_unpack(table[: len(table) // _RELOCATION.size * _RELOCATION.size])
+        result |= {place: addend for place, what, addend in rows if start <= place < stop and not what >> 32}
+    return result
+
+
+def _object_wrappers(
+    read: Callable[[int, int], bytes], sections: list[_Row], names: bytes, limits: Limits
+) -> Iterator[tuple[int, int | None]]:
+    """As `_wrappers`, of an object, whose pointers are relocations: a symbol, of a section, and what to add."""
+    for index, _, found in _wrapper_sections(read, sections, names, limits):
+        versions = {offset + POINTER: version for offset, version, _ in found}
+        for row in sections:
+            if row[1] != _RELA or row[7] != index or row[6] >= len(sections):
+                continue
+            # Each wrapper has two pointers.
+            table = read(row[4], min(row[5], 2 * len(found) * _RELOCATION.size))
+            rows = _RELOCATION.iter_unpack(table[: len(table) // _RELOCATION.size * _RELOCATION.size])
+            wanted = [(versions[place], what >> 32, addend) for place, what, addend in rows if place in versions]
+            if not wanted:
+                continue
+            # One request for all symbols: those of sections come first.
+            first = min(symbol for _, symbol, _ in wanted)
+            span = (max(symbol for _, symbol, _ in wanted) + 1 - first) * _SYMBOL.size
+            if span > _MOST_SYMBOLS:
+                continue
+            symbols = read(sections[row[6]][4] + first * _SYMBOL.size, span)
+            for version, symbol, addend in wanted:
+                at = (symbol - first) * _SYMBOL.size
+                if at + _SYMBOL.size <= len(symbols):
+                    home, value = _SYMBOL.unpack_from(symbols, at)
+                    if 0 < home < len(sections):
+                        yield version, sections[home][4] + value + addend

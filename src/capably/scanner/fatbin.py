@@ -53,9 +53,11 @@ _HEADER = struct.Struct("<4xHHQ")
 _ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
 _CONCATENATED = 0x100
 _LARGEST_WASTE = 1 << 30  # bytes of things that look like cubins and are none
-# Linkers align; fatbins that were ever seen in a section for them lie back to back. The smallest with an entry has 80
-# bytes.
+# Nobody wonders about so many bytes between fatbins, whatever they are. The smallest with an entry has 80.
 LARGEST_GAP = 64
+# Linkers fill with zeros up to the alignment of the section: 256 in catboost, and in cusparselt for aarch64. No host has
+# larger pages.
+_LARGEST_PADDING = 64 << 10
 _LARGEST_DIRECTORY = 16 << 20  # of 4,000 images with names of 4 KB
 _KINDS = {
     1: ImageKind.PTX,
@@ -73,6 +75,7 @@ _TARGET_KINDS = {
     ImageKind.UNKNOWN: TargetKind.REAL,
 }
 _INDEX = 0x20
+_ABIS = (7, 8)  # of cubins
 # Of zstd a block of up to 128 KiB is inflated anyway, and only has to be copied. Of cubins 192 bytes decide all with
 # kernels of seven wheels (176 bytes at most); others have long names before.
 _PREFIXES, _PREFIXES_ZSTD = (192, 4 << 10), (16 << 10, 128 << 10)
@@ -107,6 +110,7 @@ class Found:
         count: How many equal fatbins follow each other back to back, this one included.
         entries: What they count against the limit for fatbins and their entries.
         kernels: For each of these, the kernels of each image, where they were asked for.
+        starts: Offsets of these, where there is more than one.
     """
 
     start: int
@@ -119,6 +123,7 @@ class Found:
     count: int = 1
     entries: int = 0
     kernels: list[list[Pending]] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
 
 
 def walk(
@@ -129,6 +134,7 @@ def walk(
     budget: Budget,
     *,
     origin: int = 0,
+    align: int = 0,
     kernels: KernelReader | None = None,
 ) -> Iterator[Found]:
     """Find everything between two offsets.
@@ -140,13 +146,14 @@ def walk(
         mode: What to look for.
         budget: What may be spent.
         origin: From where the alignment of fatbins in data counts.
+        align: What a section for fatbins is aligned to: less than so many zeros between them mean nothing.
         kernels: Reads the kernels of each image; None where nobody wants to know.
 
     Yields:
         What was found, in the order of the file; equal fatbins that touch as one.
     """
     last: Found | None = None
-    for found in _Walker(source, end, mode, budget, origin=origin, kernels=kernels).run(start):
+    for found in _Walker(source, end, mode, budget, origin=origin, align=align, kernels=kernels).run(start):
         if (
             last is not None
             and last.images is not None
@@ -160,6 +167,8 @@ def walk(
         ):
             last.end = found.end
             last.count += 1
+            last.starts = last.starts or [last.start]
+            last.starts.append(found.start)
             last.entries += found.entries
             last.kernels += found.kernels
             continue
@@ -210,12 +219,22 @@ def _with_needles(source: Source, near: list[Region], budget: Budget) -> Iterato
 
 class _Walker:
     def __init__(
-        self, source: Source, end: int, mode: Mode, budget: Budget, *, origin: int, kernels: KernelReader | None
+        self,
+        source: Source,
+        end: int,
+        mode: Mode,
+        budget: Budget,
+        *,
+        origin: int,
+        align: int,
+        kernels: KernelReader | None,
     ) -> None:
         self._source = NearSource(source)
         self._end = end
         self._origin = origin
         self._mode = mode
+        self._padding = min(align - 1, _LARGEST_PADDING) if mode is Mode.FATBINS else 0
+        self._padded = -1  # from where there is nothing else up to the end
         self._budget = budget
         self._kernels = kernels
         self._mark = 0  # nothing before it may be read again
@@ -230,10 +249,10 @@ class _Walker:
         search = Search(self._source, self._end, needles, self._budget)
         position = start
         settled = True  # what lies before *position* was understood
-        while (hit := self._at(position) or search.find(position)) is not None:
+        while (hit := (padded := self._at(position)) or search.find(position)) is not None:
             self._budget.check_time()
             offset, which = hit
-            if settled and self._mode is Mode.FATBINS and offset - position > LARGEST_GAP:
+            if settled and self._mode is Mode.FATBINS and padded is None and offset - position > LARGEST_GAP:
                 yield self._damaged(position, position, f"is no fatbin for {offset - position} bytes")
             found = (self._fatbin, self._cubin, self._ptx)[which](offset)
             if found is None:
@@ -247,7 +266,7 @@ class _Walker:
                 yield Found(position, position, clean=False, problems=[problem])
                 return
         left = self._end - position
-        if settled and self._mode is Mode.FATBINS and left > LARGEST_GAP:
+        if settled and self._mode is Mode.FATBINS and left > LARGEST_GAP and position != self._padded:
             yield self._damaged(position, position, f"is no fatbin for {left} bytes")
         elif self._mode is Mode.FATBINS and 0 < left < len(MAGIC) and MAGIC.startswith(self._read(position, left)):
             # Too few bytes for the search, which finds longer beginnings.
@@ -256,14 +275,22 @@ class _Walker:
     def _at(self, position: int) -> tuple[int, int] | None:
         """What `Search.find` gives where a fatbin begins at *position*, as it mostly does behind another.
 
-        Where it lies in data, compilers align it, with zeros before it.
+        Compilers and linkers align it, with zeros before it.
         """
         near = self._source.read(position, min(LARGEST_GAP + len(_STRICT_MAGIC), self._end - position))
         if near.startswith(MAGIC):
             return position, 0
         aligned = near.lstrip(b"\0")
-        if aligned.startswith(MAGIC if self._mode is Mode.FATBINS else _STRICT_MAGIC):
-            return position + len(near) - len(aligned), 0
+        if self._padding > LARGEST_GAP and len(aligned) < len(_STRICT_MAGIC):
+            near = self._source.read(position, min(self._padding + len(_STRICT_MAGIC), self._end - position))
+            aligned = near.lstrip(b"\0")
+            if not aligned and len(near) <= self._padding:
+                self._padded = position  # only here can a stream be asked
+        gap = len(near) - len(aligned)
+        if gap <= max(LARGEST_GAP, self._padding) and aligned.startswith(
+            MAGIC if self._mode is Mode.FATBINS else _STRICT_MAGIC
+        ):
+            return position + gap, 0
         return None
 
     def _read(self, offset: int, size: int) -> bytes:
@@ -455,12 +482,19 @@ class _Walker:
         if not _CUBIN_IDENT.match(head):
             return None
         try:
-            size = cubin.read_header(head).end
+            header = cubin.read_header(head)
+            size = header.end
             # Headers of hostile cubins may overlap, and each would be read to its end.
-            if size > min(self._end - start, self._budget.limits.image_bytes) or self._wasted > _LARGEST_WASTE:
+            most = min(self._end - start, self._budget.limits.image_bytes)
+            if size > most or self._wasted > _LARGEST_WASTE:
                 return None
             self._wasted += size
             data = self._source.read(start, size)
+            # Its sections may lie behind their table.
+            if size < (whole := cubin.whole_size(data, header, self._budget.limits.sections)) <= most:
+                self._wasted += whole - size
+                size = whole
+                data = self._source.read(start, size)
             image = cubin_image(data, self._budget)
         except cubin.CubinError:
             return None
@@ -502,6 +536,7 @@ def cubin_image(data: bytes, budget: Budget) -> Image:
         target=facts.target,
         relocatable=facts.relocatable,
         stub=not facts.kernels,
+        code_version=(1, data[8]) if data[8] in _ABIS else None,
         toolkit=facts.toolkit,
     )
 

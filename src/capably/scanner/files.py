@@ -17,6 +17,7 @@ from capably.scanner.content import FileContent, SourceContent
 from capably.scanner.forms import ARCHIVES, HEAD_BYTES, Form, classify
 from capably.scanner.library import read_library
 from capably.scanner.source import ToldSource
+from capably.scanner.stated import read_compiler
 from capably.scanner.tally import Tally
 from capably.scanner.walk import scan_item, scan_tar, unpacked
 
@@ -111,6 +112,7 @@ def _scan_directory(path: str, job: Job) -> Artifact:
         libraries=tally.libraries(path),
         findings=job.findings.take(),
         files=tally.files,
+        compilers=tally.compilers,
     )
     if job.memory is not None and watch is not None:
         job.memory.keep_tree("directory", path, artifact, watch, job)
@@ -169,7 +171,15 @@ def scan_archive(path: str, name: str, file: FileIO, size: int, job: Job) -> Art
     tally = Tally(job)
     scan_zip(path, "", file, size, tally, read=scan_item, depth=0)
     libraries = tally.libraries(path)
-    artifact = Artifact(path, ArtifactKind.ARCHIVE, libraries, job.findings.take(), files=tally.files)
+    artifact = Artifact(
+        path,
+        ArtifactKind.ARCHIVE,
+        libraries,
+        job.findings.take(),
+        files=tally.files,
+        compilers=tally.compilers,
+        requires=tally.requires,
+    )
     return named(artifact, name)
 
 
@@ -211,6 +221,9 @@ def scan_tree(root: str, names: Iterable[tuple[str, str, bool] | int], job: Job,
                         library = scan_item(name, FileContent(file, before.st_size), head, form, tally, depth=1)
                     else:
                         library = _remembered(name, file, head, form, job)
+                    compiler = read_compiler(name, FileContent(file, before.st_size), job.budget)
+                    if compiler is not None:
+                        tally.add_compiler(compiler)
                     if library is not None:
                         libraries.append((library, path))
                         by_size.setdefault(library.size_bytes, []).append((name, path))

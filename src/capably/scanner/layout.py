@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import bisect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ __all__ = [
     "UNKNOWN_SECTION",
     "Layout",
     "Region",
+    "offset_at",
     "text_at",
     "without_overlaps",
 ]
@@ -31,6 +33,7 @@ class Region(NamedTuple):
         end: Offset behind its last.
         named: It is there for fatbins: whatever is wrong in it is worth a finding.
         origin: From where alignment counts.
+        align: What its section is aligned to, in bytes; 0 where nothing says it.
     """
 
     section: str
@@ -38,6 +41,7 @@ class Region(NamedTuple):
     end: int
     named: bool
     origin: int = 0
+    align: int = 0
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -49,12 +53,15 @@ class Layout:
         machine: The host processor.
         needed: Reads the names of the libraries it needs. They may lie where a stream has to be run again
             for them, so nobody asks this of a file without GPU code.
+        prelinked: Reads whether fatbins were linked from relocatable code, by their offsets, as far as the file says
+            it. Nobody asks this of a file without fatbins, either.
         problems: Findings as pairs of code and message.
     """
 
     regions: list[Region] = field(default_factory=list)
     machine: str | None = None
     needed: Callable[[], tuple[str, ...]] = tuple
+    prelinked: Callable[[], Mapping[int, bool]] = dict
     problems: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -62,6 +69,19 @@ def text_at(strings: bytes, start: int, most: int) -> str:
     """The text that ends at the next NUL, or after *most* bytes."""
     stop = strings.find(b"\0", start, start + most)
     return strings[start : stop if stop >= 0 else start + most].decode("utf-8", "backslashreplace")
+
+
+def offset_at(placed: list[tuple[int, int, int]], address: int) -> int | None:
+    """Where in the file the byte at an address lies; None where no part is loaded there.
+
+    Args:
+        placed: Address, size and offset of each part, sorted.
+        address: As the file gives them.
+    """
+    index = bisect.bisect_right(placed, (address, 1 << 64, 0)) - 1
+    if index < 0 or address - placed[index][0] >= placed[index][1]:
+        return None
+    return placed[index][2] + address - placed[index][0]
 
 
 def without_overlaps(found: list[Region]) -> list[Region]:
@@ -84,7 +104,7 @@ def without_overlaps(found: list[Region]) -> list[Region]:
             while start < region.end:
                 stop = min(taken[at].start, region.end) if at < len(taken) else region.end
                 if start < stop:
-                    result.append(Region(region.section, start, stop, named, region.origin))
+                    result.append(region._replace(start=start, end=stop))
                 start = max(start, stop if at >= len(taken) else taken[at].end)
                 at += 1
             covered = max(covered, region.end)

@@ -16,9 +16,10 @@ from capably.scanner.forms import ARCHIVES, HEAD_BYTES, Form, classify
 from capably.scanner.layout import RELOCATABLE_SECTIONS, Layout, Region
 from capably.scanner.names import UNSAFE, is_unsafe, shown, too_long
 from capably.scanner.pe import coff_ranges, pe_ranges, read_coff, read_pe
+from capably.wording import by_number, join
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from capably.scanner.findings import Findings
     from capably.scanner.job import Job
@@ -41,42 +42,50 @@ class _Collected:
     Attributes:
         reader: Reads kernels, where they were asked for.
         bare: How many there are of each kind of image outside any fatbin.
-        kernels: Section and images of each fatbin and each bare image, with the kernels of each of the images.
+        kernels: Section and images of each fatbin and each bare image, with the kernels of each of the images, whether
+            it is bare, and whether it was prelinked.
         problems: Findings as pairs of code and message.
     """
 
     reader: KernelReader | None = None
     bare: dict[tuple[str, Image], int] = field(default_factory=dict)
-    kernels: list[tuple[str, tuple[Image, ...], list[Pending], bool]] = field(default_factory=list)
+    kernels: list[tuple[str, tuple[Image, ...], list[Pending], bool, bool | None]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     # A walk gives equal fatbins the same images, and hashing these by their fields takes longer than reading them.
-    _counts: dict[tuple[str, int], int] = field(default_factory=dict)
+    _counts: dict[tuple[str, int, bool | None], int] = field(default_factory=dict)
     _images: dict[int, tuple[Image, ...]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self._counts or self.bare)
 
-    def fatbins(self) -> dict[tuple[str, tuple[Image, ...]], int]:
-        """How many there are of each kind."""
-        result: dict[tuple[str, tuple[Image, ...]], int] = {}
-        for (section, which), count in self._counts.items():
-            key = (section, self._images[which])
+    def fatbins(self) -> dict[tuple[str, tuple[Image, ...], bool | None], int]:
+        """How many there are of each kind, by section, images, and whether they were prelinked."""
+        result: dict[tuple[str, tuple[Image, ...], bool | None], int] = {}
+        for (section, which, prelinked), count in self._counts.items():
+            key = (section, self._images[which], prelinked)
             result[key] = result.get(key, 0) + count
         return result
 
-    def count(self, section: str, images: tuple[Image, ...], count: int = 1) -> None:
+    def count(self, section: str, images: tuple[Image, ...], prelinked: bool | None = None) -> None:
         self._images[id(images)] = images
-        self._counts[section, id(images)] = self._counts.get((section, id(images)), 0) + count
+        key = (section, id(images), prelinked)
+        self._counts[key] = self._counts.get(key, 0) + 1
 
-    def add(self, found: Found, section: str) -> None:
+    def add(self, found: Found, section: str, prelinked: Mapping[int, bool]) -> None:
+        starts = found.starts or [found.start]
         if found.images is not None:
-            self.count(section, found.images, found.count)
+            for start in starts:
+                self.count(section, found.images, prelinked.get(start))
         if found.bare is not None:
             other = (section, found.bare)
             self.bare[other] = self.bare.get(other, 0) + 1
         images = found.images if found.bare is None else (found.bare,)
         if images is not None:
-            self.kernels += [(section, images, pending, found.bare is not None) for pending in found.kernels]
+            bare = found.bare is not None
+            self.kernels += [
+                (section, images, pending, bare, None if bare else prelinked.get(start))
+                for start, pending in zip(starts, found.kernels, strict=False)
+            ]
         if len(self.problems) < _MOST_REJECTS:
             self.problems += found.problems
 
@@ -172,8 +181,8 @@ def _read_archive(path: str, content: Content, job: Job, collected: _Collected, 
 def _library(path: str, size: int, layout: Layout, collected: _Collected, job: Job) -> Library:
     findings = job.findings
     groups = tuple(
-        FatbinGroup(Fatbin(_in_section(images, section), section), count)
-        for (section, images), count in collected.fatbins().items()
+        FatbinGroup(Fatbin(_in_section(images, section), section, prelinked), count)
+        for (section, images, prelinked), count in collected.fatbins().items()
     )
     bare = tuple(BareImages(section, image, count) for (section, image), count in collected.bare.items())
     library = Library(
@@ -189,6 +198,12 @@ def _library(path: str, size: int, layout: Layout, collected: _Collected, job: J
     job.budget.count_names(sum(map(len, names)))
     if library.link_input:
         findings.add("link-input", path, "It holds relocatable GPU code or link-time IR only: input for the linker.")
+    elif linked := _link_time_ir(library):
+        findings.add(
+            "link-time-ir",
+            path,
+            f"It holds link-time IR for {linked}: input for a linker that it may call (nvJitLink). It is listed, not judged.",
+        )
     if bare:
         total = sum(images.count for images in bare)
         sections = ", ".join(dict.fromkeys(images.section for images in bare))
@@ -200,8 +215,20 @@ def _library(path: str, size: int, layout: Layout, collected: _Collected, job: J
     return library
 
 
+def _link_time_ir(library: Library) -> str:
+    """The targets of the link-time IR of a library, and how many images of it there are."""
+    counts: dict[str, int] = {}
+    for group in library.fatbins:
+        for image in group.fatbin.images:
+            if image.kind is ImageKind.LTOIR:
+                target = str(image.target or "an unknown target")
+                counts[target] = counts.get(target, 0) + group.count
+    total = sum(counts.values())
+    return f"{join(sorted(counts, key=by_number))} ({total} image{'' if total == 1 else 's'})" if counts else ""
+
+
 def _kernels(path: str, collected: _Collected, findings: Findings) -> Iterator[FatbinKernels]:
-    for section, images, pending, bare in collected.kernels:
+    for section, images, pending, bare, prelinked in collected.kernels:
         parts = []
         for image, one in zip(_in_section(images, section), pending, strict=True):
             table = one.result()
@@ -218,7 +245,7 @@ def _kernels(path: str, collected: _Collected, findings: Findings) -> Iterator[F
                     table.size_bytes,
                 )
             )
-        yield FatbinKernels(section, tuple(parts), bare)
+        yield FatbinKernels(section, tuple(parts), bare, prelinked)
 
 
 def _in_section(images: tuple[Image, ...], section: str) -> tuple[Image, ...]:
@@ -249,7 +276,7 @@ def _read_loose(content: Content, form: Form, budget: Budget, collected: _Collec
             collected.count(_FILE, (image,))
             if collected.reader is not None:
                 kind = ImageKind.SASS if form is Form.CUBIN else ImageKind.PTX
-                collected.kernels.append((_FILE, (image,), [collected.reader.parse(kind, data, budget)], False))
+                collected.kernels.append((_FILE, (image,), [collected.reader.parse(kind, data, budget)], False, None))
 
 
 def _whole(content: Content, most: int, take: Callable[[int], None]) -> bytes:
@@ -300,21 +327,34 @@ def _read_sections(
     budget.entries = before
     if any(region.end > walked for region in layout.regions):
         blind = None
-    if blind is not None and (pairs := _attribute(blind, layout.regions)) is not None:
-        for found, section in pairs:
-            collected.add(found, section)
-            budget.entries += found.entries
-    elif layout.regions:
-        source = content.source()
-        # A stream cannot go back to what was looked through.
-        regions = layout.regions if stream is not None else promising(source, layout.regions, budget)
-        for region in regions:
-            mode = Mode.FATBINS if region.named else Mode.DATA
-            for found in walk(
-                source, region.start, region.end, mode, budget, origin=region.origin, kernels=collected.reader
-            ):
-                collected.add(found, region.section)
+    pairs: Iterable[tuple[Found, str]] | None = None if blind is None else _attribute(blind, layout.regions)
+    counted = pairs is None
+    if pairs is None:
+        pairs = _walk_regions(content, layout.regions, budget, collected.reader)
+    prelinked: Mapping[int, bool] | None = None
+    for found, section in pairs:
+        if prelinked is None and found.images is not None:
+            prelinked = layout.prelinked()
+        collected.add(found, section, prelinked or {})
+        budget.entries += 0 if counted else found.entries
     return layout
+
+
+def _walk_regions(
+    content: Content, regions: list[Region], budget: Budget, kernels: KernelReader | None
+) -> Iterator[tuple[Found, str]]:
+    """What is found in each region, with its section."""
+    if not regions:
+        return
+    source = content.source()
+    # A stream cannot go back to what was looked through.
+    for region in regions if content.stream() is not None else promising(source, regions, budget):
+        mode = Mode.FATBINS if region.named else Mode.DATA
+        walked = walk(
+            source, region.start, region.end, mode, budget, origin=region.origin, align=region.align, kernels=kernels
+        )
+        for found in walked:
+            yield found, region.section
 
 
 def _walk_blindly(stream: Stream, size: int, budget: Budget, kernels: KernelReader | None) -> list[Found] | None:

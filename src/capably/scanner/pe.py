@@ -5,16 +5,24 @@ Source: Microsoft "PE Format"; sections as in files of nvcc 11.7 to 13.0 for Win
 
 from __future__ import annotations
 
-import bisect
 import re
 import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from capably.scanner.layout import FATBIN_SECTIONS, UNKNOWN_SECTION, Layout, Region, text_at, without_overlaps
+from capably.scanner.layout import (
+    FATBIN_SECTIONS,
+    UNKNOWN_SECTION,
+    Layout,
+    Region,
+    offset_at,
+    text_at,
+    without_overlaps,
+)
+from capably.scanner.wrappers import POINTER, WRAPPER_BYTES, WRAPPER_SECTIONS, prelinked_fatbins, wrappers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from capably.scanner.limits import Limits
 
@@ -28,10 +36,14 @@ _HEADER = struct.Struct("<HHIIIHH")
 _BIG_HEADER = struct.Struct("<6xH36xIII")
 _BIG_START = b"\0\0\xff\xff"
 _BIG_CLASS = bytes.fromhex("c7a1bad1eebaa94baf20faf66aa4dcb8")
-# name, virtual size and address, raw size and offset, characteristics
-_SECTION = struct.Struct("<8sIIII12xI")
-_SYMBOL, _BIG_SYMBOL = 18, 20
+# name, virtual size and address, raw size and offset, offset and number of relocations, characteristics
+_SECTION = struct.Struct("<8sIIIII4xH2xI")
+# Value and number of the section.
+_SYMBOL, _BIG_SYMBOL = struct.Struct("<8xIh4x"), struct.Struct("<8xIi4x")
+_RELOCATION = struct.Struct("<II2x")  # where, symbol
+_MOST_SYMBOLS = 16 << 20  # bytes of them that are read of an object
 _CODE, _INITIALISED, _INFO, _REMOVE, _EXECUTE = 0x20, 0x40, 0x200, 0x800, 0x20000000
+_WRAPPERS = WRAPPER_SECTIONS[1].encode()
 _IMPORTS = 1  # index of the data directory
 _LONG_NAME = re.compile(rb"/(?:([0-9]{1,7})|/([A-Za-z0-9+/]{6}))\0*")
 _PRINTABLE = re.compile(rb"[\x21-\x7e]{1,8}\0*")
@@ -45,6 +57,8 @@ class _Row(NamedTuple):
     address: int
     raw_size: int
     raw_offset: int
+    relocations: int
+    relocation_count: int
     flags: int
 
 
@@ -57,12 +71,22 @@ class _Headers:
         count: Sections as stated.
         rows: Those that are there.
         strings: Offset of the string table; 0 if there is none.
+        symbols: Offset of the symbols.
+        symbol: How a symbol is stored.
+        wide: A PE file of 64 bits.
+        base: The address at which a PE file wants to be loaded.
+        align: What its sections are aligned to when it is loaded.
         imports: Address of the import directory; 0 if there is none.
     """
 
     machine: int
     count: int
     strings: int
+    symbols: int = 0
+    symbol: struct.Struct = _SYMBOL
+    wide: bool = False
+    base: int = 0
+    align: int = 0
     imports: int = 0
     rows: list[_Row] = field(default_factory=list)
 
@@ -85,7 +109,7 @@ def is_coff(head: bytes) -> bool:
     if machine not in _MACHINES or optional or not 0 < count <= 0xFEFF:
         return False
     behind = 20 + 40 * count
-    name, _, _, _, offset, _ = _SECTION.unpack_from(head, 20)
+    name, _, _, _, offset, _, _, _ = _SECTION.unpack_from(head, 20)
     return (not symbols or symbols >= behind) and (not offset or offset >= behind) and bool(_PRINTABLE.fullmatch(name))
 
 
@@ -100,6 +124,8 @@ def pe_ranges(head: bytes) -> list[tuple[int, int]]:
             ranges.append((max(0, imports - (64 << 10)), imports + (1 << 20)))
         if headers.strings:
             ranges.append((headers.strings, headers.strings + (1 << 20)))
+        named = (row for row in headers.rows if row.name == _WRAPPERS)
+        ranges += [(row.raw_offset, row.raw_offset + min(row.raw_size, 1 << 20)) for row in named]
     return ranges
 
 
@@ -129,6 +155,8 @@ def read_pe(read: Callable[[int, int], bytes], size: int, limits: Limits) -> Lay
     if any(row.raw_offset < start and row.raw_size and row.raw_offset for row in headers.rows):
         layout.problems.append(("damaged-pe", "It has sections that begin within its headers."))
     layout.needed = lambda: _needed(headers, read, limits)
+    if headers.wide:
+        layout.prelinked = lambda: prelinked_fatbins(_wrappers(headers, read, limits))
     return layout
 
 
@@ -142,6 +170,7 @@ def read_coff(read: Callable[[int, int], bytes], size: int, limits: Limits) -> L
     headers, table = _coff_headers(head)
     headers.rows = _rows(read, table, min(headers.count, limits.sections))
     _fill(layout, headers, read, size, limits, image=False)
+    layout.prelinked = lambda: prelinked_fatbins(_object_wrappers(headers, read, limits))
     return layout
 
 
@@ -152,9 +181,12 @@ def _pe_headers(read: Callable[[int, int], bytes], most: int) -> tuple[_Headers 
     if len(head) < 24:
         return None, 0
     machine, count, _, symbols, symbol_count, optional, _ = _HEADER.unpack_from(head, 4)
-    headers = _Headers(machine, count, symbols + symbol_count * _SYMBOL if symbols else 0)
+    headers = _Headers(machine, count, symbols + symbol_count * _SYMBOL.size if symbols else 0)
     kind = int.from_bytes(head[24:26], "little")
     directories = {0x10B: 96, 0x20B: 112}.get(kind)
+    headers.wide = kind == 0x20B
+    headers.align = int.from_bytes(head[24 + 32 : 24 + 36], "little")
+    headers.base = int.from_bytes(head[24 + 24 : 24 + 32], "little")
     if directories is not None and optional >= directories + 8 * (_IMPORTS + 1):
         stated = int.from_bytes(head[24 + directories - 4 : 24 + directories], "little")
         if stated > _IMPORTS:
@@ -169,10 +201,10 @@ def _coff_headers(head: bytes) -> tuple[_Headers, int]:
     """The headers without their rows, and the offset of these."""
     if head[:4] == _BIG_START:
         machine, count, symbols, symbol_count = _BIG_HEADER.unpack_from(head)
-        strings = symbols + symbol_count * _BIG_SYMBOL
-        return _Headers(machine, count, strings if symbols else 0), 56
+        strings = symbols + symbol_count * _BIG_SYMBOL.size
+        return _Headers(machine, count, strings if symbols else 0, symbols, _BIG_SYMBOL), 56
     machine, count, _, symbols, symbol_count, _, _ = _HEADER.unpack_from(head)
-    return _Headers(machine, count, symbols + symbol_count * _SYMBOL if symbols else 0), 20
+    return _Headers(machine, count, symbols + symbol_count * _SYMBOL.size if symbols else 0, symbols), 20
 
 
 def _rows(read: Callable[[int, int], bytes], offset: int, count: int) -> list[_Row]:
@@ -222,8 +254,9 @@ def _fill(
             outside = True
             end = size
         if row.raw_offset < end:
-            # Sections of an object are packed without regard to alignment.
-            found.append(Region(base if named else name, row.raw_offset, end, named, 0 if image else row.raw_offset))
+            # Sections of an object are packed without regard to alignment, and each says its own.
+            origin, align = (0, headers.align) if image else (row.raw_offset, 1 << (row.flags >> 20 & 15) >> 1)
+            found.append(Region(base if named else name, row.raw_offset, end, named, origin, align))
     if outside:
         layout.problems.append(("truncated-file", f"It has sections that end behind its {size} bytes."))
     layout.regions = without_overlaps(found)
@@ -266,14 +299,7 @@ def _file_offset(rows: list[_Row], address: int) -> int | None:
     if not address:
         return None
     table = sorted((row.address, row.raw_size, row.raw_offset) for row in rows)
-    return _lookup(table, address)
-
-
-def _lookup(table: list[tuple[int, int, int]], address: int) -> int | None:
-    index = bisect.bisect_right(table, (address, 1 << 32, 0)) - 1
-    if index < 0 or address - table[index][0] >= table[index][1]:
-        return None
-    return table[index][2] + address - table[index][0]
+    return offset_at(table, address)
 
 
 def _needed(headers: _Headers, read: Callable[[int, int], bytes], limits: Limits) -> tuple[str, ...]:
@@ -288,7 +314,7 @@ def _needed(headers: _Headers, read: Callable[[int, int], bytes], limits: Limits
         address = int.from_bytes(rows[position + 12 : position + 16], "little")
         if not address:
             break
-        if (offset := _lookup(table, address)) is not None:
+        if (offset := offset_at(table, address)) is not None:
             offsets.append(offset)
     if not offsets:
         return ()
@@ -298,3 +324,46 @@ def _needed(headers: _Headers, read: Callable[[int, int], bytes], limits: Limits
     text = read(low, span)
     names = (text_at(text, offset - low, 512) for offset in offsets if offset - low < len(text))
     return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _wrapper_rows(
+    headers: _Headers, read: Callable[[int, int], bytes], limits: Limits
+) -> Iterator[tuple[_Row, list[tuple[int, int, int]]]]:
+    """Each section for wrappers, and what it holds by `wrappers`."""
+    for row, name in zip(headers.rows, _names(headers, read, Layout()), strict=True):
+        if name.partition("$")[0] in WRAPPER_SECTIONS and row.raw_offset:
+            data = read(row.raw_offset, min(row.raw_size, limits.entries * WRAPPER_BYTES))
+            yield row, list(wrappers(data))
+
+
+def _wrappers(headers: _Headers, read: Callable[[int, int], bytes], limits: Limits) -> Iterator[tuple[int, int | None]]:
+    """Versions and offsets of the fatbins that the wrappers of a PE file name, by their addresses."""
+    placed = sorted((row.address, row.raw_size, row.raw_offset) for row in headers.rows if row.raw_offset)
+    for _, found in _wrapper_rows(headers, read, limits):
+        for _, version, pointer in found:
+            yield version, offset_at(placed, pointer - headers.base)
+
+
+def _object_wrappers(
+    headers: _Headers, read: Callable[[int, int], bytes], limits: Limits
+) -> Iterator[tuple[int, int | None]]:
+    """As `_wrappers`, of an object: to each pointer a relocation adds the address of a symbol, of a section."""
+    step = headers.symbol.size
+    for row, found in _wrapper_rows(headers, read, limits):
+        pointers = {offset + POINTER: (version, pointer) for offset, version, pointer in found}
+        table = read(row.relocations, row.relocation_count * _RELOCATION.size) if row.relocations else b""
+        rows = _RELOCATION.iter_unpack(table[: len(table) // _RELOCATION.size * _RELOCATION.size])
+        wanted = [(*pointers[place], symbol) for place, symbol in rows if place in pointers]
+        if not wanted:
+            continue
+        first = min(symbol for _, _, symbol in wanted)
+        span = (max(symbol for _, _, symbol in wanted) + 1 - first) * step
+        if span > _MOST_SYMBOLS:
+            continue
+        symbols = read(headers.symbols + first * step, span)
+        for version, pointer, symbol in wanted:
+            at = (symbol - first) * step
+            if at + step <= len(symbols):
+                value, home = headers.symbol.unpack_from(symbols, at)
+                if 0 < home <= len(headers.rows):
+                    yield version, headers.rows[home - 1].raw_offset + value + pointer

@@ -12,7 +12,7 @@ from capably.errors import LimitError
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
-    from capably.facts import Library
+    from capably.facts import Library, Toolkit
     from capably.scanner.forms import Form
     from capably.scanner.job import Job
 
@@ -25,6 +25,7 @@ class Tally:
     Attributes:
         files: How many files were looked at.
         job: The call.
+        requires: What the metadata say that the distribution requires.
     """
 
     def __init__(self, job: Job) -> None:
@@ -33,6 +34,8 @@ class Tally:
         self._forms: Counter[str] = Counter()
         self._libraries: dict[Hashable, list[Library]] = {}
         self._stopped = False
+        self.requires: tuple[str, ...] = ()
+        self._compilers: list[Toolkit] = []
 
     def part(self, progress: Callable[[str, int, int], None] | None) -> Tally:
         """For a file that is read at the same time as others; what is in it comes here by `join`."""
@@ -45,6 +48,8 @@ class Tally:
         for key, libraries in part._libraries.items():
             self._libraries.setdefault(key, []).extend(libraries)
         self._stopped = self._stopped or part._stopped
+        self.requires += part.requires
+        self._compilers += part._compilers
         for finding in part.job.findings.take():
             self.job.findings.add(finding.code, finding.path, finding.message)
 
@@ -61,6 +66,15 @@ class Tally:
         """Note a library; *identity* is equal for libraries with the same bytes, None if it is the only one."""
         key = (library.path,) if identity is None else identity
         self._libraries.setdefault(key, []).append(library if sha256 is None else replace(library, sha256=sha256))
+
+    def add_compiler(self, compiler: Toolkit) -> None:
+        """Note a compiler."""
+        self._compilers.append(compiler)
+
+    @property
+    def compilers(self) -> tuple[Toolkit, ...]:
+        """All compilers by path."""
+        return tuple(sorted(self._compilers, key=lambda compiler: compiler.path))
 
     @contextmanager
     def guard(self, path: str) -> Iterator[None]:

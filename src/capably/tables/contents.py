@@ -20,12 +20,14 @@ from capably.tables.model import (
     DriverRange,
     Family,
     Feature,
+    FileRole,
     KnownToolkit,
     Loading,
     Message,
     Package,
     Product,
     Runtime,
+    RunTimeCompiler,
     SharedMemory,
     Source,
     TorchBuild,
@@ -344,6 +346,59 @@ def packages(rows: Rows) -> tuple[Package, ...]:
         )
 
     return rows.keyed(read, lambda one: one.title)
+
+
+def file_roles(rows: Rows) -> tuple[FileRole, ...]:
+    """Files that are not the product of their distribution."""
+
+    def read(row: Row) -> FileRole:
+        return FileRole(
+            title=row.text("title"),
+            role=row.word("role", vocabulary.FILE_ROLES),
+            pattern=row.parsed("pattern", re.compile),
+            product_of=row.parsed("product_of", re.compile) if row.has("product_of") else None,
+            sources=row.sources(),
+            grade=row.grade(),
+        )
+
+    return rows.keyed(read, lambda one: one.title)
+
+
+def run_time_compilers(rows: Rows, known: Capabilities, distributions: Collection[str]) -> tuple[RunTimeCompiler, ...]:
+    """What compiles at run time, for which GPUs; *distributions* are those of ``packages.json``."""
+
+    def release(row: Row, key: str) -> tuple[int, ...]:
+        text = row.pattern(key, _VERSION, "a version of the distribution, such as `3.3`")
+        return tuple(map(int, text.split(".")))
+
+    def read(row: Row) -> RunTimeCompiler:
+        rule = row.word("rule", vocabulary.RUN_TIME_RULES) if row.has("rule") else None
+        limits = row.pairs("limits") if rule == "limited" else {}
+        if any(number not in known for number in limits.values()):
+            raise row.wrong("limits", limits, "capabilities of architectures.json")
+        span = None
+        if row.has("first_toolkit"):
+            first = row.cuda("first_toolkit", _FIRST_CUDA, _LAST_CUDA)
+            span = (first, row.cuda("last_toolkit", first, _LAST_CUDA))
+        return RunTimeCompiler(
+            distributions=row.words("distributions", distributions, least=1, meaning="those of packages.json"),
+            since=release(row, "since"),
+            before=release(row, "before") if row.has("before") else None,
+            devices=row.parsed("devices", _condition) if row.has("devices") else None,
+            compiler=row.word("compiler", vocabulary.RUN_TIME_COMPILERS),
+            file=row.parsed("file", re.compile) if row.has("file") else None,
+            brought_by=row.text("brought_by") if row.has("brought_by") else None,
+            toolkits=span,
+            rule=rule,
+            suffixed=row.parsed("suffixed", _condition) if row.has("suffixed") else None,
+            limits=tuple(
+                (row.parse("limits", cuda, CudaVersion.parse), known[number]) for cuda, number in limits.items()
+            ),
+            sources=row.sources(),
+            grade=row.grade(),
+        )
+
+    return rows.keyed(read, lambda one: (one.distributions, one.since, one.devices))
 
 
 def torch_builds(rows: Rows, known: Collection[str]) -> tuple[TorchBuild, ...]:

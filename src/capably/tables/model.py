@@ -20,11 +20,13 @@ __all__ = [
     "DriverRange",
     "Family",
     "Feature",
+    "FileRole",
     "KnownToolkit",
     "Loading",
     "Message",
     "Package",
     "Product",
+    "RunTimeCompiler",
     "Runtime",
     "SharedMemory",
     "Source",
@@ -131,6 +133,59 @@ class Package:
     assemblers: tuple[tuple[str, Requirement], ...]
     particular: str
     check: str | None
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRole:
+    """Files with GPU code that are not the product of their distribution.
+
+    Attributes:
+        title: What they are, for people.
+        role: What they are for, as `capably.facts.Role` has it.
+        pattern: Matches their paths in the distribution.
+        product_of: Matches those whose product such files are.
+    """
+
+    title: str
+    role: str
+    pattern: re.Pattern[str]
+    product_of: re.Pattern[str] | None
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTimeCompiler:
+    """The compiler that releases of a distribution take at run time, and what they ask it for.
+
+    Attributes:
+        distributions: By name.
+        since: The first release, as numbers.
+        before: The first release that does otherwise; None where that is not known.
+        devices: The GPUs that this compiler is taken for; None for all.
+        compiler: What it is: ``ptxas``, ``nvrtc``, ``nvcc`` …
+        file: Matches its path in the distribution; None where something else brings it.
+        brought_by: What brings it, for people; None where the distribution does.
+        toolkits: The first and the last toolkit that it may be of, where something else brings it; None where
+            nobody knows.
+        rule: What it is asked for; None where nobody has seen that.
+        suffixed: The GPUs for which it is asked for a target with `a`; None for no GPU.
+        limits: Pairs, in rising order: from that toolkit on it is asked for machine code of that capability at most.
+    """
+
+    distributions: tuple[str, ...]
+    since: tuple[int, ...]
+    before: tuple[int, ...] | None
+    devices: Requirement | None
+    compiler: str
+    file: re.Pattern[str] | None
+    brought_by: str | None
+    toolkits: tuple[CudaVersion, CudaVersion] | None
+    rule: str | None
+    suffixed: Requirement | None
+    limits: tuple[tuple[CudaVersion, ComputeCapability], ...]
     sources: tuple[str, ...]
     grade: Grade
 

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
         DriverRange,
         Family,
         Feature,
+        FileRole,
         KnownToolkit,
         Loading,
         Message,
         Package,
         Product,
         Runtime,
+        RunTimeCompiler,
         SharedMemory,
         Source,
         TorchBuild,
@@ -146,6 +148,17 @@ class Tables:
     def packages(self) -> tuple[Package, ...]:
         """What is particular to packages."""
         return contents.packages(self._rows("packages"))
+
+    @functools.cached_property
+    def file_roles(self) -> tuple[FileRole, ...]:
+        """Files that are not the product of their distribution."""
+        return contents.file_roles(self._rows("file_roles"))
+
+    @functools.cached_property
+    def run_time_compilers(self) -> tuple[RunTimeCompiler, ...]:
+        """What compiles at run time, by release and by GPU."""
+        distributions = {name for package in self.packages for name in package.distributions}
+        return contents.run_time_compilers(self._rows("run_time_compilers"), self._capabilities, distributions)
 
     @functools.cached_property
     def messages(self) -> tuple[Message, ...]:

@@ -45,6 +45,23 @@ KERNELS = {
     "both": "some are brought, some compiled",
 }
 COMPILERS = {"nvcc": "the compiler driver", "nvrtc": "the library", "ptxas": "the assembler"}
+FILE_ROLES = {
+    "profiler": "it measures what the product does",
+    "test": "it is there to test the product",
+    "link-input": "a linker takes it",
+    "compiler": "it makes GPU code",
+}
+RUN_TIME_COMPILERS = {
+    **COMPILERS,
+    "nvvm": "the library that makes PTX out of LLVM IR",
+    "tileiras": "the assembler of Tile IR",
+    "llvm": "a compiler of its own, by LLVM",
+}
+RUN_TIME_RULES = {
+    "own": "machine code for the number of the GPU",
+    "limited": "machine code for the number of the GPU, or for the one of `limits` if that is lower",
+    "own-or-ptx": "machine code for the number of the GPU where the compiler knows it, else PTX for 7.5 or the GPU",
+}
 ALTERNATIVE_CHOOSERS = {
     "cuda-version": "the CUDA version of the installed torch",
     "capability": "the compute capability of the device, by `choices`",

@@ -1,0 +1,65 @@
+"""Where the GPU code of a package is that has none itself: in which of its dependencies."""
+
+from __future__ import annotations
+
+import re
+
+from capably.engine.hosts import host_finding
+from capably.tables import tables
+from capably.wording import join
+
+TYPE_CHECKING = False  # to import typing costs 8 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from capably.facts import Artifact, Finding
+
+__all__ = ["carriers"]
+
+_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+_EXTRA = re.compile(r"""extra\s*==\s*["']([A-Za-z0-9._-]+)["']""")
+_MOST = 6
+
+
+def carriers(artifact: Artifact) -> Finding | None:
+    """Which distributions hold the GPU code that *artifact* uses, as its metadata and the tables say."""
+    always: dict[str, None] = {}
+    with_extra: dict[str, list[str]] = {}
+    for name, extra in _required(artifact):
+        if not _holds_code(name):
+            continue
+        if extra is None:
+            always[name] = None
+        elif name not in always:
+            with_extra.setdefault(extra, []).append(name)
+    parts = (
+        [f"it requires {join(list(always)[:_MOST])}, which {'has' if len(always) == 1 else 'have'} it"]
+        if always
+        else []
+    )
+    extras: dict[tuple[str, ...], list[str]] = {}
+    for extra, names in with_extra.items():
+        if left := tuple(name for name in dict.fromkeys(names) if name not in always):
+            extras.setdefault(left, []).append(f"`{extra}`")
+    for left, asked in list(extras.items())[:_MOST]:
+        more = f" and {len(left) - _MOST} more" if len(left) > _MOST else ""
+        which = f"the extra {' or '.join(asked[:_MOST])}"
+        parts.append(f"with {which} it requires {', '.join(left[:_MOST])}{more}")
+    if not parts and artifact.name is not None:
+        row = tables().package(artifact.name)
+        if row is not None and row.part is not None:
+            names = [name for one in tables().packages for name in one.distributions if row.part.fullmatch(name)]
+            parts = [f"{' or '.join(names[:_MOST])} brings it"] if names else []
+    return host_finding("code-in-dependencies", artifact.path, names="; ".join(parts)) if parts else None
+
+
+def _required(artifact: Artifact) -> Iterator[tuple[str, str | None]]:
+    for text in artifact.requires:
+        if name := _REQUIREMENT.match(text):
+            extra = _EXTRA.search(text.partition(";")[2])
+            yield re.sub(r"[-_.]+", "-", name[1]).lower(), extra[1] if extra else None
+
+
+def _holds_code(name: str) -> bool:
+    row = tables().package(name)
+    return row is not None and row.part is None
