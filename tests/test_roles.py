@@ -19,7 +19,18 @@ from plain import unmeasured
 from capably.arch import ComputeCapability
 from capably.codes import Outcome
 from capably.engine import Coverage, judge
-from capably.facts import Artifact, ArtifactKind, Device, Driver, Role, Toolkit, ToolkitKind, from_object, to_object
+from capably.facts import (
+    Artifact,
+    ArtifactKind,
+    Device,
+    Driver,
+    Role,
+    System,
+    Toolkit,
+    ToolkitKind,
+    from_object,
+    to_object,
+)
 from capably.scanner import scan, scan_distribution
 from capably.scanner.metadata import find_distributions
 from capably.store import Store
@@ -273,6 +284,17 @@ def test_files_for_other_gpus_decide_nothing_where_nvcc_does(tmp_path: Path) -> 
     nvcc = Toolkit(ToolkitKind.NVCC, "/usr/local/cuda/bin/nvcc", cuda=CudaVersion(12, 8))
     assert judge(found, H100, newest(H100), toolkits=[nvcc]).coverage is Coverage.FULL
     assert judge(found, B300, newest(B300), toolkits=[nvcc]).coverage is Coverage.NONE, "12.8 does not know sm_103a"
+
+
+def test_check_asks_the_machine_that_is_named_for_its_compiler(tmp_path: Path) -> None:
+    path = wheel(tmp_path, "flashinfer-python", "0.7.2", {"flashinfer/a.ptx": ptx("sm_103a")})
+    nvcc = Toolkit(ToolkitKind.NVCC, "/usr/local/cuda/bin/nvcc", cuda=CudaVersion(12, 8), version="12.8.61")
+    record = tmp_path / "system.json"
+    record.write_text(json.dumps(to_object(System(toolkits=(nvcc,)))), encoding="utf-8")
+    (alone,) = checked(str(path), "--gpu", "H100")
+    (there,) = checked(str(path), "--gpu", "H100", "--system", str(record))
+    assert (alone["coverage"], there["coverage"]) == ("unknown", "full")
+    assert (there["compiler"]["version"], there["compiler"]["target"]) == ("12.8.61", "sm_90a")
 
 
 def test_warp_takes_machine_code_where_its_nvrtc_knows_the_gpu_and_ptx_elsewhere(tmp_path: Path) -> None:

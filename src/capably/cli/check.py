@@ -176,14 +176,15 @@ def _columns(gpus: tuple[str, ...], driver: str | None, record: str | None) -> t
         notes.append(f"--driver {driver} is {beyond}")
     whose = "the recorded machine" if record else "this machine"
     devices: tuple[Device, ...]
+    recorded = probe.load(record) if record else None
     if gpus:
         devices = read_gpus(gpus)
         if taken is None:
-            taken = probe.load(record).driver if record else probe.kernel_driver()
+            taken = recorded.driver if recorded else probe.kernel_driver()
             if taken is not None:
                 notes.append(f"by the driver of {whose}, {driver_text(taken)}; name another with --driver")
     else:
-        system = probe.load(record) if record else probe.system(thorough=False, compilers=False)
+        system = recorded or probe.system(thorough=False, compilers=False)
         taken = taken or system.driver
         found = models(system.devices)
         devices = tuple(device for device, _ in found)
@@ -195,7 +196,8 @@ def _columns(gpus: tuple[str, ...], driver: str | None, record: str | None) -> t
             cause = next((f": {one.message}" for one in system.findings if one.code == system.absence), "")
             notes.append(f"no GPU of {whose} is visible{cause}")
             notes.append("judging every capability from 7.0 that has a product; name yours with --gpu")
-    columns = tuple(Gpu(device, taken or tables().newest_driver(device.capability)) for device in devices)
+    toolkits = recorded.toolkits if recorded else ()
+    columns = tuple(Gpu(device, taken or tables().newest_driver(device.capability), toolkits) for device in devices)
     return columns, notes
 
 

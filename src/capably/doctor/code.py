@@ -20,7 +20,7 @@ from capably.doctor.diagnosis import (
 )
 from capably.doctor.installation import torch_cuda
 from capably.engine import Coverage, advise, choose, judge, worth
-from capably.facts import Artifact, Device, ImageKind
+from capably.facts import Artifact, Device, ImageKind, Role
 from capably.tables import tables
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ def judge_all(
 ) -> Iterator[JudgedPackage]:
     """Every distribution with GPU code on every GPU, by each bundled build that may be loaded there."""
     for one in known.values():
-        if not one.artifact.libraries:
+        if not one.artifact.libraries and not one.artifact.compilers:
             continue
         for index, (device, driver) in enumerate(gpus):
             options = choose(one.artifact, device)
             for alternative, artifact in _loaded(system, known, one, options):
-                verdict = judge(artifact, device, driver)
+                verdict = judge(artifact, device, driver, toolkits=system.toolkits)
                 yield JudgedPackage(one, alternative, artifact, index, verdict, advise(artifact, verdict))
 
 
@@ -144,9 +144,11 @@ def _about_cell(one: JudgedPackage, device: Device) -> Diagnosis | None:
     concerned = [
         (library, part)
         for library, part in zip(one.artifact.libraries, verdict.parts, strict=True)
-        if any(reason.outcome is outcome for reason in part.reasons)
+        if part.role is Role.PRODUCT and any(reason.outcome is outcome for reason in part.reasons)
     ]
     evidence = [Evidence(device_name(device), device_origin(device))]
+    if verdict.compiler is not None:
+        evidence.append(Evidence(verdict.compiler.finding.message, f"rule {verdict.compiler.finding.code}"))
     evidence += [Evidence(f"{library.path} holds {_holds(library)}", "scan") for library, _ in concerned[:3]]
     messages: dict[str, tuple[str, str]] = {}
     for _, part in concerned:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from capably.arch import ComputeCapability, Target
 from capably.codes import Outcome
 from capably.doctor.diagnosis import Area, Diagnosis, Evidence, Installed, Severity, diagnosis_of
-from capably.engine import emits_own_target, judge, targets_of_compiler
+from capably.engine import emits_own_target, judge, takes_compiler, targets_of_compiler
 from capably.facts import Device, ToolkitKind
 from capably.tables import tables
 
@@ -46,9 +46,10 @@ def about_compilers(
                 compiler=compiler,
             )
     here = tuple(dict.fromkeys(device.capability for device, _ in gpus))
+    versions = dict(system.distributions) | {one.name: one.artifact.version or "" for one in known.values()}
     used = [toolkit for toolkit in system.toolkits if _users(toolkit, needing)]
     for together in _by_installation(used):
-        served = {one: [c for c in here if _serves(one, c, system.toolkits)] for one in together}
+        served = {one: [c for c in here if _serves(one, c, system.toolkits, versions)] for one in together}
         for capability in here:
             lacking = [
                 one for one in together if capability in served[one] and emits_own_target(one, capability) is False
@@ -152,11 +153,16 @@ def _users(toolkit: Toolkit, needing: dict[str, list[str]]) -> tuple[str, ...]:
     return toolkit.used_by
 
 
-def _serves(toolkit: Toolkit, capability: ComputeCapability, all_of_them: Iterable[Toolkit]) -> bool:
-    """Whether those who use an assembler use it for that device: Triton brings one for newer devices, one for others."""
+def _serves(
+    toolkit: Toolkit, capability: ComputeCapability, all_of_them: Iterable[Toolkit], versions: dict[str, str]
+) -> bool:
+    """Whether those who use an assembler use it for that device: Triton brings several, and chooses by release."""
     if toolkit.kind is not ToolkitKind.PTXAS:
         return True
     for user in toolkit.used_by:
+        takes = takes_compiler(user, versions.get(user), toolkit.path, Device(capability))
+        if takes is not None:
+            return takes
         row = tables().package(user)
         meant = dict(row.assemblers) if row else {}
         there = {other.path.rpartition("/")[2] for other in all_of_them if user in other.used_by}

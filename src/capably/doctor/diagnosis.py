@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from capably.codes import FINDINGS
 from capably.engine import Advice, Coverage, Verdict
 from capably.facts import Artifact, Device
-from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -122,9 +121,9 @@ class JudgedPackage:
 
     @property
     def at_run_time(self) -> bool:
-        """Nothing of it loads, and its kernels are compiled when they are used: what is prebuilt is not what matters."""
-        row = tables().package(self.installed.name)
-        return row is not None and row.kernels == "run-time" and self.verdict.coverage is Coverage.NONE
+        """Its kernels are compiled when they are used, and by what is not decided: what is prebuilt does not matter."""
+        made = self.verdict.compiler
+        return made is not None and made.kernels == "run-time" and self.verdict.coverage is Coverage.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from capably.codes import FINDINGS, Outcome
 from capably.doctor.diagnosis import Area, Diagnosis, Evidence, Installed, JudgedPackage, Severity, diagnosis_of
-from capably.engine import judge, starts
-from capably.facts import DAMAGE, Device, Fatbin, Image, ImageKind
+from capably.engine import judge, role_of, starts
+from capably.facts import DAMAGE, Device, Fatbin, Image, ImageKind, Role
 from capably.tables import tables
 from capably.version import CudaVersion
 
@@ -41,6 +41,8 @@ def torch_cuda(torch: Installed) -> tuple[CudaVersion | None, str]:
         return CudaVersion(int(found[1]), int(found[2])), f"version {version}"
     if local.split(".")[0] == "cpu":
         return None, f"version {version}"
+    if said := next((one for one in torch.artifact.findings if one.code == "cpu-build"), None):
+        return None, f"{said.path}: {said.message.rstrip('.')}"
     for requirement in torch.requires:
         if found := _RUNTIME.match(requirement):
             return CudaVersion.parse(found["version"]), f"requirement {requirement.partition(';')[0].strip()}"
@@ -225,7 +227,7 @@ def _about_libraries(  # noqa: PLR0917 - what it looks at
         if one.alternative is not None:
             several.setdefault(one.installed.name, set()).add(one.alternative)
         for library in one.artifact.libraries:
-            if not library.link_input:
+            if role_of(one.artifact, library) is Role.PRODUCT:
                 loaded.setdefault(one.installed.name, {})[library] = None
     for name, libraries in loaded.items():
         if name in stopped or len(several.get(name, ())) > 1:
