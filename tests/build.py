@@ -449,6 +449,7 @@ def pe(
     wide: bool = True,
     stub: int = 64,
     base: int = 0,
+    align: int = 0,
 ) -> bytes:
     """A PE file with *sections* in that order, their names cut to eight bytes, then `.idata`.
 
@@ -459,6 +460,7 @@ def pe(
         wide: PE32+, else PE32.
         stub: Bytes before the PE header.
         base: Where it wants to be loaded, the first section 4 KiB behind that.
+        align: What it says that its sections are aligned to.
     """
     rows = [(row.name.encode()[:8], pe_flags(row), row.data) for row in sections]
     optional = bytearray(240 if wide else 224)
@@ -466,7 +468,7 @@ def pe(
     directories = 112 if wide else 96
     struct.pack_into("<I", optional, directories - 4, 16)
     if wide:
-        struct.pack_into("<QI", optional, 24, base, 0x1000)
+        struct.pack_into("<QI", optional, 24, base, align)
     place = stub + 24 + len(optional) + 40 * (len(rows) + bool(needed))
     address = 0x1000
     for _, _, data in rows:

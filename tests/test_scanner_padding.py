@@ -59,7 +59,9 @@ def test_padding_in_objects_and_libraries_for_windows(tmp_path: Path) -> None:
 
     assert codes(coff(9), tmp_path) == []  # IMAGE_SCN_ALIGN_256BYTES
     assert codes(coff(4), tmp_path) == ["damaged-fatbin"]
-    assert codes(build.pe([build.section(".nv_fatb", ONE + bytes(200) + ONE)]), tmp_path) == []
+    sections = [build.section(".nv_fatb", ONE + bytes(200) + ONE)]
+    assert codes(build.pe(sections, align=0x1000), tmp_path) == []
+    assert codes(build.pe(sections), tmp_path) == ["damaged-fatbin"]
 
 
 def test_padding_of_a_real_linker(tmp_path: Path) -> None:
