@@ -56,11 +56,7 @@ WHEELS = {
         "2884b642f16b07b930b3605193c1b97d183eef80c5b0083d3a17473aee92138e",
     ),
 }
-ROLES, COVERAGE = "the roles of files are to come", "what is said of several GPUs is to come"
-TO_COME: dict[str, str] = {
-    **dict.fromkeys(("jit/triton", "jit/cupy11", "role/numba", "driver/bindings", "cpu/torch"), ROLES),
-    "text/faiss": COVERAGE,
-}
+TO_COME: dict[str, str] = {"driver/bindings": "a runtime that Python loads is to come"}
 FIELDS = {"id", "artifact", "args", "gpu", "driver", "why"}
 DEMANDS = {"coverage", "outcomes", "finding", "no_finding", "text", "no_text", "exit"}
 
