@@ -43,6 +43,7 @@ LEFT_OUT = shutil.ignore_patterns(
 PYTEST = [
     *(sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider"),
     *("--hypothesis-seed=0", "-m", "not network and not toolkit"),
+    *("-o", "junit_family=legacy"),  # which takes what a test records
 ]
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
