@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from capably.check.grid import Grid, GridRow, Result
-from capably.engine import advise, best_share, choose, conclude, headline, judge
+from capably.engine import advise, best_share, choose, conclude, condense, headline, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +30,8 @@ def judge_all(
         progress: Is told which artifact is judged, how many cells are done, and of how many.
     """
     rows: list[GridRow] = []
-    for number, (asked, artifact) in enumerate(artifacts):
+    for number, (asked, whole) in enumerate(artifacts):
+        artifact = condense(whole)
         cells: dict[str | None, dict[int, Result]] = {}
         best: dict[str | None, float | None] = {}
         for index, gpu in enumerate(gpus):
@@ -52,7 +53,7 @@ def judge_all(
             for alternative, result in builds.items():
                 cells.setdefault(alternative, {})[index] = replace(result, package=package)
         rows += [
-            GridRow(asked, artifact, alternative, tuple(found.get(index) for index in range(len(gpus))))
+            GridRow(asked, whole, alternative, tuple(found.get(index) for index in range(len(gpus))))
             for alternative, found in cells.items()
         ]
     return Grid(tuple(gpus), tuple(rows))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from capably.engine.at_run_time import run_time_package, takes_compiler
     from capably.engine.bundled import choose
     from capably.engine.compilers import emits, emits_own_target, targets_of_compiler
+    from capably.engine.condensing import condense
     from capably.engine.headlines import Conclusion, Ground, Headline, conclude, headline
     from capably.engine.hosts import starts
     from capably.engine.image import reaches
@@ -40,6 +41,7 @@ __all__ = [
     "best_share",
     "choose",
     "conclude",
+    "condense",
     "emits",
     "emits_own_target",
     "headline",
@@ -70,6 +72,7 @@ _HOME = {
     "best_share": "shares",
     "choose": "bundled",
     "conclude": "headlines",
+    "condense": "condensing",
     "emits": "compilers",
     "emits_own_target": "compilers",
     "headline": "headlines",

@@ -129,6 +129,7 @@ def _judge_code(
 def judge_library(library: Library, device: Device, driver: Driver | None) -> Verdict:
     """Its coverage by the counts of its fatbins, each argument with how many of them it is about."""
     counts, about, parts, lacking = _judge_code(library.fatbins, device, driver)
+    named = library.path if library.files == 1 else f"{library.path} and {library.files - 1} more files of equal code"
     return Verdict(
         library.path,
         device,
@@ -138,8 +139,7 @@ def judge_library(library: Library, device: Device, driver: Driver | None) -> Ve
         at_most=counts.at_most(),
         counts=counts,
         reasons=tuple(
-            reason.about(f"{library.path}: {reason.subject} in {share} of {counts.total} fatbins")
-            for reason, share in about
+            reason.about(f"{named}: {reason.subject} in {share} of {counts.total} fatbins") for reason, share in about
         ),
         findings=tuple(library_findings(library, device, driver)),
         parts=parts,
@@ -209,10 +209,9 @@ _OTHERS = {
 
 def _beside(artifact: Artifact, parts: Iterable[Verdict]) -> Finding | None:
     """What an artifact holds beside its product, in one sentence; of input for the linker the scanner tells."""
-    found = Counter(
-        _OTHERS[part.role]
-        for library, part in zip(artifact.libraries, parts, strict=True)
-        if part.role in _OTHERS and not library.link_input
-    )
+    found = Counter[str]()
+    for library, part in zip(artifact.libraries, parts, strict=True):
+        if part.role in _OTHERS and not library.link_input:
+            found[_OTHERS[part.role]] += library.files
     texts = [f"{count} file{'s'[: count != 1]} {what}" for what, count in found.items()]
     return host_finding("not-the-product", artifact.path, files=join(texts)) if texts else None

@@ -194,6 +194,8 @@ class Library:
             ``PE_0x<n>``), or of the objects of a static library if it is one; None for files that no host loads.
         needed: Shared libraries that it names as needed (DT_NEEDED, import directory).
         copies: Further paths with the same bytes; the library counts once.
+        files: How many files it stands for: its fatbins are those of all of them. More than one only where an engine
+            takes files of equal code together.
         sha256: Only where asked for.
         kernels: One for each fatbin, in the order of the file; None where not asked for.
     """
@@ -205,6 +207,7 @@ class Library:
     machine: str | None = None
     needed: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
+    files: int = 1
     sha256: str | None = None
     kernels: tuple[FatbinKernels, ...] | None = field(default=None, repr=False)
 

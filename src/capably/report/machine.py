@@ -104,6 +104,7 @@ def check_document(
                 "libraries": [
                     {
                         "path": part.subject,
+                        "files": library.files,
                         "role": part.role,
                         "coverage": part.coverage,
                         "outcomes": _outcomes(part.counts),
