@@ -284,7 +284,7 @@ def _columns(
     if gpus:
         devices = read_gpus(gpus)
     else:
-        system = _recorded(record) if record else probe.system(thorough=False)
+        system = _recorded(record) if record else probe.system()
         taken = taken or system.driver
         found = models(system.devices)
         devices = tuple(device for device, _ in found)

@@ -16,6 +16,6 @@ from __future__ import annotations
 from capably.gate.answer import Answer
 from capably.gate.calls import capability, require, supports, usable
 from capably.gate.deciding import decide
-from capably.gate.policy import Policy
+from capably.gate.policy import BROKEN, Policy
 
-__all__ = ["Answer", "Policy", "capability", "decide", "require", "supports", "usable"]
+__all__ = ["BROKEN", "Answer", "Policy", "capability", "decide", "require", "supports", "usable"]

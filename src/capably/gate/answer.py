@@ -157,14 +157,17 @@ class Answer(Sequence["Device"]):
         """A line for each that was judged, what decided, and what was ignored; fit to print."""
         lines = (
             *(self._line(number) for number in range(len(self.verdicts))),
-            *((f"No GPU: {self._nothing}.",) if self._nothing and not self.verdicts else ()),
             f"Decided by: {self.decided_by}.",
             *(f"Ignored: {text}." for text in self.ignored),
         )
         return tuple(map(escaped, lines))
 
     def __str__(self) -> str:
-        return "\n".join(self.lines)
+        if self.verdicts:
+            return "\n".join(self.lines)
+        error = _absent(self, "", "") if self.unread is None else None
+        nothing = (f"Nothing was judged: {error.problem if error else self._nothing}.",)
+        return "\n".join((*map(escaped, nothing), *self.lines, *([f"What to do: {escaped(error.way_out)}"] if error else ())))
 
     def _line(self, number: int) -> str:
         verdict = self.verdicts[number]

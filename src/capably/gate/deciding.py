@@ -8,7 +8,7 @@ from capably.errors import (
 )
 from capably.gate.answer import Answer
 from capably.gate.lists import lists_set, named_gpus, passed_over, targets_of_list, unread_patience
-from capably.gate.policy import GPUS_HERE, OVERRIDE, Policy
+from capably.gate.policy import BROKEN, GPUS_HERE, OVERRIDE, Policy
 from capably.requirement import LOADED
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
@@ -58,8 +58,8 @@ def decide(
         by = OVERRIDE
     elif listed and policy is not Policy.DEVICE:
         by = lists[0][0]
-    elif named and not seen.devices:
-        by = OVERRIDE
+    elif named and not seen.devices and (policy is Policy.BUILD_LIST or seen.absence not in BROKEN):
+        by = OVERRIDE  # what is named stands in for a GPU that is not there, and not for one that cannot be used
     subjects: tuple[Device | Target, ...] = ()
     entries: tuple[str, ...] = ()
     unread = None

@@ -92,7 +92,7 @@ def passed_over(
     if by != GPUS_HERE and devices:
         found.append(f"the {gpus_in_words(devices)} of this process: the policy is `{policy}`")
     if named and by != OVERRIDE:
-        why = "GPUs are here" if by == GPUS_HERE else "a list decides"
+        why = {GPUS_HERE: "GPUs are here", "nothing": "a driver is here, and fails"}.get(by, "a list decides")
         found.append(f"{OVERRIDE}={printable_value(named)!r}: {why}, and the policy is `{policy}`")
     for name, text, _ in lists:
         if name != by:
