@@ -73,7 +73,7 @@ def served(*capabilities: str, uuid: str = UUID, number: int = 0) -> dict[str, A
 
 def refused(kind: str, code: str, command: int = 1) -> dict[str, Any]:
     return {
-        **dict.fromkeys(("require", "all", "thorough", "capability", "check_cuda_arch"), [kind, code]),
+        **{ask: [kind, code] for ask in ("require", "all", "thorough", "capability", "check_cuda_arch")},
         "supports": [False, False],
         "usable": [],
         "configure": ["none found", []],
@@ -113,7 +113,12 @@ TABLE: dict[str, tuple[tuple[str, ...], dict[str, Any], dict[str, str], dict[str
         refused("DriverError", "forward-compat-unsupported"),
     ),
     "999": ((H100, "fail cuInit 999"), {}, BROKEN, refused("DriverError", "driver-failed")),
-    "hanging": ((H100, "hang cuInit"), {}, {"CAPABLY_PROBE_TIMEOUT": "0.7"}, refused("DriverError", "probe-timed-out", 3)),
+    "hanging": (
+        (H100, "hang cuInit"),
+        {},
+        {"CAPABLY_PROBE_TIMEOUT": "0.7"},
+        refused("DriverError", "probe-timed-out", 3),
+    ),
     "none": ((), {"nvml": False, "cuda": False}, {}, refused("NoDeviceError", "no-nvidia-device")),
     "hidden": ((H100,), {}, {"CUDA_VISIBLE_DEVICES": ""}, refused("HiddenDeviceError", "hidden-by-environment")),
     "too old": (
@@ -143,7 +148,9 @@ def test_every_way_to_ask_says_what_is_right_on_every_machine(tmp_path: Path, ma
 
 
 @pytest.mark.parametrize("failing", ["fail cuInit 999", "hang cuInit"])
-def test_outside_of_a_container_a_driver_that_only_cuda_finds_broken_takes_thorough(tmp_path: Path, failing: str) -> None:
+def test_outside_of_a_container_a_driver_that_only_cuda_finds_broken_takes_thorough(
+    tmp_path: Path, failing: str
+) -> None:
     """NVML lists the GPU, and nothing is odd: who starts CUDA asks for that, and does not take NVML's word."""
     host = Host(tmp_path, (H100, failing))
     code = """

@@ -295,9 +295,11 @@ class Requirement:
         >>> Requirement.parse(">=8.0,!=10.x").met_by((9, 0))
         True
         """
-        import capably  # noqa: PLC0415 - what judges is above, and is asked as anybody asks it
+        import importlib  # noqa: PLC0415 - what judges rests on this module, and is asked by name as `capably` itself does
 
-        outcome = capably.judge(self, capably.Device(ComputeCapability.of(capability), assumed=True)).outcome
+        judge = importlib.import_module("capably.engine").judge
+        device = importlib.import_module("capably.facts").Device(ComputeCapability.of(capability), assumed=True)
+        outcome = judge(self, device).outcome
         return {"runs": True, "fails": False}.get(str(outcome))
 
     def __hash__(self) -> int:

@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["require"]
 
-# What a driver that did not answer in time might have said is not known, and neither is what a list says that is none.
-_UNTOLD = frozenset(("probe-timed-out", "probe-failed"))
-_WRONG_LISTS = frozenset(("gpu-list-unreadable", "gpu-list-missing"))
-
 
 @click.command()
 @click.argument("requirement")
@@ -114,9 +110,11 @@ def _print(text: str) -> None:
 
 
 def _code(error: IncompatibleError) -> int:
-    if isinstance(error, UndecidedError) or error.code in _UNTOLD:
+    from capably.gate.policy import UNTOLD  # noqa: PLC0415 - see capably.cli.app
+
+    if isinstance(error, UndecidedError) or error.code in UNTOLD:
         return 3
-    return 2 if isinstance(error, GpuListError) and error.code in _WRONG_LISTS else 1
+    return 2 if isinstance(error, GpuListError) and not getattr(error.answer, "verdicts", ()) else 1
 
 
 def _exports(answer: Answer, tool: str | None) -> Iterator[str]:

@@ -144,9 +144,10 @@ def _named_capabilities(clause: Clause) -> tuple[ComputeCapability, ...]:
 def _some_amount(bounds: list[Limit | Version]) -> bool:
     """Whether the bounds of one quantity leave something between them."""
     ends = {bound.numbers if isinstance(bound, Version) else (bound.amount,) for bound in bounds}
-    tried = {
+    below = {(*end[:place], end[place] - 1) for end in ends for place in range(len(end)) if end[place]}
+    tried = {(0,) * 5} | {
         value
-        for end in ends
+        for end in ends | below
         for step in (-1, 0, 1)
         for rest in (0, _ANY)
         if (value := _padded((*end[:-1], end[-1] + step, *(rest,) * 4), 5))[len(end) - 1] >= 0

@@ -167,7 +167,9 @@ class Answer(Sequence["Device"]):
             return "\n".join(self.lines)
         error = _absent(self, "", "") if self.unread is None else None
         nothing = (f"Nothing was judged: {error.problem if error else self._nothing}.",)
-        return "\n".join((*map(escaped, nothing), *self.lines, *([f"What to do: {escaped(error.way_out)}"] if error else ())))
+        return "\n".join(
+            (*map(escaped, nothing), *self.lines, *([f"What to do: {escaped(error.way_out)}"] if error else ()))
+        )
 
     def _line(self, number: int) -> str:
         verdict = self.verdicts[number]
@@ -404,7 +406,34 @@ def _way_out(numbers: list[int], chosen: tuple[int, ...], answer: Answer, reason
     if answer.entries and all(answer.blames[number] == "device" for number in numbers):
         needed = answer.requirement
         return f"Name a target that meets `{needed}` in {answer.decided_by}, with the suffix that it takes."
+    if reason.code == "device-too-new" and not answer.entries:
+        from capably.wanted import only_exactly  # noqa: PLC0415 - rarely needed
+
+        if floor := only_exactly(answer.requirement, answer.verdicts[numbers[0]].device.capability):
+            return f"`{answer.requirement}` is exactly that; did you mean `{floor}`, which newer GPUs meet? {reason.way_out}"
+    if reason.code in _OF_HARDWARE and answer.decided_by == GPUS_HERE and (products := _products(answer)):
+        return f"{reason.way_out} For example: {products}."
     return reason.way_out
+
+
+_OF_HARDWARE = frozenset(("device-too-old", "device-not-listed", "device-excluded", "quantity-too-small"))
+_FEW = 5
+
+
+def _products(answer: Answer) -> str:
+    """A few products that would do, each judged with the driver that is here; the best known of each capability first."""
+    from capably.engine import judge  # noqa: PLC0415 - see `_load`
+    from capably.facts import Device  # noqa: PLC0415 - rarely needed
+    from capably.gpu_names import named_devices, short_name  # noqa: PLC0415 - rarely needed
+
+    driver = answer.verdicts[0].driver
+    able = [
+        short_name(device)
+        for device in named_devices(["all"])
+        if judge(answer.requirement, Device(device.capability, device.name, assumed=True), driver).outcome
+        is Outcome.RUNS
+    ]
+    return ", ".join(able[:_FEW])
 
 
 def _compilers(answer: Answer) -> str:

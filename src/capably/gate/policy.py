@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["BROKEN", "GPUS_HERE", "LISTS", "OVERRIDE", "TORCH_LIST", "Policy"]
+__all__ = ["BROKEN", "GPUS_HERE", "LISTS", "OVERRIDE", "TORCH_LIST", "UNTOLD", "Policy"]
 
 OVERRIDE = "CAPABLY_GPUS"
 TORCH_LIST = "TORCH_CUDA_ARCH_LIST"
@@ -17,6 +17,10 @@ GPUS_HERE = "the GPUs of this process"
 BROKEN = frozenset(
     ("driver-failed", "driver-library-mismatch", "forward-compat-unsupported", "probe-timed-out", "probe-crashed")
 )
+
+
+# Causes of an absence that tell nothing: the driver may be all right.
+UNTOLD = frozenset(("probe-timed-out", "probe-failed"))
 
 
 class Policy(enum.StrEnum):
