@@ -90,8 +90,11 @@ def _can_hold(clauses: tuple[Clause, ...]) -> bool:
         clause for clause in clauses if isinstance(clause, Comparison | OneOf | CodeFor | NamedFeature | Not)
     ]
     about_number = [c for c in about_number if not (isinstance(c, Not) and isinstance(c.clause, Version))]
-    alone = len(about_number) == 1 and not isinstance(about_number[0], Comparison)
-    if about_number and not alone and not _some_capability(about_number):
+    if len(about_number) == 1:  # which most are, and somebody waits: without the tables
+        alone = about_number[0]
+        if isinstance(alone, Comparison) and (alone.operator, alone.capability) in {("<", _LOWEST), (">", _HIGHEST)}:
+            return False
+    elif about_number and not _some_capability(about_number):
         return False
     amounts: dict[str, list[Limit | Version]] = {}
     for clause in clauses:
@@ -162,7 +165,7 @@ def _some_amount(bounds: list[Limit | Version]) -> bool:
     )
 
 
-_HIGHEST = ComputeCapability(99, 9)
+_LOWEST, _HIGHEST = ComputeCapability(1, 0), ComputeCapability(99, 9)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,11 @@ from capably.gate.memo import (
     ORDER,
     REPLAYED,
     TORCH_LIST,
+    VARIABLES,
     VISIBLE,
     WARM,
     now,
     remember,
-    value_of,
 )
 from capably.gate.policy import GPUS_HERE, LISTS, Policy
 from capably.requirement import LOADED, Requirement
@@ -135,22 +135,21 @@ def require(
     choice: object = devices
     if not (policy is _DEVICE and dialect is None and toolkit is None and thorough is False):
         choice = (devices, policy, dialect, toolkit, thorough, _own_list(dialect))
-    refreshes, visible, order, replayed, named, torch_list, flashinfer_list, known = WARM[0]
-    if (
-        value_of(VISIBLE) is visible
-        and value_of(ORDER) is order
-        and value_of(REPLAYED) is replayed
-        and value_of(NAMED) is named
-        and value_of(TORCH_LIST) is torch_list
-        and value_of(FLASHINFER_LIST) is flashinfer_list
-        and probe.refreshes == refreshes
-    ):
-        try:
+    refreshes, visible, order, replayed, named, torch_list, other_list, known = WARM[0]
+    try:
+        if (
+            (VISIBLE not in VARIABLES if visible is None else VARIABLES[VISIBLE] is visible)
+            and (ORDER not in VARIABLES if order is None else VARIABLES[ORDER] is order)
+            and (REPLAYED not in VARIABLES if replayed is None else VARIABLES[REPLAYED] is replayed)
+            and (NAMED not in VARIABLES if named is None else VARIABLES[NAMED] is named)
+            and (TORCH_LIST not in VARIABLES if torch_list is None else VARIABLES[TORCH_LIST] is torch_list)
+            and (FLASHINFER_LIST not in VARIABLES if other_list is None else VARIABLES[FLASHINFER_LIST] is other_list)
+            and probe.refreshes == refreshes
+        ):
             answer: Answer = known[choice][requirement]
-        except (KeyError, TypeError):
-            pass
-        else:
             return answer
+    except (KeyError, TypeError):  # a variable is gone, or nothing is known of this; what is no key is refused below
+        pass
     before = now()
     try:
         answer = usable(requirement, policy=policy, dialect=dialect, toolkit=toolkit, thorough=thorough).require(
@@ -191,19 +190,17 @@ def supports(requirement: str | Requirement, device: DeviceLike = None, *, thoro
         device = (current() if "torch" in modules else 0) if device is None else number_of(device)
     if thorough is False:
         refreshes, visible, order, replayed, named, _, _, known = WARM[0]
-        if (
-            value_of(VISIBLE) is visible
-            and value_of(ORDER) is order
-            and value_of(REPLAYED) is replayed
-            and value_of(NAMED) is named
-            and probe.refreshes == refreshes
-        ):
-            try:
-                found: bool = known[device][requirement]
-            except (KeyError, TypeError):
-                pass
-            else:
-                return found
+        try:
+            if (
+                (VISIBLE not in VARIABLES if visible is None else VARIABLES[VISIBLE] is visible)
+                and (ORDER not in VARIABLES if order is None else VARIABLES[ORDER] is order)
+                and (REPLAYED not in VARIABLES if replayed is None else VARIABLES[REPLAYED] is replayed)
+                and (NAMED not in VARIABLES if named is None else VARIABLES[NAMED] is named)
+                and probe.refreshes == refreshes
+            ):
+                return known[device][requirement] is True
+        except (KeyError, TypeError):  # as in `require`
+            pass
     return _supports(requirement, device, thorough=thorough)
 
 
