@@ -90,7 +90,7 @@ def decide(
         unread,
         lists,
         seen.visibility.visible_devices,
-        seen.lasting and not needed.mentions("toolkit", "installed"),
+        seen.lasting and not needed.mentions("toolkit", "installed", *LOADED),
         own,
     )
 
