@@ -425,12 +425,14 @@ def _products(answer: Answer) -> str:
     from capably.engine import judge  # noqa: PLC0415 - see `_load`
     from capably.facts import Device  # noqa: PLC0415 - rarely needed
     from capably.gpu_names import named_devices, short_name  # noqa: PLC0415 - rarely needed
+    from capably.tables import tables  # noqa: PLC0415 - rarely needed
 
     driver = answer.verdicts[0].driver
     able = [
         short_name(device)
         for device in named_devices(["all"])
-        if judge(answer.requirement, Device(device.capability, device.name, assumed=True), driver).outcome
+        if not tables().is_tegra(device.capability)
+        and judge(answer.requirement, Device(device.capability, device.name, assumed=True), driver).outcome
         is Outcome.RUNS
     ]
     return ", ".join(able[:_FEW])
