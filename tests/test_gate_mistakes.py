@@ -58,7 +58,7 @@ def test_what_is_suggested_is_a_requirement() -> None:
     for call, said in cells().items():
         found = re.search(r"did you mean `([^`]*)`", said)
         if found and re.fullmatch(r"require\('[^']*'\)", call):
-            assert read_requirement(found[1]), call
+            read_requirement(found[1])  # or raises
             suggested += 1
     assert suggested > 40
 

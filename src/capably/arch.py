@@ -122,7 +122,7 @@ class ComputeCapability:
 
     def __eq__(self, other: object) -> bool:
         if other.__class__ is ComputeCapability:
-            return self.major == other.major and self.minor == other.minor  # type: ignore[attr-defined]
+            return self.major == other.major and self.minor == other.minor
         return (self.major, self.minor) == other if isinstance(other, tuple) else NotImplemented
 
     def __lt__(self, other: object) -> bool:
@@ -144,7 +144,7 @@ class ComputeCapability:
 
 def _pair(value: object) -> tuple[Any, ...] | None:
     if value.__class__ is ComputeCapability:
-        return (value.major, value.minor)  # type: ignore[attr-defined]
+        return (value.major, value.minor)
     return value if isinstance(value, tuple) else None
 
 

@@ -256,7 +256,7 @@ class Requirement:
         '{9.x,10.x}'
         """
         for one in majors:
-            if not isinstance(one, int) or not 1 <= one <= _MOST_MAJOR:
+            if one not in range(1, _MOST_MAJOR + 1):
                 raise ValueError(f"{one!r} is no major version: a number from 1 to {_MOST_MAJOR}, such as 9")
         return cls._of_members(map(Generation, majors))
 

@@ -107,13 +107,13 @@ def _not_read(text: str, error: ParseError) -> CapablyError:
         return _pointed(text, error.text, error.expected)
     if error.expected.startswith("a target that there is"):  # a suffix that no target with that number has
         number = error.text[: error.start]
-        better = f"{number}a" if _reads(f"{number}a") else number
+        instead = f"{number}a" if _reads(f"{number}a") else number
         start = max(text.lower().find(error.text), 0)
         end = start + len(error.text) if error.text in text.lower() else len(text)
-        return ParseError("requirement", text, start, end, error.expected + _suggested(better))
+        return ParseError("requirement", text, start, end, error.expected + _suggested(instead))
     for piece in re.finditer(r"[^,|<>=!\s][^,|]*(?<!\s)", text):
-        if re.search(r"[A-Za-z]", piece[0]) and (instead := tables().instead_of_product(piece[0])):
-            return ParseError("requirement", text, piece.start(), piece.end(), instead)
+        if re.search(r"[A-Za-z]", piece[0]) and (capability := tables().instead_of_product(piece[0])):
+            return ParseError("requirement", text, piece.start(), piece.end(), capability)
     better = meant(text.strip())
     if better is None:
         return error

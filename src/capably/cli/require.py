@@ -79,12 +79,13 @@ def require(  # noqa: PLR0917 - one for each option
     from capably.gate import usable  # noqa: PLC0415 - see capably.cli.app
 
     refused: IncompatibleError | None = None
+    which = [int(one) for one in devices.split(",") if one] if devices.replace(",", "").isdecimal() else devices
     try:
         answer = usable(requirement, policy=policy, dialect=dialect, toolkit=toolkit, thorough=not fast)
-        which = [int(one) for one in devices.split(",")] if devices.replace(",", "").isdigit() else devices
-        answer.require(feature, which)
-    except IncompatibleError as error:
-        refused = error
+        try:
+            answer.require(feature, which)
+        except IncompatibleError as error:
+            refused = error
     except (ValueError, TypeError) as error:
         if not str(error).startswith(("policy is", "devices is", "device is", "there is no GPU")):
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from capably import facts
 from capably.arch import ComputeCapability, Suffix, Target
@@ -270,9 +270,8 @@ class _Conditions:
         found = self.clause(clause.clause)
         params = dict(found.params)
         if found.outcome is Outcome.UNKNOWN:
-            return self.reason(found.code, found.outcome, str(clause), params.get("found", ""), **{
-                name: value for name, value in params.items() if name not in {"clause", "found", "capability", "target"}
-            })  # fmt: skip
+            told = tuple((name, str(clause) if name == "clause" else value) for name, value in found.params)
+            return replace(found, subject=str(clause), params=told)
         of_package = isinstance(clause.clause, Version)
         if found.outcome is Outcome.FAILS:
             return self.met(str(clause), params.get("found") if of_package else None, found.sources)
@@ -581,7 +580,7 @@ class _Conditions:
         from capably.engine.image import ImageRules  # noqa: PLC0415 - as above
 
         for target in targets if isinstance(self.subject, Device) else ():
-            rules = ImageRules(facts.Image(facts.ImageKind.SASS, target, toolkit=cuda), self.subject, self.driver)
+            rules = ImageRules(facts.Image(facts.ImageKind.SASS, target, toolkit=cuda), self.device, self.driver)
             if self._serves(target, clauses) and rules.sass(target).outcome is Outcome.RUNS:
                 return next(rules.cuda_major(target), None)
         return None

@@ -254,7 +254,7 @@ def choice_of(devices: DeviceLike | Iterable[DeviceLike]) -> str | tuple[int, ..
         if not found:
             raise ValueError(_NO_CHOICE.format(devices, "; did you mean `any`?"))
         return _numbers(devices, found)
-    return _numbers(devices, (number_of(devices),))
+    return _numbers(devices, (number_of(devices),))  # type: ignore[arg-type]
 
 
 def _numbers(devices: object, found: tuple[int | Device | None, ...]) -> tuple[int, ...]:

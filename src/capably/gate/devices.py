@@ -55,7 +55,7 @@ def number_of(device: DeviceLike) -> int | Device | None:
         index = getattr(device, "index", None)
         return current() if index is None else operator.index(index)
     if not isinstance(device, bool) and hasattr(device, "__index__"):
-        return operator.index(device)
+        return operator.index(device)  # type: ignore[arg-type]
     hint = (
         "; did you mean its `.device`?"
         if isinstance(getattr(getattr(device, "device", None), "type", None), str)
