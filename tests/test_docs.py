@@ -25,7 +25,7 @@ DOCS = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "do
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", ["reasons", "commands", "gate", "dialects"])
+@pytest.mark.parametrize("page", ["reasons", "commands", "gate", "dialects", "mistakes"])
 def test_generated_pages_are_current(page: str) -> None:
     current = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
     assert getattr(write_reference, page)() == current, "run tools/write_reference.py"

@@ -312,9 +312,9 @@ def test_an_error_of_the_gate_has_no_line_of_somebody_elses(
     record.write_text(json.dumps(hostile_record(text)))
     monkeypatch.setenv("CAPABLY_SYSTEM", str(record))
     monkeypatch.setenv("CAPABLY_GPUS", text)
-    for requirement, more in (("<=9.0", {}), (">=12.0,sms>=1000", {}), (">=7.5", {"policy": "override"})):
+    for requirement, policy in (("<=9.0", "device"), (">=12.0,sms>=1000", "device"), (">=7.5", "override")):
         with pytest.raises(errors.IncompatibleError) as caught:
-            gate.require(requirement, feature=text, **more)
+            gate.require(requirement, feature=text, policy=policy)
         assert list(commands("".join(traceback.format_exception(caught.value, chain=False)))) == []
         assert list(commands(str(caught.value.answer))) == []
     with pytest.raises(errors.IncompatibleError) as caught:

@@ -33,7 +33,6 @@ ALLOWED = {
     ("archlist/flashinfer.py", "minor == 0"): AS_THE_TOOL,
     ("archlist/nvcc.py", "target.capability.minor == 0"): AS_THE_TOOL,
     ("audit/questions.py", "ComputeCapability(99, 9)"): "stands for GPUs to come, and is given to the engine",
-    ("integrations/pytest.py", "ComputeCapability(9, 0)"): "some device, to have the names in a requirement looked up",
     ("gpu_names.py", "ComputeCapability(7, 0)"): "what the word `all` means to people; nothing is judged by it",
 }
 

@@ -33,10 +33,14 @@ if TYPE_CHECKING:
 
 pytestmark = needs_compiler
 
+# Beside the files of a machine that is no container: in one a driver is never taken for granted.
 DEVICES = """
-import capably
+import tempfile
+from capably.probe import Machine
+from capably.probe.fleet import look
+found = look(Machine(root=tempfile.mkdtemp(), libcuda=("libcuda.so.1",), libnvml=("libnvidia-ml.so.1",)), thorough=False)
 say({"pid": PID, "devices": [
-    [d.ordinal, str(d.capability), d.name, d.uuid, d.pci, d.via, d.confidence] for d in capably.devices()]})
+    [d.ordinal, str(d.capability), d.name, d.uuid, d.pci, d.via, d.confidence] for d in found.devices]})
 """
 # The files of the machine are those of a tree, so that what this machine has makes no difference.
 SYSTEM = """
@@ -174,6 +178,19 @@ def test_equal_gpus_are_not_worth_an_initialisation(tmp_path: Path) -> None:
     assert [device[4] for device in told["devices"]] == ["0000:1b:00.0", "0000:43:00.0"]
     assert {device[6] for device in told["devices"]} == {"assumed"}  # their order among each other
     assert "cuInit" not in host.all_calls()
+
+
+@pytest.mark.parametrize("doubt", ["container", "release", "compat"])
+def test_what_casts_doubt_on_the_driver_has_it_asked(tmp_path: Path, doubt: str) -> None:
+    host = Host(tmp_path, (H100, "fail cuInit 999"), release="575.57.08" if doubt == "release" else "580.65.06")
+    variables = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"} if doubt == "container" else {}
+    if doubt == "compat":
+        variables["LD_LIBRARY_PATH"] = f"{host.variables()['LD_LIBRARY_PATH']}:/nowhere/compat"
+    assert host.run(DEVICES, **variables)["devices"] == []
+    assert "cuInit" in host.all_calls()
+    calm = Host(tmp_path / "calm", (H100, "fail cuInit 999"))
+    assert len(calm.run(DEVICES)["devices"]) == 1
+    assert "cuInit" not in calm.all_calls()
 
 
 def test_one_slice_is_what_a_process_sees_of_a_partitioned_gpu(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Writes what follows from the code in ``docs``: ``reasons.md``, ``commands.md``, parts of ``gate.md``, ``dialects.md``.
+"""Writes what follows from the code in ``docs``: ``reasons.md``, ``commands.md``, ``mistakes.md``, parts of ``gate.md``, ``dialects.md``.
 
 Run it after a change of a reason, a row or an option; a test compares its output with the files.
 """
@@ -134,6 +134,67 @@ def _context(command: click.Command, name: str, parent: click.Context | None = N
     return click.Context(command, info_name=name, parent=parent, **settings)
 
 
+# What people write in place of a requirement, or of another argument.
+MISTAKES = (
+    *(
+        f"require({text!r})"
+        for text in (
+            "=>7.5", ">=7", ">=12", "7", "10", ">=7.5.0", "9.0.1", "= 9.0", "===9.0", "<>9.0", "≥7.5", "> = 8.0", "~=8.0",
+            "8.0 or 9.0", "8.0 || 9.0", "8.0 9.0", "8.0;9.0", "8.0-9.0", "[8.0, 9.0]", "{8.0 9.0}", "(9, 0)",
+            ">=7.5 and driver>=550", "at least 8.0", "8.0 or newer", "sm>=80", "compute capability >= 8.0", "compute_90",
+            "compute_90a", "sm-90", "9.0+PTX", ">=9.0a", "8.0a", "90f", "8.0,9.0", ">=9.0,<8.0", "driver>=580,driver<550",
+            "H100", ">=RTX 4090", "hopper", "ampere or newer", "fp-8", "bfloat16", "tensor cores", "wgma", "not fp8",
+            "!=fp8", "", "any", "driver 550", "cuda>=12.8.1", "nvcc>=12.8", "torch>=2.9", "memory>=40", "smem>=99",
+        )
+    ),
+    "require(90)",
+    "require((9, 0))",
+    "require(7.5)",
+    "require(None)",
+    "require(['8.0', '9.0'])",
+    "require('>=7.5', devices='some')",
+    "require('>=7.5', devices=[])",
+    "require('>=7.5', policy='build_list')",
+    "require('>=7.5', dialect='flashinfr')",
+    "require('>=7.5', toolkit='cu128')",
+    "require('>=7.5', toolkit=12.8)",
+    "supports('>=7.5', 'gpu:0')",
+    "supports('>=7.5', 'cuda0')",
+    "supports('>=7.5', 0.0)",
+)  # fmt: skip
+
+
+def mistakes() -> str:
+    """``docs/mistakes.md``: what the gate answers to each, on any machine."""
+    lines = [
+        "# Mistakes, and what is answered",
+        "",
+        "*Written by `tools/write_reference.py` from what the gate says.*",
+        "",
+        "What people write in place of a [requirement](gate.md#requirements) or of another argument. It is refused before any",
+        "GPU is asked, so that the answer is the same on a machine that has none: a `ParseError`, an `UnknownNameError`, a",
+        "`ValueError` or a `TypeError`. What is suggested has been read and checked.",
+        "",
+        "| written | answer |",
+        "|---|---|",
+    ]
+    for call in MISTAKES:
+        shown = call.replace("|", "\\|")
+        lines.append(f"| `{shown}` | {mistaken(call)} |")
+    return "\n".join(lines) + "\n"
+
+
+def mistaken(call: str) -> str:
+    """The first line of the error of a call, for a cell."""
+    import capably  # noqa: PLC0415 - of a page only
+
+    try:
+        eval(call, {"require": capably.require, "supports": capably.supports})  # noqa: S307 - of the list above
+    except (ValueError, LookupError, TypeError) as error:
+        return f"{type(error).__name__}: {str(error).splitlines()[0]}".replace("|", "\\|")
+    raise AssertionError(f"{call} is no mistake")
+
+
 # Title, cause, GPUs (name, capability, UUID), requirement, and what else the gate is given.
 _ERRORS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...], str, dict[str, str]], ...] = (
     (
@@ -145,7 +206,7 @@ _ERRORS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...], str, dict[str, 
     ),
     (
         "One GPU of several falls short",
-        "Each is judged for itself; the way out leaves the others.",
+        'With `devices="all"`. Each is judged for itself; the way out leaves the others.',
         (("NVIDIA GeForce RTX 3090", "8.6", "GPU-1d3a96b0"), ("NVIDIA GeForce RTX 4090", "8.9", "GPU-5c2f7e41")),
         "fp8",
         {},
@@ -222,7 +283,7 @@ def _error(gpus: tuple[tuple[str, str, str], ...], needed: str, given: dict[str,
         toolkit=Toolkit(ToolkitKind.NVCC, "", cuda=CudaVersion.parse(cuda)) if cuda else None,
     )
     try:
-        answer.require("FlashInfer")
+        answer.require("FlashInfer", "any" if answer.entries else "all")
     except IncompatibleError as error:
         return f"{type(error).__name__}: {error}"
     raise AssertionError(f"{needed} is met by {gpus}")
@@ -254,7 +315,7 @@ def _filled(page: str, lines: list[str]) -> str:
 
 def main() -> int:
     """Write the files."""
-    for page in (reasons, commands, gate, dialects):
+    for page in (reasons, commands, gate, dialects, mistakes):
         (DOCS / f"{page.__name__}.md").write_text(page(), encoding="utf-8")
     return 0
 

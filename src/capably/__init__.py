@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from capably.errors import (
         CapablyError,
         DeviceTooOldError,
+        DeviceWarning,
         DriverError,
         GpuListError,
         HiddenDeviceError,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
         UnsupportedDeviceError,
     )
     from capably.facts import Artifact, Device, Driver
-    from capably.gate import Answer, Policy, require, supports, usable
+    from capably.gate import Answer, Policy, capability, require, supports, usable
     from capably.probe import devices
     from capably.requirement import Requirement
     from capably.scanner import scan
@@ -43,6 +44,7 @@ __all__ = [
     "Coverage",
     "Device",
     "DeviceTooOldError",
+    "DeviceWarning",
     "Driver",
     "DriverError",
     "GpuListError",
@@ -62,6 +64,7 @@ __all__ = [
     "UnsupportedDeviceError",
     "Verdict",
     "__version__",
+    "capability",
     "devices",
     "judge",
     "require",
@@ -78,6 +81,7 @@ _HOME = {
     "Coverage": "engine",
     "Device": "facts",
     "DeviceTooOldError": "errors",
+    "DeviceWarning": "errors",
     "Driver": "facts",
     "DriverError": "errors",
     "GpuListError": "errors",
@@ -96,6 +100,7 @@ _HOME = {
     "UnknownNameError": "errors",
     "UnsupportedDeviceError": "errors",
     "Verdict": "engine",
+    "capability": "gate",
     "devices": "probe",
     "judge": "engine",
     "require": "gate",

@@ -16,7 +16,8 @@ from capably.errors import ParseError
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
-    from typing import Self
+    from collections.abc import Iterator
+    from typing import Any, Self
 
 __all__ = ["ComputeCapability", "Suffix", "Target", "TargetKind", "by_kind"]
 
@@ -24,11 +25,12 @@ _PREFIX = re.compile(r"(?i:sm_?|compute_?|lto_?|cc ?)?")
 _CAPABILITY = re.compile(r"([0-9]{1,2})\.([0-9])|([0-9]{1,2})([0-9])")
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ComputeCapability:
     """The compute capability of a device: a pair of numbers, never a decimal.
 
-    ``10.0`` is newer than ``9.0``. Ordering is numeric, for sorting; it says nothing about compatibility.
+    ``10.0`` is newer than ``9.0``. Ordering is numeric, for sorting; it says nothing about compatibility. As a sequence
+    it is its two numbers, and it compares with a pair of them as such a pair would: ``(9, 0)``, as torch has it.
 
     Attributes:
         major: 1 to 99.
@@ -39,6 +41,9 @@ class ComputeCapability:
 
     >>> ComputeCapability.parse("sm_120") > ComputeCapability.parse("9.0")
     True
+    >>> major, minor = ComputeCapability.parse("9.0")
+    >>> major, ComputeCapability.parse("9.0") >= (8, 9)
+    (9, True)
     """
 
     major: int
@@ -64,6 +69,30 @@ class ComputeCapability:
         return cls(*capability)
 
     @classmethod
+    def of(cls, value: int | str | tuple[int, int] | ComputeCapability) -> Self:
+        """The capability that *value* means: ``90``, ``"9.0"``, ``"sm_90"``, ``(9, 0)`` or one itself.
+
+        Raises:
+            ParseError: It is no compute capability.
+            TypeError: It is something else. A fraction is, too: ``12.1`` and ``12.10`` are one number, and two versions.
+        """
+        if isinstance(value, str):
+            return cls.parse(value)
+        pair: tuple[object, ...] = ()
+        if isinstance(value, int) and not isinstance(value, bool):
+            pair = divmod(value, 10)
+        elif isinstance(value, tuple | list | ComputeCapability):
+            pair = tuple(value)
+        if len(pair) != 2 or not all(isinstance(one, int) and not isinstance(one, bool) for one in pair):
+            raise TypeError(f"{value!r} is no compute capability: it takes '9.0', 90 or (9, 0)")
+        major, minor = pair
+        try:
+            return cls(major, minor)  # type: ignore[arg-type]
+        except ValueError:
+            text = str(value)
+            raise ParseError("compute capability", text, 0, len(text), "one such as 90, '9.0' or (9, 0)") from None
+
+    @classmethod
     def from_number(cls, number: int) -> Self:
         """The capability that a two- or three-digit architecture number means: 90 is 9.0, 121 is 12.1.
 
@@ -79,6 +108,45 @@ class ComputeCapability:
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}"
+
+    def __iter__(self) -> Iterator[int]:
+        return iter((self.major, self.minor))
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> int:
+        return (self.major, self.minor)[index]
+
+    def __hash__(self) -> int:
+        return hash((self.major, self.minor))
+
+    def __eq__(self, other: object) -> bool:
+        if other.__class__ is ComputeCapability:
+            return self.major == other.major and self.minor == other.minor
+        return (self.major, self.minor) == other if isinstance(other, tuple) else NotImplemented
+
+    def __lt__(self, other: object) -> bool:
+        pair = _pair(other)
+        return NotImplemented if pair is None else (self.major, self.minor) < pair
+
+    def __le__(self, other: object) -> bool:
+        pair = _pair(other)
+        return NotImplemented if pair is None else (self.major, self.minor) <= pair
+
+    def __gt__(self, other: object) -> bool:
+        pair = _pair(other)
+        return NotImplemented if pair is None else (self.major, self.minor) > pair
+
+    def __ge__(self, other: object) -> bool:
+        pair = _pair(other)
+        return NotImplemented if pair is None else (self.major, self.minor) >= pair
+
+
+def _pair(value: object) -> tuple[Any, ...] | None:
+    if value.__class__ is ComputeCapability:
+        return (value.major, value.minor)
+    return value if isinstance(value, tuple) else None
 
 
 class Suffix(enum.StrEnum):

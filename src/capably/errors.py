@@ -41,6 +41,7 @@ __all__ = [
     "AmbiguousNameError",
     "CapablyError",
     "DeviceTooOldError",
+    "DeviceWarning",
     "DialectError",
     "DriverError",
     "FetchError",
@@ -308,6 +309,10 @@ class IncompatibleError(CapablyError, RuntimeError):
         way_out = (f"What to do: {self.way_out}",) if self.way_out else ()
         more = (f"More: capably explain {self.code}",) if self.code else ()
         return f"{needs}: {self.problem}", *(f"  {line}" for line in (*self.lines, *way_out, *more))
+
+
+class DeviceWarning(UserWarning):
+    """GPUs of this process do not meet a requirement, beside one that does: what runs on them may fail."""
 
 
 class NoDeviceError(IncompatibleError):

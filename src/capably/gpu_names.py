@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from capably.arch import ComputeCapability
 from capably.errors import AmbiguousNameError, CapablyError, ParseError, UnknownNameError
 from capably.facts import Device
-from capably.requirement import Requirement
 from capably.tables import tables
 from capably.tables.product_names import SLICE
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from capably.tables import Product
 
-__all__ = ["find_gpus", "full_name", "hosts_of", "named_devices", "read_requirement", "short_name"]
+__all__ = ["find_gpus", "full_name", "hosts_of", "named_devices", "short_name"]
 
 _OLDEST_OF_ALL = ComputeCapability(7, 0)
 _EXPLICIT = re.compile(r"(?i)(?:sm_?|compute_?|cc ?)[0-9]{2,3}[a-z]?|[0-9]{1,2}\.[0-9][a-z]?")
@@ -55,28 +54,6 @@ def named_devices(values: Iterable[str]) -> tuple[Device, ...]:
             wrong[0].add_note(f"also {str(other).splitlines()[0]}")
         raise wrong[0]
     return tuple(devices)
-
-
-def read_requirement(text: str) -> Requirement:
-    """A requirement as people write it; where it names a product, the error has the capability to write instead.
-
-    Raises:
-        ParseError: It is not in the grammar.
-
-    >>> read_requirement("RTX 4090")
-    Traceback (most recent call last):
-        ...
-    capably.errors.ParseError: not a requirement: `RTX 4090`: expected `8.9`, the compute capability of ...
-      RTX 4090
-      ^^^^^^^^
-    """
-    try:
-        return Requirement.parse(text)
-    except ParseError:
-        for piece in re.finditer(r"[^,|<>=!\s][^,|]*(?<!\s)", text):
-            if instead := tables().instead_of_product(piece[0]):
-                raise ParseError("requirement", text, piece.start(), piece.end(), instead) from None
-        raise
 
 
 def short_name(device: Device) -> str:

@@ -18,7 +18,11 @@ The grammar, from the loosest binding to the tightest:
 ``driver>=550``                        the release of the driver
 ``cuda>=12.8``                         the newest CUDA version that the driver supports
 ``toolkit>=12.9``                      the CUDA version of the compiler that is used
+``torch-cuda>=12.8``                   the CUDA version that the loaded torch was built with
+``ptxas>=12.9``                        the version of the ptxas that Triton or torch would run
+``cudnn>=9.8`` ``cublaslt>=12.8``      the version of the library that this process has loaded
 ``installed:nvidia-nccl-cu12>=2.27``   the version of an installed distribution
+``!fp8`` ``!9.0a``                     the opposite of a condition
 =====================================  ==========================================================================
 
 Versions are compared at the precision that is written: ``driver<=550`` holds for every release of R550.
@@ -35,9 +39,25 @@ from capably.errors import ParseError
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Self
 
-__all__ = ["Clause", "CodeFor", "Comparison", "Generation", "Limit", "NamedFeature", "OneOf", "Requirement", "Version"]
+__all__ = [
+    "LOADED",
+    "Clause",
+    "CodeFor",
+    "Comparison",
+    "Generation",
+    "Limit",
+    "NamedFeature",
+    "Not",
+    "OneOf",
+    "Requirement",
+    "Version",
+]
+
+LOADED = ("torch-cuda", "cudnn", "cublaslt", "ptxas")
+"""Versions that are those of what a process has loaded, or would run for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +148,8 @@ class Version:
     """A version: ``driver>=550.54``, ``toolkit<13``, ``installed:torch>=2.9``.
 
     Attributes:
-        what: ``driver``, ``cuda``, ``toolkit`` or ``installed:`` and the normalised name of a distribution.
+        what: ``driver``, ``cuda``, ``toolkit``, one of `LOADED`, or ``installed:`` and the normalised name of a
+            distribution.
         numbers: As many as were written; so many are compared.
     """
 
@@ -140,7 +161,20 @@ class Version:
         return f"{self.what}{self.operator}{'.'.join(map(str, self.numbers))}"
 
 
-Clause = Comparison | OneOf | CodeFor | NamedFeature | Limit | Version
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The opposite of a condition that has no operator to turn round: ``!fp8``, ``!9.0a``.
+
+    Of a distribution too: one that is not installed is neither ``>=2`` nor ``<2``, and meets ``!installed:x>=2``.
+    """
+
+    clause: CodeFor | NamedFeature | Version
+
+    def __str__(self) -> str:
+        return f"!{self.clause}"
+
+
+Clause = Comparison | OneOf | CodeFor | NamedFeature | Limit | Version | Not
 """One condition."""
 
 
@@ -184,6 +218,90 @@ class Requirement:
         """
         return cls(_Reader(text).requirement())
 
+    @classmethod
+    def at_least(cls, capability: int | str | tuple[int, int] | ComputeCapability) -> Self:
+        """A compute capability or any higher one; the number as frameworks pass it: ``90``, ``(9, 0)``, ``"9.0"``.
+
+        Raises:
+            ParseError: It is no compute capability.
+            TypeError: It is a fraction: ``12.10`` and ``12.1`` are one number, and two versions.
+
+        >>> str(Requirement.at_least(75)), str(Requirement.at_least((9, 0)))
+        ('>=7.5', '>=9.0')
+        """
+        return cls(((Comparison(">=", ComputeCapability.of(capability)),),))
+
+    @classmethod
+    def exactly(cls, *capabilities: int | str | tuple[int, int] | ComputeCapability) -> Self:
+        """One of some compute capabilities, and no other.
+
+        Raises:
+            ParseError: One is no compute capability.
+            TypeError: One is a fraction.
+            ValueError: None is given.
+
+        >>> str(Requirement.exactly(80, "8.6"))
+        '{8.0,8.6}'
+        """
+        return cls._of_members(ComputeCapability.of(one) for one in capabilities)
+
+    @classmethod
+    def major(cls, *majors: int) -> Self:
+        """Any compute capability of some major versions.
+
+        Raises:
+            ValueError: One is no major version, or none is given.
+
+        >>> str(Requirement.major(9, 10))
+        '{9.x,10.x}'
+        """
+        for one in majors:
+            if one not in range(1, _MOST_MAJOR + 1):
+                raise ValueError(f"{one!r} is no major version: a number from 1 to {_MOST_MAJOR}, such as 9")
+        return cls._of_members(map(Generation, majors))
+
+    @classmethod
+    def _of_members(cls, members: Iterable[ComputeCapability | Generation]) -> Self:
+        found = tuple(sorted(set(members), key=_order))
+        if not found:
+            raise ValueError("a requirement needs at least one compute capability")
+        return cls(((OneOf(found),),))
+
+    def __and__(self, other: object) -> Requirement:
+        """Both must be met."""
+        if not isinstance(other, Requirement):
+            return NotImplemented
+        return Requirement(
+            tuple(tuple(dict.fromkeys((*a, *b))) for a in self.alternatives for b in other.alternatives),
+        )
+
+    def __or__(self, other: object) -> Requirement:
+        """Either will do."""
+        if not isinstance(other, Requirement):
+            return NotImplemented
+        return Requirement(tuple(dict.fromkeys((*self.alternatives, *other.alternatives))))
+
+    def met_by(self, capability: int | str | tuple[int, int] | ComputeCapability) -> bool | None:
+        """Whether every GPU of a compute capability meets this.
+
+        Returns:
+            None where that is not known, or depends on more than the capability.
+
+        Raises:
+            ParseError: It is no compute capability.
+            TypeError: It is a fraction.
+            UnknownNameError: A feature is named that is not known.
+
+        >>> Requirement.parse(">=8.0,!=10.x").met_by((9, 0))
+        True
+        """
+        import importlib  # noqa: PLC0415 - what judges rests on this module, and is asked by name as `capably` itself does
+
+        judge = importlib.import_module("capably.engine").judge
+        device = importlib.import_module("capably.facts").Device(ComputeCapability.of(capability), assumed=True)
+        outcome = judge(self, device).outcome
+        return {"runs": True, "fails": False}.get(str(outcome))
+
     def __hash__(self) -> int:
         return hash(self._text)  # texts keep theirs, so that one as a key costs little
 
@@ -193,7 +311,9 @@ class Requirement:
     @property
     def distributions(self) -> tuple[str, ...]:
         """Names of the distributions whose versions are asked for."""
-        clauses = (clause for clauses in self.alternatives for clause in clauses if isinstance(clause, Version))
+        clauses = (
+            clause for clauses in self.alternatives for clause in map(_bare, clauses) if isinstance(clause, Version)
+        )
         return tuple(dict.fromkeys(c.what.partition(":")[2] for c in clauses if c.what.startswith("installed:")))
 
     def mentions(self, *what: str) -> bool:
@@ -201,7 +321,7 @@ class Requirement:
         return any(
             isinstance(clause, Limit | Version) and clause.what.split(":", 1)[0] in what
             for clauses in self.alternatives
-            for clause in clauses
+            for clause in map(_bare, clauses)
         )
 
     def without(self, *what: str) -> Requirement | None:
@@ -214,11 +334,23 @@ class Requirement:
         '9.0 | 10.x'
         """
         left = tuple(
-            tuple(c for c in clauses if not (isinstance(c, Version) and c.what.split(":", 1)[0] in what))
+            tuple(
+                clause
+                for clause in clauses
+                if not (isinstance(bare := _bare(clause), Version) and bare.what.split(":", 1)[0] in what)
+            )
             for clauses in self.alternatives
         )
         return Requirement(left) if all(left) else None
 
+
+def _bare(clause: Clause) -> Clause:
+    """What an opposite is the opposite of."""
+    return clause.clause if isinstance(clause, Not) else clause
+
+
+_MOST_MAJOR = 99
+_OPPOSITE = {">=": "<", "<": ">=", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
 
 # From the largest to the smallest; what is a whole number of several is shown in the largest.
 _UNITS = {
@@ -233,7 +365,7 @@ _UNITS = {
 }
 _UNIT_NAMES = {unit.lower(): size for unit, size in {**_UNITS, "B": 1}.items()}
 _LIMITS = ("memory", "smem", "sms")
-_VERSIONS = ("cuda", "driver", "toolkit")
+_VERSIONS = ("cuda", "driver", "toolkit", *LOADED)
 
 _SPACE = re.compile(r"\s*")
 _OPERATOR = re.compile(r">=|<=|==|!=|>|<")
@@ -291,6 +423,12 @@ class _Reader:
 
     def clause(self) -> Clause:
         self.skip()
+        if self.text.startswith("!", self.at) and not self.text.startswith("!=", self.at):
+            self.at += 1
+            self.skip()
+            if self.text.startswith("!", self.at):
+                raise self.fail("one `!` before a condition, or none")
+            return _opposite(self.clause())
         operator_at = self.at
         found = self.take(_OPERATOR)
         operator = found[0] if found else ""
@@ -396,7 +534,7 @@ class _Reader:
         return found[0]
 
     def version(self, what: str) -> Version:
-        example = {"driver": ">=550", "cuda": ">=12.8", "toolkit": ">=12.9"}.get(what, ">=1.2")
+        example = _EXAMPLES.get(what, ">=1.2")
         operator = self.operator(what, example)
         if what == "driver" and self.text[self.at : self.at + 1] in ("R", "r"):
             self.at += 1
@@ -404,7 +542,7 @@ class _Reader:
         if found is None or self.text[self.at : self.at + 1].isalnum() or self.text.startswith(".", self.at):
             raise self.fail(f"a version of numbers, such as `{what}{example}`")
         numbers = tuple(int(number) for number in found[0].split("."))
-        most = 4 if ":" in what else 3 if what == "driver" else 2
+        most = 4 if ":" in what or what in {"cudnn", "cublaslt"} else 3 if what == "driver" else 2
         if len(numbers) > most:
             raise self.fail(f"at most {most} numbers", found.start(), found.end())
         return Version(what, operator, numbers)
@@ -421,6 +559,33 @@ class _Reader:
             text = "a plain number" if what == "sms" else "a unit: `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB` or `B`"
             raise self.fail(text, found.start(2), max(found.end(2), found.start(2) + 1))
         return Limit(what, operator, int(found[1]) * size)
+
+
+_EXAMPLES = {
+    "driver": ">=550",
+    "cuda": ">=12.8",
+    "toolkit": ">=12.9",
+    "torch-cuda": ">=12.8",
+    "ptxas": ">=12.9",
+    "cudnn": ">=9.8",
+    "cublaslt": ">=12.8",
+}
+
+
+def _opposite(clause: Clause) -> Clause:
+    match clause:
+        case Comparison():
+            return Comparison(_OPPOSITE[clause.operator], clause.capability)
+        case OneOf():
+            return OneOf(clause.members, not clause.excluded)
+        case Limit():
+            return Limit(clause.what, _OPPOSITE[clause.operator], clause.amount)
+        case Version() if not clause.what.startswith("installed:"):
+            return Version(clause.what, _OPPOSITE[clause.operator], clause.numbers)
+        case Not():
+            return clause.clause
+        case _:
+            return Not(clause)
 
 
 def _order(member: ComputeCapability | Generation) -> tuple[int, int]:

@@ -25,7 +25,7 @@ def _parse_numbers(what: str, text: str, least: int, most: int) -> tuple[int, ..
     lead = len(text) - len(text.lstrip())
     stop = len(text.rstrip())
     match = _NUMBERS.match(text, lead)
-    shape = "two numbers such as `12.4`" if most == 2 else "a release such as `550.54.14`"
+    shape = "a release such as `550.54.14`" if "driver" in what else "two numbers such as `12.4`"
     if match is None:
         raise ParseError(what, text, lead, max(stop, lead + 1), shape)
     if match.end() != stop:

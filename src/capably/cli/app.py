@@ -25,6 +25,7 @@ _COMMANDS = {
     "check": ("capably.cli.check", "check", "Which artifacts run on which GPUs, and why not."),
     "explain": ("capably.cli.explain", "explain", "What a code or an error message means."),
     "plan": ("capably.cli.plan", "plan", "Which targets to build for given GPUs, as every tool wants them."),
+    "require": ("capably.cli.require", "require", "Whether the GPUs here meet a requirement, for scripts."),
     "audit": ("capably.cli.audit", "audit", "Whether a wheel holds what its project promises, before it is released."),
     "doctor": ("capably.cli.doctor", "doctor", "This machine, from driver to packages, and what is wrong."),
     "scan": ("capably.cli.scan", "scan", "What GPU code files hold."),

@@ -213,8 +213,8 @@ def plan(  # noqa: PLR0917 - click passes options by name
 def _needs(text: str | None, tool: Tool | None) -> Requirement | None:
     """What was asked for, and what the tool needs by itself."""
     from capably.archlist import applying  # noqa: PLC0415 - see capably.cli.app
-    from capably.gpu_names import read_requirement  # noqa: PLC0415 - as above
     from capably.requirement import Requirement  # noqa: PLC0415 - as above
+    from capably.wanted import read_requirement  # noqa: PLC0415 - as above
 
     own = applying(tool.asked, tool.version_asked).requires if tool is not None else None
     asked = read_requirement(text) if text is not None else None
@@ -284,7 +284,7 @@ def _columns(
     if gpus:
         devices = read_gpus(gpus)
     else:
-        system = _recorded(record) if record else probe.system(thorough=False)
+        system = _recorded(record) if record else probe.system()
         taken = taken or system.driver
         found = models(system.devices)
         devices = tuple(device for device, _ in found)

@@ -26,8 +26,17 @@ PAGES = (
         "gpu-list-missing",
         "No list of what to build for",
         "no list names what to build for",
-        "With the policy `build-list` a list decides, and neither GPUs nor their names stand in for it.",
+        "With the policy `build-list` a list decides; where none is set, the GPUs that are here, as the tools do it, or "
+        "those that CAPABLY_GPUS names. There is none of the three.",
         'Set one: {variable}="{wanted}".',
         example={"variable": "TORCH_CUDA_ARCH_LIST", "wanted": "8.0 9.0a"},
+    ),
+    Page(
+        "gpu-list-elsewhere",
+        "A list that names none of the GPUs that are here",
+        "{list} names none of the GPUs of this process",
+        'Only the GPUs were to count that the list names (`devices="listed"`), and the list is for others.',
+        "Name {capabilities} in {variable}, or take it away.",
+        example={"list": "TORCH_CUDA_ARCH_LIST='8.0'", "variable": "TORCH_CUDA_ARCH_LIST", "capabilities": "7.0"},
     ),
 )

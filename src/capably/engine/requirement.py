@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from capably import facts
 from capably.arch import ComputeCapability, Suffix, Target
@@ -15,12 +15,14 @@ from capably.engine.verdict import SEVERITY, Verdict, deciding_first, worst
 from capably.errors import ParseError, UnknownNameError
 from capably.facts import Device, Driver, Standing
 from capably.requirement import (
+    LOADED,
     Clause,
     CodeFor,
     Comparison,
     Generation,
     Limit,
     NamedFeature,
+    Not,
     OneOf,
     Requirement,
     Version,
@@ -29,10 +31,12 @@ from capably.tables import tables
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from capably.tables import Feature, Tables
     from capably.version import CudaVersion
 
-__all__ = ["judge_requirement"]
+__all__ = ["check_requirement", "judge_requirement"]
 
 _ANY = 1 << 30  # as high as a number of a version may be
 _COMPARE = {
@@ -55,18 +59,113 @@ def judge_requirement(
 ) -> Verdict:
     """The best of its alternatives; each is as good as the worst of its conditions."""
     conditions = _Conditions(subject, driver, toolkit, installed)
-    for clauses in requirement.alternatives:  # also of those that are not needed for the answer
-        for clause in clauses:
-            if isinstance(clause, NamedFeature):
-                conditions.feature(clause.name)
-            elif isinstance(clause, CodeFor):
-                conditions.check_suffix(clause)
+    conditions.check(requirement)  # also of those that are not needed for the answer
     judged = [conditions.alternative(clauses) for clauses in requirement.alternatives]
     outcome = min((outcome for outcome, _ in judged), key=SEVERITY.__getitem__)
     # The alternative that comes closest first: fewest conditions that stand against it.
     judged.sort(key=lambda one: (SEVERITY[one[0]], sum(reason.outcome is not Outcome.RUNS for reason in one[1])))
     reasons = tuple(dict.fromkeys(reason for _, found in judged for reason in found))
     return Verdict(str(requirement), conditions.device, driver, outcome, reasons=deciding_first(reasons, outcome))
+
+
+@functools.lru_cache(maxsize=1024)
+def check_requirement(requirement: Requirement) -> tuple[int, ...]:
+    """Whether what *requirement* says makes sense, whatever there is: names and suffixes exist, and it can hold.
+
+    Returns:
+        The numbers of the alternatives whose conditions can never hold at once.
+
+    Raises:
+        UnknownNameError: It names a feature that is not known.
+        ParseError: It names a product, or a suffix that no target with that number has.
+    """
+    _Conditions(Device(_HIGHEST, assumed=True), None, None, None).check(requirement)
+    return tuple(number for number, clauses in enumerate(requirement.alternatives) if not _can_hold(clauses))
+
+
+def _can_hold(clauses: tuple[Clause, ...]) -> bool:
+    if any(isinstance(clause, Not) and clause.clause in clauses for clause in clauses):
+        return False
+    about_number = [
+        clause for clause in clauses if isinstance(clause, Comparison | OneOf | CodeFor | NamedFeature | Not)
+    ]
+    about_number = [c for c in about_number if not (isinstance(c, Not) and isinstance(c.clause, Version))]
+    if len(about_number) == 1:  # which most are, and somebody waits: without the tables
+        alone = about_number[0]
+        if isinstance(alone, Comparison) and (alone.operator, alone.capability) in {("<", _LOWEST), (">", _HIGHEST)}:
+            return False
+    elif about_number and not _some_capability(about_number):
+        return False
+    amounts: dict[str, list[Limit | Version]] = {}
+    for clause in clauses:
+        if isinstance(clause, Limit | Version):
+            amounts.setdefault(clause.what, []).append(clause)
+    return all(_some_amount(bounds) for bounds in amounts.values())
+
+
+def _some_capability(clauses: list[Comparison | OneOf | CodeFor | NamedFeature | Not]) -> bool:
+    """Whether the conditions do not exclude each other: there is a device on which none fails.
+
+    It is enough to try the known ones, those that are named, and their neighbours: between them nothing changes.
+    """
+    near = {one for clause in clauses for one in _named_capabilities(clause)}
+    numbers = {step for one in near for step in (one.number - 1, one.number, one.number + 1)}
+    tried = (
+        *tables().architectures,
+        *(ComputeCapability.from_number(number) for number in sorted(numbers) if 10 <= number <= _HIGHEST.number),
+        _HIGHEST,
+    )
+    for capability in tried:
+        conditions = _Conditions(Device(capability, assumed=True), None, None, None)
+        if all(conditions.clause(clause).outcome is not Outcome.FAILS for clause in clauses):
+            return True
+    return False
+
+
+def _named_capabilities(clause: Clause) -> tuple[ComputeCapability, ...]:
+    match clause:
+        case Comparison():
+            return (clause.capability,)
+        case OneOf():
+            ends = (
+                (ComputeCapability(m.major, 0), ComputeCapability(m.major, 9))
+                for m in clause.members
+                if isinstance(m, Generation)
+            )
+            return (
+                *(m for m in clause.members if isinstance(m, ComputeCapability)),
+                *(one for pair in ends for one in pair),
+            )
+        case CodeFor():
+            return (clause.target.capability,)
+        case Not():
+            return _named_capabilities(clause.clause)
+        case _:
+            return ()
+
+
+def _some_amount(bounds: list[Limit | Version]) -> bool:
+    """Whether the bounds of one quantity leave something between them."""
+    ends = {bound.numbers if isinstance(bound, Version) else (bound.amount,) for bound in bounds}
+    below = {(*end[:place], end[place] - 1) for end in ends for place in range(len(end)) if end[place]}
+    tried = {(0,) * 5} | {
+        value
+        for end in ends | below
+        for step in (-1, 0, 1)
+        for rest in (0, _ANY)
+        if (value := _padded((*end[:-1], end[-1] + step, *(rest,) * 4), 5))[len(end) - 1] >= 0
+    }
+    return any(
+        all(
+            _COMPARE[bound.operator](_padded(value, len(asked)), asked)
+            for bound in bounds
+            for asked in (bound.numbers if isinstance(bound, Version) else (bound.amount,),)
+        )
+        for value in tried
+    )
+
+
+_LOWEST, _HIGHEST = ComputeCapability(1, 0), ComputeCapability(99, 9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +188,16 @@ class _Conditions:
     @property
     def here(self) -> ComputeCapability:
         return self.subject.capability
+
+    def check(self, requirement: Requirement) -> None:
+        """Refuse names and suffixes that there are not."""
+        for clauses in requirement.alternatives:
+            for clause in clauses:
+                bare = clause.clause if isinstance(clause, Not) else clause
+                if isinstance(bare, NamedFeature):
+                    self.feature(bare.name)
+                elif isinstance(bare, CodeFor):
+                    self.check_suffix(bare)
 
     def feature(self, name: str) -> Feature:
         try:
@@ -154,6 +263,21 @@ class _Conditions:
                 return self.limit(clause)
             case Version():
                 return self.version(clause)
+            case Not():
+                return self.opposite(clause)
+
+    def opposite(self, clause: Not) -> Reason:
+        found = self.clause(clause.clause)
+        params = dict(found.params)
+        if found.outcome is Outcome.UNKNOWN:
+            told = tuple((name, str(clause) if name == "clause" else value) for name, value in found.params)
+            return replace(found, subject=str(clause), params=told)
+        of_package = isinstance(clause.clause, Version)
+        if found.outcome is Outcome.FAILS:
+            return self.met(str(clause), params.get("found") if of_package else None, found.sources)
+        if of_package:
+            return self.reason("version-not-met", Outcome.FAILS, str(clause), params.get("found", ""))
+        return self.reason("device-excluded", Outcome.FAILS, str(clause), sources=found.sources)
 
     def met(self, clause: str, found: object = None, sources: tuple[str, ...] = ()) -> Reason:
         text = f"compute capability {self.here}" if found is None else found
@@ -300,8 +424,18 @@ class _Conditions:
                     return self.unknown(clause, "no compiler was given")
                 cuda = self.toolkit.cuda
                 return self.compared(clause, (cuda.major, cuda.minor), f"{self.toolkit.kind} {cuda}")
+            case what if what in LOADED:
+                return self.loaded(clause)
             case _:
                 return self.distribution(clause)
+
+    def loaded(self, clause: Version) -> Reason:
+        """Of what the process has loaded: what is not loaded may still be, so that its absence says nothing."""
+        version = dict(self.installed or ()).get(f"{clause.what}:")
+        if version is None:
+            return self.unknown(clause, f"{_LOADED[clause.what]} is not loaded in this process")
+        numbers = tuple(int(number) for number in re.findall(r"[0-9]{1,9}", version))
+        return self.compared(clause, numbers, f"{_LOADED[clause.what]} {version}")
 
     def compared(self, clause: Version, numbers: tuple[int, ...], found: str) -> Reason:
         if _COMPARE[clause.operator](_padded(numbers, len(clause.numbers)), clause.numbers):
@@ -397,7 +531,9 @@ class _Conditions:
         if Outcome.RUNS in outcomes:
             return None
         if Outcome.UNKNOWN in outcomes:
-            return self.reason("toolkit-undecided", Outcome.UNKNOWN, text, name)
+            return self._newer_than_driver(targets, toolkit.cuda, clauses) or self.reason(
+                "toolkit-undecided", Outcome.UNKNOWN, text, name
+            )
         makers = [
             row
             for row in self.known.toolkits
@@ -434,8 +570,28 @@ class _Conditions:
             return Outcome.FAILS
         from capably.engine.image import ImageRules  # noqa: PLC0415 - only where a compiler is given, and a gate is waited for
 
-        image = facts.Image(facts.ImageKind.SASS, target, toolkit=cuda)
-        return worst([ImageRules(image, self.device, None).sass(target)])
+        rules = ImageRules(facts.Image(facts.ImageKind.SASS, target, toolkit=cuda), self.device, self.driver)
+        return worst([rules.sass(target), *rules.cuda_major(target)])
+
+    def _newer_than_driver(
+        self, targets: Iterable[Target], cuda: CudaVersion | None, clauses: tuple[Clause, ...]
+    ) -> Reason | None:
+        """Where it is only the driver of which is not known whether it loads such code: the reason that says so."""
+        from capably.engine.image import ImageRules  # noqa: PLC0415 - as above
+
+        for target in targets if isinstance(self.subject, Device) else ():
+            rules = ImageRules(facts.Image(facts.ImageKind.SASS, target, toolkit=cuda), self.device, self.driver)
+            if self._serves(target, clauses) and rules.sass(target).outcome is Outcome.RUNS:
+                return next(rules.cuda_major(target), None)
+        return None
+
+
+_LOADED = {
+    "torch-cuda": "the CUDA version of torch",
+    "cudnn": "cuDNN",
+    "cublaslt": "cuBLASLt",
+    "ptxas": "ptxas",
+}
 
 
 def _is(capability: ComputeCapability, member: ComputeCapability | Generation) -> bool:

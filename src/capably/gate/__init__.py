@@ -14,8 +14,8 @@ threads, and until a variable changes that decides which devices a process sees.
 from __future__ import annotations
 
 from capably.gate.answer import Answer
-from capably.gate.calls import require, supports, usable
+from capably.gate.calls import capability, require, supports, usable
 from capably.gate.deciding import decide
-from capably.gate.policy import Policy
+from capably.gate.policy import BROKEN, Policy
 
-__all__ = ["Answer", "Policy", "decide", "require", "supports", "usable"]
+__all__ = ["BROKEN", "Answer", "Policy", "capability", "decide", "require", "supports", "usable"]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from capably.codes import FINDINGS, Outcome
@@ -21,21 +20,22 @@ from capably.errors import (
     UnsupportedDeviceError,
 )
 from capably.escaping import escaped
-from capably.gate.lists import gpus_in_words, targets_of_list
+from capably.gate.devices import current, number_of
+from capably.gate.lists import gpus_in_words, listed_devices, targets_of_list
 from capably.gate.policy import GPUS_HERE, OVERRIDE, TORCH_LIST, Policy
 from capably.requirement import Requirement
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import overload
 
     from capably.codes import Reason
     from capably.engine import Verdict  # noqa: TC004 - of the fields only, which nobody resolves
     from capably.facts import Device, Finding  # noqa: TC004 - as above
+    from capably.gate.devices import DeviceLike
     from capably.version import CudaVersion
 
-__all__ = ["Answer"]
+__all__ = ["Answer", "choice_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +94,12 @@ class Answer(Sequence["Device"]):
         """What is wrong with a list that is set, whether it decided or not; None where nothing is."""
         for variable, text, dialect in self.lists:
             try:
-                targets_of_list(text, dialect)
+                targets_of_list(text, dialect, [verdict.device for verdict in self.verdicts])
             except CapablyError as error:
                 return f"{variable}: {str(error).splitlines()[0]}"
         return None
 
-    def require(self, feature: str | None = None, devices: str | Iterable[int] | None = None) -> Answer:
+    def require(self, feature: str | None = None, devices: DeviceLike | Iterable[DeviceLike] = "any") -> Answer:
         """This answer, where it is the one that is needed: what `capably.require` does once it has looked.
 
         Args:
@@ -109,16 +109,48 @@ class Answer(Sequence["Device"]):
         Raises:
             IncompatibleError: It is not; as `capably.require` does.
             ValueError: *devices* is no choice.
-            TypeError: *devices* is a single number.
+            TypeError: *devices* is nothing that stands for some.
         """
-        which = ("any" if self.entries else "all") if devices is None else devices
-        if isinstance(which, int):
-            raise TypeError(_NO_CHOICE.format(which))
-        chosen = _chosen(self, which if isinstance(which, str) else tuple(which))
+        which = choice_of(devices)
+        chosen = _chosen(self, which)
         good = [number for number in chosen if self.verdicts[number].outcome is Outcome.RUNS]
         if good and (which == "any" or len(good) == len(chosen)):
             return self
-        raise _error(self, chosen, feature or "", any_will_do=which == "any")
+        raise _error(self, chosen, feature or "", which)
+
+    def why(self, device: DeviceLike = None) -> tuple[str, ...]:
+        """What stands against a device, a sentence each; nothing where it meets the requirement.
+
+        Args:
+            device: As for `capably.supports`.
+
+        Raises:
+            TypeError: *device* is nothing that stands for one.
+            ValueError: *device* is a text, and names none.
+        """
+        number = number_of(device)
+        if number is None:
+            return (f"{device} is no GPU of NVIDIA",)
+        if not isinstance(number, int):
+            from capably.engine import judge  # noqa: PLC0415 - of a device that was not judged
+
+            driver = self.verdicts[0].driver if self.verdicts else None
+            verdicts = [verdict for verdict in self.verdicts if verdict.device == number]
+            return _against((*verdicts, judge(self.requirement, number, driver))[0])
+        if not self.verdicts:
+            return (self._nothing or "no GPU was found",)
+        if not 0 <= number < len(self.verdicts):
+            return (
+                f"there is no GPU {number}: this process sees {gpus_in_words(len(self.verdicts))}, numbered from 0",
+            )
+        return _against(self.verdicts[number])
+
+    @property
+    def _nothing(self) -> str:
+        """Why nothing was judged, in words."""
+        if self.unread is not None:
+            return f"{self.decided_by} cannot be read: {self.unread}"
+        return self.absence.message if self.absence is not None and not self.verdicts else ""
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -131,7 +163,13 @@ class Answer(Sequence["Device"]):
         return tuple(map(escaped, lines))
 
     def __str__(self) -> str:
-        return "\n".join(self.lines)
+        if self.verdicts:
+            return "\n".join(self.lines)
+        error = _absent(self, "", "") if self.unread is None else None
+        nothing = (f"Nothing was judged: {error.problem if error else self._nothing}.",)
+        return "\n".join(
+            (*map(escaped, nothing), *self.lines, *([f"What to do: {escaped(error.way_out)}"] if error else ()))
+        )
 
     def _line(self, number: int) -> str:
         verdict = self.verdicts[number]
@@ -165,8 +203,10 @@ class Answer(Sequence["Device"]):
         Raises:
             ValueError: The devices were named, not found, so that none can be made visible.
         """
-        if any(device.assumed for device in self.devices):
-            raise ValueError(f"{self.decided_by} names these GPUs; they are not devices of this machine")
+        if self.decided_by != GPUS_HERE and self.verdicts:
+            raise ValueError(
+                f"{self.decided_by} names these GPUs; they are not devices of this machine, so that none can be made visible"
+            )
         if all(device.uuid for device in self.devices):
             return ",".join(str(device.uuid) for device in self.devices)
         entries = (self.visible_devices or "").split(",")
@@ -176,28 +216,67 @@ class Answer(Sequence["Device"]):
         return ",".join(map(str, numbers))
 
 
-_NO_CHOICE = "devices is {}: it takes `all`, `any`, `current` or a list of numbers, such as [0, 1]"
+def _against(verdict: Verdict) -> tuple[str, ...]:
+    if verdict.outcome is Outcome.RUNS:
+        return ()
+    return tuple(dict.fromkeys(reason.message for reason in verdict.reasons if reason.outcome is verdict.outcome))
+
+
+_CHOICES = ("any", "all", "listed")
+_NO_CHOICE = (
+    "devices is {!r}: it takes `any`, `all`, `current`, `listed`, a device as capably.supports takes it, or several, such "
+    "as [0, 1]{}"
+)
+
+
+def choice_of(devices: DeviceLike | Iterable[DeviceLike]) -> str | tuple[int, ...]:
+    """Which devices are meant: ``any``, ``all``, ``listed``, or their numbers.
+
+    Raises:
+        ValueError: *devices* is no choice.
+        TypeError: *devices* is nothing that stands for some.
+    """
+    if isinstance(devices, str):
+        if devices in _CHOICES:
+            return devices
+        if devices == "current":
+            return (current(),)
+        try:
+            return _numbers(devices, (number_of(devices),))
+        except ValueError:
+            import difflib  # noqa: PLC0415 - for mistakes only
+
+            close = difflib.get_close_matches(devices.lower(), (*_CHOICES, "current"), n=1, cutoff=0.4)
+            meant = f"; did you mean `{close[0]}`?" if close else "; did you mean `any`?"
+            raise ValueError(_NO_CHOICE.format(devices, meant)) from None
+    if isinstance(devices, Iterable) and not hasattr(devices, "type"):
+        found = tuple(number_of(one) for one in devices)
+        if not found:
+            raise ValueError(_NO_CHOICE.format(devices, "; did you mean `any`?"))
+        return _numbers(devices, found)
+    return _numbers(devices, (number_of(devices),))  # type: ignore[arg-type]
+
+
+def _numbers(devices: object, found: tuple[int | Device | None, ...]) -> tuple[int, ...]:
+    numbers = [one if isinstance(one, int) or one is None else one.ordinal for one in found]
+    if None in numbers:
+        raise ValueError(_NO_CHOICE.format(devices, ""))
+    return tuple(number for number in numbers if number is not None)
 
 
 def _chosen(answer: Answer, devices: str | tuple[int, ...]) -> tuple[int, ...]:
     """Numbers of the verdicts that count."""
     count = len(answer.verdicts)
-    if devices in ("all", "any"):
+    if devices == "listed" and answer.decided_by == GPUS_HERE:
+        return listed_devices(answer.lists, [verdict.device for verdict in answer.verdicts])
+    if isinstance(devices, str):
         return tuple(range(count))
-    if devices == "current":
-        devices = (_current() if answer.decided_by == GPUS_HERE else 0,)
-    if isinstance(devices, str) or not devices:
-        raise ValueError(_NO_CHOICE.format(repr(devices)))
+    if answer.decided_by != GPUS_HERE and devices == (current(),):
+        devices = (0,)  # torch's number says nothing about what is named
     missing = [number for number in devices if not 0 <= number < count]
     if count and missing:
         raise ValueError(f"there is no GPU {missing[0]}: this process sees {gpus_in_words(count)}, numbered from 0")
     return tuple(devices) if count else ()
-
-
-def _current() -> int:
-    """Torch's current device, where torch is imported and has initialised CUDA here; else the first."""
-    cuda = getattr(sys.modules.get("torch"), "cuda", None)
-    return int(cuda.current_device()) if cuda is not None and cuda.is_initialized() else 0
 
 
 _OF_DRIVER = frozenset(
@@ -217,12 +296,14 @@ _VERSIONS = frozenset({"version-not-met", "toolkit-cannot-emit"})  # what is sai
 _TO_BUILD = f'To build where no GPU is, name those that it is for: {OVERRIDE}="sm_90,RTX 4090".'
 
 
-def _error(answer: Answer, chosen: tuple[int, ...], feature: str, *, any_will_do: bool) -> IncompatibleError:
-    needed = str(answer.requirement)
+def _error(answer: Answer, chosen: tuple[int, ...], feature: str, which: str | tuple[int, ...]) -> IncompatibleError:
+    needed, any_will_do = str(answer.requirement), which == "any"
     if answer.unread is not None:
         wanted = "sm_90,RTX 4090" if answer.decided_by == OVERRIDE else _LIST
         texts = {"variable": answer.decided_by, "problem": answer.unread, "wanted": wanted}
         return _of_list(answer, feature, "gpu-list-unreadable", texts)
+    if not chosen and answer.verdicts:
+        return _unlisted(answer, feature)
     if not chosen:
         return _absent(answer, feature, needed)
     lines = tuple(line for n, line in enumerate(answer.lines) if n in chosen or n >= len(answer.verdicts))
@@ -284,6 +365,14 @@ def _of_list(answer: Answer, feature: str, code: str, texts: dict[str, str]) -> 
     return GpuListError(feature, str(answer.requirement), problem, answer.lines, way_out, answer, code)
 
 
+def _unlisted(answer: Answer, feature: str) -> IncompatibleError:
+    """The list names none of the GPUs that are here."""
+    name, text, _ = answer.lists[0]
+    found = ", ".join(dict.fromkeys(str(verdict.device.capability) for verdict in answer.verdicts))
+    texts = {"list": f"{name}={text!r}", "variable": name, "capabilities": found}
+    return _of_list(answer, feature, "gpu-list-elsewhere", texts)
+
+
 def _absent(answer: Answer, feature: str, needed: str) -> IncompatibleError:
     if answer.policy is Policy.BUILD_LIST:
         texts = {"variable": answer.own_list or TORCH_LIST, "wanted": _LIST}
@@ -317,7 +406,36 @@ def _way_out(numbers: list[int], chosen: tuple[int, ...], answer: Answer, reason
     if answer.entries and all(answer.blames[number] == "device" for number in numbers):
         needed = answer.requirement
         return f"Name a target that meets `{needed}` in {answer.decided_by}, with the suffix that it takes."
+    if reason.code == "device-too-new" and not answer.entries:
+        from capably.wanted import only_exactly  # noqa: PLC0415 - rarely needed
+
+        if floor := only_exactly(answer.requirement, answer.verdicts[numbers[0]].device.capability):
+            return f"`{answer.requirement}` is exactly that; did you mean `{floor}`, which newer GPUs meet? {reason.way_out}"
+    if reason.code in _OF_HARDWARE and answer.decided_by == GPUS_HERE and (products := _products(answer)):
+        return f"{reason.way_out} For example: {products}."
     return reason.way_out
+
+
+_OF_HARDWARE = frozenset(("device-too-old", "device-not-listed", "device-excluded", "quantity-too-small"))
+_FEW = 5
+
+
+def _products(answer: Answer) -> str:
+    """A few products that would do, each judged with the driver that is here; the best known of each capability first."""
+    from capably.engine import judge  # noqa: PLC0415 - see `_load`
+    from capably.facts import Device  # noqa: PLC0415 - rarely needed
+    from capably.gpu_names import named_devices, short_name  # noqa: PLC0415 - rarely needed
+    from capably.tables import tables  # noqa: PLC0415 - rarely needed
+
+    driver = answer.verdicts[0].driver
+    able = [
+        short_name(device)
+        for device in named_devices(["all"])
+        if not tables().is_tegra(device.capability)
+        and judge(answer.requirement, Device(device.capability, device.name, assumed=True), driver).outcome
+        is Outcome.RUNS
+    ]
+    return ", ".join(able[:_FEW])
 
 
 def _compilers(answer: Answer) -> str:

@@ -8,7 +8,8 @@ from capably.errors import (
 )
 from capably.gate.answer import Answer
 from capably.gate.lists import lists_set, named_gpus, passed_over, targets_of_list, unread_patience
-from capably.gate.policy import GPUS_HERE, OVERRIDE, Policy
+from capably.gate.policy import BROKEN, GPUS_HERE, OVERRIDE, Policy
+from capably.requirement import LOADED
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
@@ -51,12 +52,14 @@ def decide(
     named = environ.get(OVERRIDE)
     own, lists = lists_set(environ, dialect)
     by = GPUS_HERE if seen.devices else "nothing"
-    if named and (policy is Policy.OVERRIDE or (policy is Policy.DEVICE and not seen.devices)):
+    # A tool that is named reads its own list and no other; without one any list is what somebody has said.
+    listed = bool(lists) and own in (None, lists[0][0])
+    if named and policy is Policy.OVERRIDE:
         by = OVERRIDE
-    elif lists and (policy is Policy.BUILD_LIST or (policy is Policy.OVERRIDE and lists[0][0] == own)):
+    elif listed and policy is not Policy.DEVICE:
         by = lists[0][0]
-    elif policy is Policy.BUILD_LIST:
-        by = "nothing"
+    elif named and not seen.devices and (policy is Policy.BUILD_LIST or seen.absence not in BROKEN):
+        by = OVERRIDE  # what is named stands in for a GPU that is not there, and not for one that cannot be used
     subjects: tuple[Device | Target, ...] = ()
     entries: tuple[str, ...] = ()
     unread = None
@@ -66,7 +69,7 @@ def decide(
         elif by == GPUS_HERE:
             subjects = seen.devices
         elif by != "nothing":
-            targets = targets_of_list(lists[0][1], lists[0][2])
+            targets = targets_of_list(lists[0][1], lists[0][2], seen.devices)
             subjects, entries = targets, tuple(f"{target.capability}{target.suffix}" for target in targets)
     except CapablyError as error:
         unread = str(error).splitlines()[0]
@@ -87,12 +90,12 @@ def decide(
         unread,
         lists,
         seen.visibility.visible_devices,
-        seen.lasting and not needed.mentions("toolkit", "installed"),
+        seen.lasting and not needed.mentions("toolkit", "installed", *LOADED),
         own,
     )
 
 
-_BLAMES = (("compiler", ("toolkit",)), ("driver", ("driver", "cuda")), ("packages", ("installed",)))
+_BLAMES = (("compiler", ("toolkit",)), ("driver", ("driver", "cuda")), ("packages", ("installed", *LOADED)))
 
 
 def _blame(

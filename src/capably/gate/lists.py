@@ -8,12 +8,20 @@ from capably.gate.policy import GPUS_HERE, LISTS, OVERRIDE, TORCH_LIST, Policy
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from capably.arch import Target
     from capably.facts import Device
 
-__all__ = ["gpus_in_words", "lists_set", "named_gpus", "passed_over", "targets_of_list", "unread_patience"]
+__all__ = [
+    "gpus_in_words",
+    "listed_devices",
+    "lists_set",
+    "named_gpus",
+    "passed_over",
+    "targets_of_list",
+    "unread_patience",
+]
 
 
 def lists_set(
@@ -26,25 +34,54 @@ def lists_set(
         from capably.list_output import deciding  # noqa: PLC0415 - as above
 
         name, _, version = dialect.partition("==")
+        name = _ALIASES.get(name, name)
+        dialect = f"{name}=={version}" if version else name
         reads = deciding(name, version or None)
         own, dialect = VARIABLES[reads], dialect if reads == name else None
     names = dict.fromkeys((own or TORCH_LIST, *LISTS))
     return own, tuple((name, text, dialect if name == own else None) for name in names if (text := environ.get(name)))
 
 
-def targets_of_list(text: str, dialect: str | None) -> tuple[Target, ...]:
-    """What a list asks for, machine code and PTX for the same target once."""
+_ALIASES = {"torch": "torch-python", "pytorch": "torch-python", "nvcc": "nvcc-arch"}
+_NATIVE = "native"
+
+
+def targets_of_list(text: str, dialect: str | None, devices: Sequence[Device] = ()) -> tuple[Target, ...]:
+    """What a list asks for, machine code and PTX for the same target once.
+
+    Args:
+        text: The list.
+        dialect: Whose words.
+        devices: The GPUs that are here, which some words stand for: ``native``.
+    """
     from capably.arch import Target  # noqa: PLC0415 - rarely needed
     from capably.archlist import entries, read  # noqa: PLC0415 - rarely needed
 
+    here = [device.capability for device in devices]
+    if dialect is None and text.strip().lower() == _NATIVE:
+        if not here:
+            raise ParseError("list of targets", text, 0, len(text), "a GPU that is here, which `native` stands for")
+        return tuple(dict.fromkeys(map(Target, here)))
     if dialect is None:
         return entries(text)
     name, _, version = dialect.partition("==")
-    reading = read(text, name, version or None)
+    reading = read(text, name, version or None, devices=here)
     if reading.error is not None:
         problem = reading.error
         raise ParseError(f"list of {name}", text, problem.start, problem.end, f"something else: {problem.message}")
     return tuple(dict.fromkeys(Target(target.capability, target.suffix) for target in reading.targets or ()))
+
+
+def listed_devices(lists: tuple[tuple[str, str, str | None], ...], devices: Sequence[Device]) -> tuple[int, ...]:
+    """The numbers of the devices that the first list names; of all of them where none is set.
+
+    Raises:
+        ParseError: The list cannot be read.
+    """
+    if not lists:
+        return tuple(range(len(devices)))
+    named = {target.capability for target in targets_of_list(lists[0][1], lists[0][2], devices)}
+    return tuple(number for number, device in enumerate(devices) if device.capability in named)
 
 
 def passed_over(
@@ -55,7 +92,7 @@ def passed_over(
     if by != GPUS_HERE and devices:
         found.append(f"the {gpus_in_words(devices)} of this process: the policy is `{policy}`")
     if named and by != OVERRIDE:
-        why = "GPUs are here" if by == GPUS_HERE else "a list decides"
+        why = {GPUS_HERE: "GPUs are here", "nothing": "a driver is here, and fails"}.get(by, "a list decides")
         found.append(f"{OVERRIDE}={printable_value(named)!r}: {why}, and the policy is `{policy}`")
     for name, text, _ in lists:
         if name != by:

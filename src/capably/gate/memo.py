@@ -9,57 +9,77 @@ from capably.gate.policy import LISTS, OVERRIDE
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
     from typing import Any
 
-__all__ = ["FLASHINFER_LIST", "NAMED", "ORDER", "REPLAYED", "TORCH_LIST", "VISIBLE", "WARM", "remember", "value_of"]
+__all__ = [
+    "FLASHINFER_LIST",
+    "NAMED",
+    "ORDER",
+    "REPLAYED",
+    "TORCH_LIST",
+    "VARIABLES",
+    "VISIBLE",
+    "WARM",
+    "now",
+    "remember",
+]
 
-# What an answer goes with: the values of these variables.
+# What an answer goes with: the values of these variables. The lists count for what is said, not for who qualifies.
 _DECIDING = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CAPABLY_SYSTEM", OVERRIDE, *LISTS)
 _MOST = 4096
 
 
-def _reader() -> tuple[Callable[[Any], object], tuple[Any, ...]]:
-    """How to read a variable, and by which names: `os.environ` takes half a microsecond for each, its dictionary 20 ns."""
+def _variables() -> tuple[Mapping[Any, object], tuple[Any, ...]]:
+    """Where variables are, and under which names: `os.environ` takes half a microsecond for each, its dictionary 20 ns."""
     data, encode = getattr(os.environ, "_data", None), getattr(os.environ, "encodekey", None)
     if isinstance(data, dict) and encode:
-        return data.get, tuple(map(encode, _DECIDING))
-    return os.environ.get, _DECIDING
+        return data, tuple(map(encode, _DECIDING))
+    return os.environ, _DECIDING
 
 
-value_of, (VISIBLE, ORDER, REPLAYED, NAMED, TORCH_LIST, FLASHINFER_LIST) = _reader()
+VARIABLES, (VISIBLE, ORDER, REPLAYED, NAMED, TORCH_LIST, FLASHINFER_LIST) = _variables()
 
-WARM: list[tuple[tuple[object, ...], dict[object, Any]]] = [((), {})]
-"""The values, and the answers that go with them. One element, replaced at once, so that threads see all of it or nothing."""
+_NOTHING: tuple[Any, ...] = (*((object(),) * 7), {})
+WARM: list[tuple[Any, ...]] = [_NOTHING]
+"""What `now` gave, and the answers that go with it: of each choice of devices, by requirement.
+
+One element, replaced at once, so that threads see all of it or nothing. Who compares the values does so by identity:
+a variable that is set anew has a new object as its value, and what does not change keeps the one that it has.
+"""
 
 
-def _now() -> tuple[object, ...]:
+def now() -> tuple[object, ...]:
     """What an answer goes with. Callers on a hot path write it out: a call costs as much again."""
     return (
         probe.refreshes,
-        value_of(VISIBLE),
-        value_of(ORDER),
-        value_of(REPLAYED),
-        value_of(NAMED),
-        value_of(TORCH_LIST),
-        value_of(FLASHINFER_LIST),
+        VARIABLES.get(VISIBLE),
+        VARIABLES.get(ORDER),
+        VARIABLES.get(REPLAYED),
+        VARIABLES.get(NAMED),
+        VARIABLES.get(TORCH_LIST),
+        VARIABLES.get(FLASHINFER_LIST),
     )
 
 
 def _forget() -> None:
-    WARM[0] = ((), {})
+    WARM[0] = _NOTHING
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)  # a child may not use the driver that its parent has initialised
 
 
-def remember(values: tuple[object, ...], key: object, answer: object) -> None:
-    """Keep *answer* for calls with *key* while the variables have these *values*."""
-    if values != _now():
+def _same(values: tuple[object, ...], others: tuple[object, ...]) -> bool:
+    return all(one is other for one, other in zip(values, others, strict=True))
+
+
+def remember(values: tuple[object, ...], devices: object, requirement: object, answer: object) -> None:
+    """Keep *answer* for calls with these *devices* and this *requirement* while `now` gives these *values*."""
+    if not _same(values, now()):
         return  # another thread has changed a variable meanwhile
-    kept, known = WARM[0]
-    if kept != values or len(known) >= _MOST:
+    known: dict[object, dict[object, object]] = WARM[0][7]
+    if not _same(values, WARM[0][:7]) or sum(map(len, known.values())) >= _MOST:
         known = {}
-    known[key] = answer
-    WARM[0] = (values, known)
+    known.setdefault(devices, {})[requirement] = answer
+    WARM[0] = (*values, known)

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capably.archlist import applying
+from capably.codes import FINDINGS
 from capably.escaping import escaped
 from capably.facts import Device, Finding, Toolkit, ToolkitKind
+from capably.gate import BROKEN
 from capably.jit_targets import TOOLS, JitTargets, Unusable, choose_jit_targets
 
 if TYPE_CHECKING:
@@ -84,12 +86,15 @@ class Configured:
         elif self.outcome is ConfigureOutcome.NONE_USABLE:
             head = f"{name}: none usable of the GPUs here"
         else:
-            head = f"{name}: none found: {self.absence.message if self.absence else 'no GPU is visible'}"
+            why = self.absence.message if self.absence else "no GPU is visible"
+            broken = "the driver fails, " if self.absence is not None and self.absence.code in BROKEN else ""
+            head = f"{name}: none found: {broken}{why}"
         lines = [str(change) for change in self.changes]
         for one in self.unusable:
             lines.append(f"{_named(one.device)} is left out: {'; '.join(one.reasons)}")
             lines += [f"  {one.way_out}"] if one.way_out else []
         if self.outcome is ConfigureOutcome.NONE_FOUND and self.absence is not None:
+            lines.append(f"what to do: {FINDINGS[self.absence.code].way_out}")
             lines.append(f"more: capably explain {self.absence.code}")
         lines += [f"note: {note}" for note in (*self.chosen.notes, *(_IMPORTED[name] for name in self.imported))]
         return "\n  ".join(map(escaped, (head, *lines)))
@@ -129,14 +134,15 @@ def configure(tool: str, environ: MutableMapping[str, str] | None = None) -> Con
     from capably import gate, probe  # noqa: PLC0415 - importing a plugin looks at nothing
 
     environment = os.environ if environ is None else environ
-    answer = gate.usable(_ANY_GPU)  # what the tool needs is judged with its compiler
+    # What the tool needs is judged with its compiler. It will start CUDA, so that has to work.
+    answer = gate.usable(_ANY_GPU, thorough=True)
     if answer.unread is not None:
         needed = applying(TOOLS[tool].dialect, installed_version(tool)).requires or _ANY_GPU
         gate.usable(needed).require(TOOLS[tool].title)  # raises what is wrong with it
     chosen = choose_jit_targets(
         tool,
         [verdict.device for verdict in answer.verdicts],
-        driver=probe.look().driver,
+        driver=probe.look(thorough=True).driver,
         toolkit=_nvcc() if answer.verdicts else None,
         versions=_versions(tool),
     )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from capably.facts import Artifact, Device
     from capably.gate import Answer
+    from capably.gate.devices import DeviceLike
 
 __all__ = ["Prebuilt", "check_cuda_arch", "configure", "guard_prebuilt", "prebuilt", "usable_prebuilt"]
 
@@ -51,14 +52,15 @@ def configure(environ: MutableMapping[str, str] | None = None) -> configuring.Co
     return configuring.configure("flashinfer", environ)
 
 
-def check_cuda_arch(devices: str | Iterable[int] = "any") -> Answer:
+def check_cuda_arch(devices: DeviceLike | Iterable[DeviceLike] = "any") -> Answer:
     """What FlashInfer's function of this name is for: return where GPUs do, and raise what is really wrong where not.
 
-    The GPUs of this process decide, each for itself. Where none is visible, ``CAPABLY_GPUS`` does, and then the
-    list of what is to be built, ``FLASHINFER_CUDA_ARCH_LIST``, so that a build needs no GPU. CUDA is not initialised.
+    The GPUs of this process decide, each for itself. Where none is, ``CAPABLY_GPUS`` does, and then the list of what is
+    to be built, ``FLASHINFER_CUDA_ARCH_LIST``, so that a build needs no GPU; where one is whose driver fails, neither
+    does. CUDA is started in a child process, and not initialised in this one.
 
     Args:
-        devices: Which must do: ``any`` of them, ``all``, the ``current`` one, or some by their numbers.
+        devices: Which must do, as for `capably.require`.
 
     Returns:
         The devices that do; ``refused`` has the others.
@@ -75,9 +77,13 @@ def check_cuda_arch(devices: str | Iterable[int] = "any") -> Answer:
     version = configuring.installed_version("flashinfer")
     reads = deciding("flashinfer", version) == "flashinfer"  # 0.2 does not read its own list, which tells nothing then
     listed = reads and os.environ.get(VARIABLES["flashinfer"]) and not os.environ.get("CAPABLY_GPUS")
-    policy = gate.Policy.BUILD_LIST if listed and not probe.look().devices else gate.Policy.DEVICE
+    seen = probe.look(thorough=True)
+    build = listed and not seen.devices and seen.absence not in gate.BROKEN
+    policy = gate.Policy.BUILD_LIST if build else gate.Policy.DEVICE
     dialect = f"flashinfer=={version}" if version else "flashinfer"
-    return gate.require(_needed(version), feature="FlashInfer", devices=devices, policy=policy, dialect=dialect)
+    return gate.require(
+        _needed(version), feature="FlashInfer", devices=devices, policy=policy, dialect=dialect, thorough=True
+    )
 
 
 def _needed(version: str | None) -> str:

@@ -71,10 +71,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _problem(mark: pytest.Mark) -> str | None:
-    from capably.arch import ComputeCapability  # noqa: PLC0415 - not until a test is marked
-    from capably.engine import judge  # noqa: PLC0415 - as above
-    from capably.errors import ParseError, UnknownNameError  # noqa: PLC0415 - as above
-    from capably.facts import Device  # noqa: PLC0415 - as above
+    from capably.errors import ParseError, UnknownNameError  # noqa: PLC0415 - not until a test is marked
 
     devices = mark.kwargs.get("devices", "current")
     numbers = isinstance(devices, list | tuple) and devices and all(isinstance(number, int) for number in devices)
@@ -83,14 +80,14 @@ def _problem(mark: pytest.Mark) -> str | None:
     if devices not in _DEVICES and not numbers:
         return f"devices={devices!r}: 'current', 'any', 'all' or a list of numbers is meant"
     try:
-        judge(_requirement(mark), Device(ComputeCapability(9, 0)))  # names of features are looked up
+        _requirement(mark)
     except (ParseError, UnknownNameError) as error:
         return str(error)
     return None
 
 
 def _requirement(mark: pytest.Mark) -> Requirement:
-    from capably.gpu_names import read_requirement  # noqa: PLC0415 - not until a test is marked
+    from capably.wanted import read_requirement  # noqa: PLC0415 - not until a test is marked
 
     return read_requirement(mark.args[0] if mark.args else _ANY_GPU)
 

@@ -94,15 +94,15 @@ class Asking:
 
 
 def ask_drivers(
-    machine: Machine, wants_cuda: Callable[[dict[str, Any] | None], bool], asking: Asking | Failure | None = None
+    machine: Machine, wants_cuda: Callable[[Answers], bool], asking: Asking | Failure | None = None
 ) -> Answers:
-    """Ask NVML, and the driver where *wants_cuda* says so once it has seen the inventory.
+    """Ask NVML, and the driver where *wants_cuda* says so once it has seen the library and the inventory.
 
     If NVML hangs or crashes, the driver is asked without it, in a second process.
 
     Args:
         machine: Where.
-        wants_cuda: Is given the inventory.
+        wants_cuda: Is given what is known by then.
         asking: What `start` gave for this machine; None starts a process.
     """
     answers = Answers()
@@ -162,7 +162,7 @@ def _failed(what: str, call: str = _START) -> Failure:
 def _converse(
     machine: Machine,
     answers: Answers,
-    wants_cuda: Callable[[dict[str, Any] | None], bool],
+    wants_cuda: Callable[[Answers], bool],
     asking: Asking | Failure,
 ) -> None:
     if isinstance(asking, Failure):
@@ -179,7 +179,7 @@ def _converse(
 def _hear(
     machine: Machine,
     answers: Answers,
-    wants_cuda: Callable[[dict[str, Any] | None], bool],
+    wants_cuda: Callable[[Answers], bool],
     asking: Asking,
 ) -> Failure | None:
     """Take the answers in as they come; what went wrong, if something did."""
@@ -208,7 +208,7 @@ def _hear(
             setattr(answers, name, step)
             call = f"what follows {call}"
             if name == before_cuda:
-                if wants_cuda(answers.nvml) and answers.library is not None and answers.library["found"]:
+                if wants_cuda(answers) and answers.library is not None and answers.library["found"]:
                     due.insert(0, "cuda")
                     _say_cuda(process)
                 elif process.stdin is not None:

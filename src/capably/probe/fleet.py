@@ -70,7 +70,7 @@ def look(machine: Machine, *, thorough: bool, asking: Asking | Failure | None = 
     """
     order = machine.environ.get("CUDA_DEVICE_ORDER")
     value = machine.environ.get("CUDA_VISIBLE_DEVICES")
-    answers = ask_drivers(machine, lambda nvml: thorough or _in_doubt(machine, nvml, value, order), asking)
+    answers = ask_drivers(machine, lambda so_far: thorough or _in_doubt(machine, so_far, value, order), asking)
     if _needs_unhidden(answers, value):
         # The driver sees nothing and nobody else can count: what would it see if nothing were hidden?
         bare = replace(machine, environ={k: v for k, v in machine.environ.items() if k != "CUDA_VISIBLE_DEVICES"})
@@ -119,12 +119,13 @@ def _library_missing(answers: Answers) -> bool:
     return answers.library is None or not answers.library["found"]
 
 
-def _in_doubt(machine: Machine, nvml: dict[str, Any] | None, value: str | None, order: str | None) -> bool:
-    """Whether only the driver can say what this process sees."""
+def _in_doubt(machine: Machine, so_far: Answers, value: str | None, order: str | None) -> bool:
+    """Whether only the driver can say what this process sees, or whether it starts at all."""
+    nvml = so_far.nvml
     if not nvml or nvml.get("error") or not nvml.get("devices") or nvml.get("refused"):
         return True
     fleet = _from_nvml(nvml["devices"])
-    if len(fleet) < len(nvml["devices"]) or _compat_likely(machine):
+    if len(fleet) < len(nvml["devices"]) or _compat_likely(machine) or _may_not_start(machine, so_far):
         return True
     seen = parse_visible(value, fleet, order)
     if seen.confidence is not Confidence.ASSUMED:
@@ -137,6 +138,14 @@ def _in_doubt(machine: Machine, nvml: dict[str, Any] | None, value: str | None, 
 def _compat_likely(machine: Machine) -> bool:
     """A forward-compatibility package may stand before the driver's own library; whether it works, cuInit says."""
     return "compat" in machine.environ.get("LD_LIBRARY_PATH", "") or machine.at("/usr/local/cuda/compat").exists()
+
+
+def _may_not_start(machine: Machine, so_far: Answers) -> bool:
+    """The library is of another release than the kernel module, or a container brings its own: cuInit fails then."""
+    named = _RELEASE.search((so_far.library or {}).get("file") or "")
+    library = _release(named[1]) if named else None
+    kernel = _release(machine.kernel_module) or _release((so_far.nvml or {}).get("release"))
+    return (library is not None and kernel is not None and library != kernel) or machine.container is not None
 
 
 def _needs_unhidden(answers: Answers, value: str | None) -> bool:
