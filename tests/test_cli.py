@@ -333,7 +333,9 @@ def test_the_json_of_check(hopper: Path, capsys: Captured) -> None:
     assert none["reasons"][0]["way_out"].startswith("Use a build that targets sm_120")
     assert all(source in tables().sources for source in none["reasons"][0]["sources"])
     runs = {"runs": 1, "compiles": 0, "fails": 0, "unknown": 0}
-    assert full["libraries"] == [{"path": "hopper/_C.so", "role": "product", "coverage": "full", "outcomes": runs}]
+    assert full["libraries"] == [
+        {"path": "hopper/_C.so", "files": 1, "role": "product", "coverage": "full", "outcomes": runs}
+    ]
 
 
 def test_a_build_that_does_not_start_there_is_a_breach(tmp_path: Path, capsys: Captured) -> None:
