@@ -111,7 +111,7 @@ def target_not_of_this_machine(facts: Facts) -> Tested:
     if not facts.devices or facts.target is None:
         return UNDECIDED
     image = image_of(facts.target)
-    said = f"visible: {facts.listed_devices}"
+    said = facts.shown_devices
     fails = all(judge(image, device).outcome is Outcome.FAILS for device in facts.devices)
     return (holds if fails else excluded)(said)
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         DriverRange,
         Family,
         Feature,
+        KnownBuild,
+        KnownError,
         KnownToolkit,
         Loading,
         Message,
@@ -153,6 +155,16 @@ class Tables:
         return contents.messages(self._rows("messages"), self.causes)
 
     @functools.cached_property
+    def errors(self) -> dict[int, KnownError]:
+        """Errors of the CUDA runtime and of the driver, by number."""
+        return contents.errors(self._rows("errors"))
+
+    @functools.cached_property
+    def error_messages(self) -> dict[int, Message]:
+        """What each of them means as a message in a log; a message of its own has the numbers that it names."""
+        return {number: contents.message_of(error) for number, error in self.errors.items()}
+
+    @functools.cached_property
     def causes(self) -> dict[str, Cause]:
         """What may be behind them, by code."""
         return contents.causes(self._rows("causes"))
@@ -162,6 +174,12 @@ class Tables:
         """How tools read lists of architectures, by version."""
         names = {architecture.name for architecture in self.architectures.values()}
         return contents.dialects(self._rows("dialects"), self._capabilities, names)
+
+    @functools.cached_property
+    def known_builds(self) -> tuple[KnownBuild, ...]:
+        """What published builds of packages hold."""
+        emitted = {target for toolkit in self.toolkits for target in toolkit.targets}
+        return contents.known_builds(self._rows("known_builds"), emitted)
 
     @functools.cached_property
     def torch_builds(self) -> tuple[TorchBuild, ...]:
