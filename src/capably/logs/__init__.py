@@ -8,7 +8,7 @@ for what is open there is a command that tells.
 from __future__ import annotations
 
 from capably.logs.evidence import State
-from capably.logs.explanation import Explanation, TestedCause, explain, files_of, reads_packages
+from capably.logs.explanation import Explanation, TestedCause, explain, files_of, is_from, reads_packages
 from capably.logs.origins import Given, Origin
 from capably.logs.recognition import MOST_BYTES, SeenMessage, recognise
 
@@ -22,6 +22,7 @@ __all__ = [
     "TestedCause",
     "explain",
     "files_of",
+    "is_from",
     "reads_packages",
     "recognise",
 ]

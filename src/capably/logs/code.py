@@ -75,6 +75,8 @@ def _gaps(facts: Facts) -> list[_Gap]:
             one_of_many = row is not None and row.dispatches and name != "torch"
             decisive = verdict.coverage is Coverage.NONE and (named or not one_of_many)
             said = f"{lack}; the log names it" if named else lack
+            if name in facts.distributions:
+                facts.distributions[name]  # its version is a fact that is used
             found.append(_Gap(name, device, verdict.coverage, named, decisive, said))
     return sorted(found, key=lambda one: (not one.named, not one.decisive))
 
@@ -111,13 +113,18 @@ def _blamed(facts: Facts) -> list[_Gap]:
     return [gap for gap in gaps if gap.decisive and (gap.named or not speaks)]
 
 
-def _lacking(facts: Facts) -> tuple[str, ...]:
-    """What shows that code has nothing for a GPU, whatever else holds."""
+def _without_any(facts: Facts) -> tuple[str, ...]:
+    """What is blamed and has nothing for any of the GPUs."""
     every = {device.capability for device in facts.devices}
     blamed = _blamed(facts)
     names = dict.fromkeys(gap.name for gap in blamed)
     whole = [name for name in names if {gap.device.capability for gap in blamed if gap.name == name} == every]
-    return (*torch_said(facts), *(gap.text for gap in blamed if gap.name in whole))
+    return tuple(gap.text for gap in blamed if gap.name in whole)
+
+
+def _lacking(facts: Facts) -> tuple[str, ...]:
+    """What shows that code has nothing for a GPU, whatever else holds."""
+    return (*torch_said(facts), *_without_any(facts))
 
 
 def _said_by_program(facts: Facts) -> tuple[str, ...]:
@@ -266,6 +273,8 @@ def gpus_differ(facts: Facts) -> Tested:
     needed = needed_by(facts)
     if needed is not None and {Outcome.RUNS, Outcome.FAILS} <= {judge(needed, one).outcome for one in facts.devices}:
         return holds(said, f"needed: {needed}")
+    if whole := _without_any(facts):
+        return excluded(*whole)
     blamed = _blamed(facts)
     for name in dict.fromkeys(gap.name for gap in blamed):
         gaps = [gap for gap in blamed if gap.name == name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from capably.logs.builds import known_builds
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from capably.facts import Artifact, System
 
-__all__ = ["Explanation", "TestedCause", "explain", "files_of", "from_here", "reads_packages"]
+__all__ = ["Explanation", "TestedCause", "explain", "files_of", "is_from", "reads_packages"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +92,22 @@ def explain(
     stated, speaker = read_log(data), speaker_of(data, all_found)
     note, counts = "", system
     if system is not None and any(one.message.device for one in all_found) and not system.devices:
-        note = "the message comes from a machine whose GPU worked, and this one shows none: its facts are left out"
+        note = (
+            "the message comes from a machine whose GPU worked, and this one shows none: its facts are left out"
+            if origin is Origin.THIS_MACHINE
+            else "the message comes from a machine whose GPU worked, and the record shows none: its facts are left out"
+        )
         counts = None
-    elif system is not None and present is not None and not from_here(stated, given, system, present):
+    elif system is not None and present is not None and not _from_here(stated, given, system, present):
         against = contradictions(stated, given, system)
         note = f"{'; '.join(against)}: the facts of this machine are left out" if against else NOT_FROM_HERE
         counts = None
+    if given != Given() and origin is Origin.THIS_MACHINE and counts is None:
+        note = ""  # who names the facts does not expect those of this machine
     known = _join(stated, given, counts, origin, artifacts, sure=present is None)
     known.speaker = speaker
     explained = [_explain(one, all_found, modules, known, note) for one in all_found]
-    if system is not None and counts is None and note == NOT_FROM_HERE:
+    if system is not None and note == NOT_FROM_HERE:
         aside = _join(stated, given, system, origin, artifacts, sure=False)
         aside.speaker = speaker
         explained = [
@@ -110,12 +116,10 @@ def explain(
     return tuple(explained)
 
 
-NOT_FROM_HERE = "nothing shows that the message comes from this machine: its facts are left out"
+NOT_FROM_HERE = "nothing shows that the message comes from this machine, so its facts are left out"
 
 
 def _with_aside(one: Explanation, other: Explanation) -> Explanation:
-    from dataclasses import replace  # noqa: PLC0415
-
     return replace(one, here=other.answer) if other.answer not in (None, one.answer) else one
 
 
@@ -135,9 +139,14 @@ def _join(
     return known
 
 
-def from_here(stated: Stated, given: Given, system: System, present: frozenset[str]) -> bool:
+def _from_here(stated: Stated, given: Given, system: System, present: frozenset[str]) -> bool:
     """Whether a log shows that it comes from a machine, and nothing in it says otherwise."""
     return comes_from(stated, system, present) and not contradictions(stated, given, system)
+
+
+def is_from(log: str | bytes, given: Given, system: System, present: frozenset[str]) -> bool:
+    """Whether *log* shows that it comes from *system*; see `explain` for *present*."""
+    return _from_here(read_log(plain(log)), given, system, present)
 
 
 def files_of(log: str | bytes) -> tuple[str, ...]:
