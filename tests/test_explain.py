@@ -124,7 +124,7 @@ FlashInfer says that no GPU has sm75
 FlashInfer's list of targets was empty or held nothing from 7.5 on. It stays
 empty for several reasons, and only one of them is an old GPU.
 
-facts:       GPU, flashinfer-python, toolkits, torch from --system.
+facts:       flashinfer-python, GPU, toolkits, torch from --system.
 cause:       The compiler is older than the GPU. A compiler knows the targets
              that existed when it was made.
 way out:     Install a toolkit that emits the target, or the newer package that

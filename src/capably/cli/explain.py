@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["explain"]
 
 _BLOCK = 1 << 20
-# Of a CUDA error: those of the runtime and of the driver have three digits at most.
-_NUMBER = re.compile(r"\s*[0-9]{1,3}\s*")
+# Of a CUDA error: those of the runtime and of the driver have three digits at most, but for one.
+_NUMBER = re.compile(r"\s*(?:[0-9]{1,3}|10000)\s*")
 # What is read of a log at most. A program may run and print for days, so no time bounds it.
 _MOST_READ = 1 << 30
 

@@ -150,8 +150,20 @@ def build_lacks_device(facts: Facts) -> Tested:
     gaps = _gaps(facts)
     # What was scanned covers the GPUs, and something else may have been running.
     told = tuple(gap.text for gap in gaps[:MOST_SHOWN])
-    covering = ", ".join(_title(one) for one in facts.artifacts[:MOST_SHOWN])
-    return State.OPEN, told or (f"{covering}: has code for the GPUs",)
+    covering = ", ".join(map(_title, _covering(facts)[:MOST_SHOWN]))
+    return State.OPEN, told or ((f"{covering}: code for all GPUs",) if covering else ())
+
+
+def _covering(facts: Facts) -> list[Artifact]:
+    """What has GPU code, and some of it for each of the GPUs."""
+    return [
+        artifact
+        for artifact in facts.artifacts
+        if all(
+            judge(artifact, device, facts.driver).coverage in (Coverage.FULL, Coverage.PARTIAL)
+            for device in facts.devices
+        )
+    ]
 
 
 def _title(artifact: Artifact) -> str:
@@ -237,14 +249,14 @@ def _compiles(distribution: str) -> bool:
 
 def earlier_call(facts: Facts) -> Tested:
     """All that is known of what is installed covers the GPUs, so the error may be one that somebody left."""
-    if not facts.devices or not facts.artifacts or facts.speaker is not None or _gaps(facts):
+    if not facts.devices or facts.speaker is not None or _gaps(facts) or not (covering := _covering(facts)):
         return UNDECIDED
     read = {one.name for one in facts.artifacts}
     if any(tables().package(name) is not None and name not in read for name in facts.distributions):
         return UNDECIDED
-    titles = ", ".join(_title(one) for one in facts.artifacts[:MOST_SHOWN])
+    titles = ", ".join(map(_title, covering[:MOST_SHOWN]))
     nccl = [f"{name} {facts.distributions[name]} is installed" for name in facts.distributions if "nccl" in name]
-    return likely(f"{titles} has code for {facts.listed_devices}", *nccl)
+    return likely(f"what is installed has code for {facts.listed_devices}: {titles}", *nccl)
 
 
 def library_without_gpu(facts: Facts) -> Tested:

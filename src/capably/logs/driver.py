@@ -88,6 +88,7 @@ def driver_halves(facts: Facts) -> Tested:
     parts = facts.system.driver_state if facts.system else DriverState()
     if parts.kernel_module is None or parts.user_library is None:
         return UNDECIDED
+    facts.known.note("driver")
     whose = ", which is that of a package cuda-compat" if parts.compat else ""
     return State.OPEN, (f"kernel module {parts.kernel_module}, libcuda {parts.user_library}{whose}",)
 

@@ -172,6 +172,7 @@ class Facts:
             return excluded(self.shown_devices) if self.all_devices else (State.OPEN, (self.shown_devices,))
         if self.system.absence is None:
             return UNDECIDED
+        self.known.note("gpu")
         message = next((one.message for one in self.system.findings if one.code == self.system.absence), "")
         said = f"{self.system.absence}: {message}" if message else self.system.absence
         if self.system.absence in _NOT_LOOKED:

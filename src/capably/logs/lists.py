@@ -44,10 +44,14 @@ def _low(facts: Facts) -> list[bool]:
 def gpu_below_floor(facts: Facts) -> Tested:
     """A GPU is too old."""
     low = _low(facts)
+    older = facts.code == "flashinfer-sm75-list"
+    listed = bool(facts.environment.get("TORCH_CUDA_ARCH_LIST"))
     if not low:
-        return UNDECIDED
+        absent = facts.system is not None and facts.system.absence is not None and facts.absence()[0] is State.EXCLUDED
+        return excluded(f"no GPU is visible: {facts.system.absence}") if older and absent and facts.system else UNDECIDED
     # Without a list the older check refuses all GPUs for any of them, the newer one only if none is high enough.
-    any_will_do = facts.code == "flashinfer-sm75-list" and not facts.environment.get("TORCH_CUDA_ARCH_LIST")
-    if any(low) if any_will_do else all(low):
+    if all(low) or (older and not listed and any(low)):
         return holds(facts.shown_devices)
+    if older and listed:
+        return excluded(facts.shown_devices, "where a list is set, the GPUs are not asked")
     return excluded(facts.shown_devices) if facts.all_devices else (State.OPEN, (facts.shown_devices,))

@@ -115,6 +115,10 @@ class Known:
         hosts = {hosts_of(device.capability) for device in self._devices[0]}
         return "aarch64" if hosts == {("aarch64",)} else "x86_64"
 
+    def note(self, name: str) -> None:
+        """That a fact of the record was used."""
+        self.used[name] = self.origin
+
     def peek_devices(self) -> tuple[Device, ...]:
         """The GPUs, where they are not used as a fact."""
         return self._devices[0]

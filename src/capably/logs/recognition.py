@@ -75,13 +75,17 @@ def recognise(log: str | bytes) -> tuple[SeenMessage, ...]:
 
 
 # An error of CUDA by its name, by its number, and by the text that the runtime has for it.
-_BY_NAME = re.compile(r"\b(?:cudaError[A-Z][A-Za-z0-9]{2,48}|CUDA_ERROR_[A-Z0-9_]{3,48})\b")
+_BY_NAME = re.compile(r"\b(?:cudaError[A-Z][A-Za-z0-9]{2,48}|CUDA_ERROR_[A-Z0-9_]{3,48}|cudaSuccess|CUDA_SUCCESS)\b")
 _BY_NUMBER = re.compile(
     r"(?i)\bcu(?:da)?(?:[ _]?(?:driver|runtime))?[ _]?(?:error|failure|errno|result)(?:[ _]?code)?[ :=#(]{0,6}"
     r"(?P<number>[0-9]{1,5})\b(?![.:][0-9])"
 )
 _BY_TEXT = re.compile(r"(?i)\bcuda(?: runtime| driver)? ?(?:error|failure)(?: \(?[0-9]{1,5}\)?)?: ?(?P<text>[a-z][^\n]{5,160})")
-_NEEDLES_OF_ERRORS = ("cudaerror", "cuda_error", "cuda error", "cuda failure", "cuda runtime error", "cuda driver error", "curesult")
+_NEEDLES_OF_ERRORS = (
+    *("cudaerror", "cuda_error", "cuda error", "cuda failure", "cuda runtime error", "cuda driver error", "curesult"),
+    *("cudasuccess", "cuda_success"),
+)
+_LONGEST_NAME = 48
 
 
 def _errors(data: bytes, lower: bytes, cut: bool) -> list[SeenMessage]:
@@ -95,15 +99,16 @@ def _errors(data: bytes, lower: bytes, cut: bool) -> list[SeenMessage]:
         text = " ".join(data[place : place + _AFTER // 4].decode("utf-8", "replace").split())
         hits: list[tuple[int, str]] = []
         if match := _BY_NAME.match(text):
-            hits.append((names.get(match[0], 0), match[0]))
+            hits.append((names.get(match[0], -1), match[0]))
         if match := _BY_NUMBER.match(text):
             hits.append((int(match["number"]), match[0]))
         if match := _BY_TEXT.match(text):
             said = match["text"].lower()
             longest = max((one for one in texts if said.startswith(one)), key=len, default="")
-            hits.append((texts.get(longest, 0), f"{match[0][: match.start('text')]}{longest}"))
+            hits.append((texts.get(longest, -1), f"{match[0][: match.start('text')]}{longest}"))
         for number, excerpt in hits:
-            if number and number in known and number not in own:
+            # Success is in every other line of a log; somebody who asks for it writes nothing else.
+            if number in known and number not in own and (number > 0 or len(data.strip()) <= _LONGEST_NAME):
                 found.setdefault(number, []).append((place, text[:_EXCERPT] if len(excerpt) < len(text) else excerpt))
     return [
         SeenMessage(

@@ -277,7 +277,7 @@ _SAYS = {
 def _origins(one: Explanation) -> str:
     """Which facts were used, and who says them; one line."""
     by: dict[Origin, list[str]] = {}
-    for name, origin in one.facts_from:
+    for name, origin in sorted(one.facts_from, key=lambda fact: fact[0].lower()):
         by.setdefault(origin, []).append({"gpu": "GPU"}.get(name, name))
     used = "; ".join(f"{', '.join(names)} {_SAYS[origin]}" for origin, names in sorted(by.items()))
     left_out = f" {one.note[:1].upper()}{one.note[1:]}." if one.note else ""

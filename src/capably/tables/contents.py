@@ -417,19 +417,22 @@ _BUILDS = frozenset({"index", *(f"cu{major}{minor}" for major in range(9, 20) fo
 _UNBOUNDED = re.compile(r"[.)\]][*+]|\{[0-9]+,\}|\\[A-Za-z][*+]")
 
 
-def messages(rows: Rows, known: Collection[str]) -> tuple[Message, ...]:
-    """Error messages; *known* are the codes of causes."""
-    found = rows.keyed(functools.partial(message, known=known), lambda one: one.code)
+def messages(rows: Rows, known: Collection[str], errors: Mapping[int, KnownError]) -> tuple[Message, ...]:
+    """Error messages; *known* are the codes of causes, *errors* those of CUDA, by number."""
+    found = rows.keyed(functools.partial(message, known=known, errors=errors), lambda one: one.code)
     if unused := set(known) - {code for one in found for code in one.causes}:
         raise TableError("causes", min(unused), "`code` is the cause of no message; allowed: one that is")
     return found
 
 
-def message(row: Row, known: Collection[str]) -> Message:
-    """A message; *known* are the codes of causes."""
+def message(row: Row, known: Collection[str], errors: Mapping[int, KnownError]) -> Message:
+    """A message; *known* are the codes of causes, *errors* those of CUDA, by number."""
     numbers = row.wholes("numbers", 1, 999) if row.has("numbers") else ()
     causes = row.words("causes", known, least=1, meaning="codes of causes.json")
     usually = row.words("usually", causes, meaning="codes of `causes`") if row.has("usually") else ()
+    if unknown := set(numbers) - set(errors):
+        raise row.wrong("numbers", sorted(unknown), "numbers of errors.json")
+    names = [name for number in numbers for name in errors[number].names]
     needles = row.texts("needles")
     if not needles or any(needle != needle.lower() for needle in needles):
         raise row.wrong("needles", needles, "lower-case texts, at least one")
@@ -440,8 +443,16 @@ def message(row: Row, known: Collection[str]) -> Message:
         subject=row.word("subject", vocabulary.MESSAGE_SUBJECTS),
         device=row.flag("device"),
         complete=row.flag("complete"),
-        needles=(*needles, *(needle for number in numbers for needle in _needles_of(number))),
-        patterns=(*row.parsed_each("patterns", _bounded), *map(_bounded, map(_of_number, numbers))),
+        needles=(
+            *needles,
+            *(name.lower() for name in names),
+            *(needle for number in numbers for needle in _needles_of(number)),
+        ),
+        patterns=(
+            *row.parsed_each("patterns", _bounded),
+            *map(_bounded, map(_of_number, numbers)),
+            *([re.compile(rf"\b(?:{'|'.join(names)})\b")] if names else ()),
+        ),
         means=row.text("means"),
         causes=causes,
         requires=row.parsed("requires", _condition) if row.has("requires") else None,

@@ -152,7 +152,7 @@ class Tables:
     @functools.cached_property
     def messages(self) -> tuple[Message, ...]:
         """Error messages."""
-        return contents.messages(self._rows("messages"), self.causes)
+        return contents.messages(self._rows("messages"), self.causes, self.errors)
 
     @functools.cached_property
     def errors(self) -> dict[int, KnownError]:
