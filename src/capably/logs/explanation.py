@@ -120,7 +120,8 @@ NOT_FROM_HERE = "nothing shows that the message comes from this machine, so its 
 
 
 def _with_aside(one: Explanation, other: Explanation) -> Explanation:
-    return replace(one, here=other.answer) if other.answer not in (None, one.answer) else one
+    says = other.answer not in (None, one.answer) and not other.eliminated
+    return replace(one, here=other.answer) if says else one
 
 
 def _join(

@@ -47,8 +47,10 @@ def gpu_below_floor(facts: Facts) -> Tested:
     older = facts.code == "flashinfer-sm75-list"
     listed = bool(facts.environment.get("TORCH_CUDA_ARCH_LIST"))
     if not low:
-        absent = facts.system is not None and facts.system.absence is not None and facts.absence()[0] is State.EXCLUDED
-        return excluded(f"no GPU is visible: {facts.system.absence}") if older and absent and facts.system else UNDECIDED
+        absence = facts.system.absence if facts.system is not None and facts.unset_counts else None
+        if older and absence is not None and facts.absence()[0] is State.EXCLUDED:
+            return excluded(f"no GPU is visible: {absence}")  # one that is not seen is not refused
+        return UNDECIDED
     # Without a list the older check refuses all GPUs for any of them, the newer one only if none is high enough.
     if all(low) or (older and not listed and any(low)):
         return holds(facts.shown_devices)

@@ -399,7 +399,7 @@ def known_builds(rows: Rows, known: Collection[str]) -> tuple[KnownBuild, ...]:
             grade=row.grade(),
         )
 
-    return rows.each(read)
+    return rows.keyed(read, lambda one: (one.package, one.since, one.builds, one.machine))
 
 
 def _numbers(text: str) -> tuple[int, ...]:
