@@ -18,7 +18,9 @@ WHEEL = (
     "nvidia_cuda_runtime-13.5.37-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
     "df2b79a8852f10d1fef8c848489c49eebb5754051bf870202a862831412b179d",
 )
-_ENTRY = re.compile(r"^\s*,?\s*(CUDA_(?:SUCCESS|ERROR_[A-Z0-9_]+)|cuda(?:Success|Error[A-Za-z0-9]+)) *= *([0-9]+)", re.MULTILINE)
+_ENTRY = re.compile(
+    r"^\s*,?\s*(CUDA_(?:SUCCESS|ERROR_[A-Z0-9_]+)|cuda(?:Success|Error[A-Za-z0-9]+)) *= *([0-9]+)", re.MULTILINE
+)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,7 @@ def test_an_error_is_answered_on_the_command_line(
 
 
 def test_an_error_that_says_little_is_silent_where_something_says_more() -> None:
-    from capably.logs import explain  # noqa: PLC0415
+    from capably.logs import explain
 
     tensorflow = (
         "'cuModuleLoadData(&module, data)' failed with 'CUDA_ERROR_INVALID_PTX'\n"

@@ -14,7 +14,7 @@ from schemas import fits_schema
 from capably.arch import ComputeCapability
 from capably.cli import main
 from capably.facts import Device, Driver, System
-from capably.logs import Given, Origin, State, explain
+from capably.logs import FactOrigin, Given, State, explain
 from capably.logs.stated import read_log
 from capably.probe import load
 from capably.version import CudaVersion, DriverRelease
@@ -155,20 +155,20 @@ def test_a_traceback_of_files_that_are_here_comes_from_here(
 )
 def test_what_the_log_contradicts_is_left_out(said: str) -> None:
     here = System(devices=LAPTOP.devices, driver=LAPTOP.driver, distributions=(("torch", "2.7.1+cu126"),))
-    (found,) = explain(f"{said}\n{KERNEL}", here, origin=Origin.THIS_MACHINE, present=frozenset())
-    assert Origin.THIS_MACHINE not in dict(found.facts_from).values()
+    (found,) = explain(f"{said}\n{KERNEL}", here, origin=FactOrigin.THIS_MACHINE, present=frozenset())
+    assert FactOrigin.THIS_MACHINE not in dict(found.facts_from).values()
     assert "the facts of this machine are left out" in found.note
     (same,) = explain(
-        f"GPU 0: NVIDIA GeForce GTX 1060 6GB\n{KERNEL}", here, origin=Origin.THIS_MACHINE, present=frozenset()
+        f"GPU 0: NVIDIA GeForce GTX 1060 6GB\n{KERNEL}", here, origin=FactOrigin.THIS_MACHINE, present=frozenset()
     )
     assert same.note == ""  # its GPU is here, by name
-    assert Origin.THIS_MACHINE in dict(same.facts_from).values()
+    assert FactOrigin.THIS_MACHINE in dict(same.facts_from).values()
 
 
 def test_nothing_foreign_excludes_all_other_causes() -> None:
     for message in (SM75, "RuntimeError: FlashInfer requires GPUs with sm75 or higher", "No CUDA GPUs are available"):
         for here in (load(SYSTEMS / "none.json"), LAPTOP, V100, H100):
-            (found,) = explain(message, here, origin=Origin.THIS_MACHINE, present=frozenset())
+            (found,) = explain(message, here, origin=FactOrigin.THIS_MACHINE, present=frozenset())
             assert found.answer is None
             assert not found.eliminated
             assert {one.state for one in found.causes} == {State.OPEN}
@@ -181,9 +181,10 @@ def test_facts_by_hand_are_used_and_named(capsys: Captured, monkeypatch: pytest.
     assert "facts: GPU, torch given by you." in text
     _, found = answered(capsys, monkeypatch, LAPTOP, "209", "--gpu", "V100", "--package", "torch==2.10.0+cu128")
     assert found["answer"] is None
-    assert found["causes"][0]["next"] == "capably check torch==2.10.0+cu128 --gpu V100" or found["causes"][0][
-        "code"
-    ] == "error-of-an-earlier-call"
+    assert (
+        found["causes"][0]["next"] == "capably check torch==2.10.0+cu128 --gpu V100"
+        or found["causes"][0]["code"] == "error-of-an-earlier-call"
+    )
     _, found = answered(
         capsys, monkeypatch, LAPTOP, "35", "--driver", "550.54.14", "--package", "cuda-bindings==13.0.3"
     )
@@ -301,8 +302,6 @@ def test_given_facts_of_a_program() -> None:
     given = Given(devices=V100.devices, distributions=(("torch", "2.11.0+cu128"),))
     (found,) = explain(KERNEL, given=given)
     assert found.answer == "build-lacks-device"
-    assert dict(found.facts_from) == {"gpu": Origin.GIVEN, "torch": Origin.GIVEN}
+    assert dict(found.facts_from) == {"gpu": FactOrigin.GIVEN, "torch": FactOrigin.GIVEN}
     (kept,) = explain(f"[E:onnxruntime:, x] {KERNEL}", given=given)
     assert kept.answer is None  # a program without torch does not fail by what torch lacks
-
-

@@ -125,10 +125,14 @@ def _state(one: Explanation, cause: str) -> State | None:
 
 def without_one(system: System) -> Iterator[tuple[str, System]]:
     """*system* without one of its facts, each in turn."""
-    for name in ("devices", "distributions", "toolkits", "environment"):
-        values = getattr(system, name)
-        for index in range(len(values)):
-            yield f"{name}[{index}]", replace(system, **{name: (*values[:index], *values[index + 1 :])})
+    for index, device in enumerate(system.devices):
+        yield f"device {index}", replace(system, devices=tuple(one for one in system.devices if one is not device))
+    for package in system.distributions:
+        yield package[0], replace(system, distributions=tuple(one for one in system.distributions if one != package))
+    for toolkit in system.toolkits:
+        yield toolkit.path, replace(system, toolkits=tuple(one for one in system.toolkits if one is not toolkit))
+    for variable in system.environment:
+        yield variable[0], replace(system, environment=tuple(one for one in system.environment if one != variable))
     yield "driver", replace(system, driver=None)
     yield "devices", replace(system, devices=(), fleet=())
     yield "distributions", replace(system, distributions=())

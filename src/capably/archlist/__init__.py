@@ -149,9 +149,7 @@ def read(
     return Reading(dialect, version, text, tuple(targets), None, tuple(reader.notes))
 
 
-def refusal(
-    tool: str, version: str | None, text: str | None, devices: Iterable[ComputeCapability] = ()
-) -> str:
+def refusal(tool: str, version: str | None, text: str | None, devices: Iterable[ComputeCapability] = ()) -> str:
     """Why a condition of the tool itself stops it, in one sentence; empty where none does, or none is known.
 
     Args:

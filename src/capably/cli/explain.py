@@ -17,6 +17,7 @@ import click
 
 from capably.cli.check import GpuType
 from capably.cli.console import WrongUseError, note, open_stream, output_options, print_answer, style_of
+from capably.logs import Given
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from capably.codes import Page
     from capably.facts import Artifact, System
-    from capably.logs import Given, SeenMessage
+    from capably.logs import SeenMessage
     from capably.tables import Cause
 
 __all__ = ["explain"]
@@ -160,13 +161,13 @@ def _given(gpus: tuple[str, ...], driver: str | None, packages: tuple[str, ...])
 
     versions = []
     for package in packages:
-        found = re.fullmatch(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]{0,100}[A-Za-z0-9])?)\s*==\s*([0-9][0-9A-Za-z.+!_-]{0,60})\s*", package)
+        found = re.fullmatch(
+            r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]{0,100}[A-Za-z0-9])?)\s*==\s*([0-9][0-9A-Za-z.+!_-]{0,60})\s*", package
+        )
         if found is None:
             raise WrongUseError(f"--package is `{package}`: write NAME==VERSION, such as torch==2.7.1+cu128")
         versions.append((re.sub("[._-]+", "-", found[1]).lower(), found[2]))
-    return Given(
-        read_gpus(gpus) if gpus else (), read_driver(driver) if driver is not None else None, tuple(versions)
-    )
+    return Given(read_gpus(gpus) if gpus else (), read_driver(driver) if driver is not None else None, tuple(versions))
 
 
 def _is_name_of_error(code: str) -> bool:
@@ -206,18 +207,16 @@ def _page(code: str, *, json_wanted: bool, color: str) -> int:
 
 
 def _log(text: bytes, asked: _Asked, *, json_wanted: bool, color: str, quiet: bool) -> int:
-    from capably.logs import Origin, files_of, recognise  # noqa: PLC0415 - see capably.cli.app
+    from capably.logs import FactOrigin, files_of, recognise  # noqa: PLC0415 - see capably.cli.app
     from capably.logs import explain as explain_log  # noqa: PLC0415 - as above
     from capably.report.explain import log_document, log_text  # noqa: PLC0415 - as above
     from capably.report.machine import dumps  # noqa: PLC0415 - as above
 
     # The machine is looked at only where there is something to explain.
     recognised = recognise(text)
-    origin = Origin.SYSTEM if asked.record else Origin.THIS_MACHINE
+    origin = FactOrigin.SYSTEM if asked.record else FactOrigin.THIS_MACHINE
     present = None if asked.here or asked.record else frozenset(filter(_is_file, files_of(text)))
-    system, artifacts = (
-        _facts(text, recognised, asked, present, color=color, quiet=quiet) if recognised else (None, [])
-    )
+    system, artifacts = _facts(text, recognised, asked, present, color=color, quiet=quiet) if recognised else (None, [])
     found = explain_log(text, system, artifacts, origin=origin, given=asked.given, present=present)
     if json_wanted:
         print_answer(dumps(log_document(found)) + "\n")
@@ -235,7 +234,7 @@ def _is_file(path: str) -> bool:
     return False
 
 
-def _facts(  # noqa: PLR0917 - what it looks at
+def _facts(
     text: bytes,
     recognised: Sequence[SeenMessage],
     asked: _Asked,

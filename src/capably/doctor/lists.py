@@ -13,6 +13,7 @@ from capably.engine import judge
 from capably.errors import ParseError
 from capably.facts import Device, Fatbin, Image, ImageKind
 from capably.list_output import deciding
+from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,27 +45,32 @@ def about_refusals(
             variable = VARIABLES[decides]
             text = dict(system.environment).get(variable)
             capabilities = [device.capability for device, _ in gpus]
-            why = refusal(dialect, version, text or None, capabilities)
+            why, way_out = refusal(dialect, version, text or None, capabilities), ""
             if not why and text is None and capabilities:
                 problem = read(None, decides, version, devices=capabilities, toolkit=cuda).error
-                why = problem.message if problem is not None and problem.code is ListError.COMPILER_REJECTS else ""
+                if problem is not None and problem.code is ListError.COMPILER_REJECTS:
+                    why, way_out = problem.message, problem.way_out
         except ParseError:
             continue  # a version that is none
         if not why:
             continue
-        asked = f"{tool}=={version}" if version else tool
+        asked, row = f"{tool}=={version}" if version else tool, tables().package(name)
         yield diagnosis_of(
             "tool-refuses",
             Severity.ERROR,
             Area.COMPILER,
             name,
             [Evidence(title, "metadata"), *([Evidence(f"{variable}={text}", "environment")] if text else ())],
-            command=f"capably plan --read {shlex.quote(text)} --for {asked}" if text else None,
-            action=_instead_of(variable, capabilities, name, version) if text else None,
+            command=f"capably plan --read {shlex.quote(text)} --for {asked}" if text else row.check if row else None,
+            action=_instead_of(variable, capabilities, name, version) if text else _sentence(way_out) or None,
             gpus=() if text else tuple(range(len(gpus))),
             title=title,
             problem=why,
         )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
 
 
 def _instead_of(variable: str, capabilities: Sequence[ComputeCapability], name: str, version: str | None) -> str:
@@ -104,7 +110,7 @@ def about_lists(
                 variable,
                 evidence,
                 command=command,
-                action=f"{problem.way_out[0].upper()}{problem.way_out[1:].rstrip('.')}." if problem.way_out else None,
+                action=_sentence(problem.way_out) or None,
                 tool=title,
                 variable=variable,
                 problem=problem.message + (place if problem.end else ""),

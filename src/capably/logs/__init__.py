@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from capably.logs.evidence import State
 from capably.logs.explanation import Explanation, TestedCause, explain, files_of, is_from, reads_packages
-from capably.logs.origins import Given, Origin
+from capably.logs.origins import FactOrigin, Given
 from capably.logs.recognition import MOST_BYTES, SeenMessage, recognise
 
 __all__ = [
     "MOST_BYTES",
     "Explanation",
+    "FactOrigin",
     "Given",
-    "Origin",
     "SeenMessage",
     "State",
     "TestedCause",

@@ -10,7 +10,18 @@ from capably.codes import Outcome
 from capably.engine import Coverage, choose, emits_own_target, judge, worth
 from capably.facts import Artifact, Compression, Device, Image, ImageKind, PtxJit
 from capably.logs.compilers import IN_MEMORY
-from capably.logs.evidence import MOST_SHOWN, UNDECIDED, Facts, State, Tested, excluded, holds, likely, needed_by, read_as
+from capably.logs.evidence import (
+    MOST_SHOWN,
+    UNDECIDED,
+    Facts,
+    State,
+    Tested,
+    excluded,
+    holds,
+    likely,
+    needed_by,
+    read_as,
+)
 from capably.logs.torch import torch_said
 from capably.tables import tables
 from capably.version import PtxVersion

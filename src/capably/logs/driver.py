@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from capably.engine import starts
 from capably.facts import DriverState
 from capably.logs.evidence import UNDECIDED, Facts, State, Tested, excluded, holds
-from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,7 +100,10 @@ def library_not_there(facts: Facts) -> Tested:
     runtimes = dict(_runtimes(facts))
     if wanted is None or not runtimes or int(wanted[1]) in runtimes.values():
         return UNDECIDED
-    return State.OPEN, (f"{facts.params['library']} is of CUDA {wanted[1]}", *(f"installed: {name}" for name in runtimes))
+    return State.OPEN, (
+        f"{facts.params['library']} is of CUDA {wanted[1]}",
+        *(f"installed: {name}" for name in runtimes),
+    )
 
 
 def compat_library(facts: Facts) -> Tested:

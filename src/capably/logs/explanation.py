@@ -9,7 +9,7 @@ from capably.logs.builds import known_builds
 from capably.logs.causes import BY_PACKAGES, TESTS_OF_CAUSES
 from capably.logs.commands import command_for
 from capably.logs.evidence import Facts, State
-from capably.logs.origins import Given, Known, Origin, comes_from, contradictions, join
+from capably.logs.origins import FactOrigin, Given, Known, comes_from, contradictions, join
 from capably.logs.recognition import SeenMessage, named_modules, plain, recognise, speaker_of
 from capably.logs.stated import Stated, read_log
 from capably.tables import Cause, tables
@@ -51,7 +51,7 @@ class Explanation:
     answer: str | None
     eliminated: bool = False
     because: str = ""
-    facts_from: tuple[tuple[str, Origin], ...] = ()
+    facts_from: tuple[tuple[str, FactOrigin], ...] = ()
     note: str = ""
     here: str | None = None
 
@@ -61,13 +61,16 @@ class Explanation:
         return self.found.message.subject == "architecture"
 
 
+_NOTHING = Given()
+
+
 def explain(
     log: str | bytes,
     system: System | None = None,
     artifacts: Sequence[Artifact] = (),
     *,
-    origin: Origin = Origin.SYSTEM,
-    given: Given = Given(),
+    origin: FactOrigin = FactOrigin.SYSTEM,
+    given: Given = _NOTHING,
     present: frozenset[str] | None = None,
 ) -> tuple[Explanation, ...]:
     """What the messages in *log* mean, and which of their causes hold.
@@ -94,7 +97,7 @@ def explain(
     if system is not None and any(one.message.device for one in all_found) and not system.devices:
         note = (
             "the message comes from a machine whose GPU worked, and this one shows none: its facts are left out"
-            if origin is Origin.THIS_MACHINE
+            if origin is FactOrigin.THIS_MACHINE
             else "the message comes from a machine whose GPU worked, and the record shows none: its facts are left out"
         )
         counts = None
@@ -102,7 +105,7 @@ def explain(
         against = contradictions(stated, given, system)
         note = f"{'; '.join(against)}: the facts of this machine are left out" if against else NOT_FROM_HERE
         counts = None
-    if given != Given() and origin is Origin.THIS_MACHINE and counts is None:
+    if given != _NOTHING and origin is FactOrigin.THIS_MACHINE and counts is None:
         note = ""  # who names the facts does not expect those of this machine
     known = _join(stated, given, counts, origin, artifacts, sure=present is None)
     known.speaker = speaker
@@ -110,9 +113,7 @@ def explain(
     if system is not None and note == NOT_FROM_HERE:
         aside = _join(stated, given, system, origin, artifacts, sure=False)
         aside.speaker = speaker
-        explained = [
-            _with_aside(one, _explain(one.found, all_found, modules, aside, "")) for one in explained
-        ]
+        explained = [_with_aside(one, _explain(one.found, all_found, modules, aside, "")) for one in explained]
     return tuple(explained)
 
 
@@ -128,13 +129,13 @@ def _join(
     stated: Stated,
     given: Given,
     system: System | None,
-    origin: Origin,
+    origin: FactOrigin,
     artifacts: Sequence[Artifact],
     *,
     sure: bool,
 ) -> Known:
     """What is known, with the builds that are known by their versions."""
-    scanned = tuple(artifacts) if system is not None or origin is Origin.SYSTEM else ()
+    scanned = tuple(artifacts) if system is not None or origin is FactOrigin.SYSTEM else ()
     known = join(stated, given, system, origin, scanned, sure=sure)
     known.artifacts = (*scanned, *known_builds(known))
     return known
@@ -195,9 +196,7 @@ def _explain(
         because = "; ".join(first.evidence) if first.state is State.LIKELY else ""
         if not because and first.cause.code == likely_first[0]:
             because = found.message.because
-    return Explanation(
-        found, tuple(causes), answer, eliminated, because, tuple(sorted(known.used.items())), note
-    )
+    return Explanation(found, tuple(causes), answer, eliminated, because, tuple(sorted(known.used.items())), note)
 
 
 def _judged(code: str, facts: Facts) -> TestedCause:

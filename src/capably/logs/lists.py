@@ -17,7 +17,9 @@ def list_below_floor(facts: Facts) -> Tested:
     name = "TORCH_CUDA_ARCH_LIST" if older else "FLASHINFER_CUDA_ARCH_LIST"
     value = facts.environment.get(name, "")
     if not value:
-        return _without_list(facts, name) if older else excluded(f"{name} is not set") if facts.unset_counts else UNDECIDED
+        return (
+            _without_list(facts, name) if older else excluded(f"{name} is not set") if facts.unset_counts else UNDECIDED
+        )
     try:
         named = entries(value)
     except ParseError:

@@ -13,17 +13,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from capably.facts import Artifact, Device, Driver, System, Toolkit
 from capably.gpu_names import hosts_of
 from capably.tables import tables
 
 if TYPE_CHECKING:
-    from capably.facts import Artifact, Device, Driver, System, Toolkit
     from capably.logs.stated import Stated
 
-__all__ = ["Given", "Known", "Origin", "Values", "comes_from", "contradictions", "join"]
+__all__ = ["FactOrigin", "Given", "Known", "Values", "comes_from", "contradictions", "join"]
 
 
-class Origin(enum.StrEnum):
+class FactOrigin(enum.StrEnum):
     """Who says a fact."""
 
     LOG = "log"
@@ -50,11 +50,11 @@ class Given:
 class Values(Mapping[str, str]):
     """Names and values, each with its origin; it notes which were asked for and there."""
 
-    def __init__(self, used: dict[str, Origin]) -> None:
+    def __init__(self, used: dict[str, FactOrigin]) -> None:
         self._used = used
-        self._values: dict[str, tuple[str, Origin]] = {}
+        self._values: dict[str, tuple[str, FactOrigin]] = {}
 
-    def add(self, values: Mapping[str, str], origin: Origin) -> None:
+    def add(self, values: Mapping[str, str], origin: FactOrigin) -> None:
         """More of them, which stand above those before."""
         self._values.update({name: (value, origin) for name, value in values.items()})
 
@@ -92,14 +92,14 @@ class Known:
 
     system: System | None
     artifacts: tuple[Artifact, ...]
-    _devices: tuple[tuple[Device, ...], Origin]
-    _driver: tuple[Driver | None, Origin]
-    _toolkits: tuple[tuple[Toolkit, ...], Origin]
-    origin: Origin
+    _devices: tuple[tuple[Device, ...], FactOrigin]
+    _driver: tuple[Driver | None, FactOrigin]
+    _toolkits: tuple[tuple[Toolkit, ...], FactOrigin]
+    origin: FactOrigin
     all_devices: bool
     environment_complete: bool
     speaker: str | None = None
-    used: dict[str, Origin] = field(default_factory=dict)
+    used: dict[str, FactOrigin] = field(default_factory=dict)
     environment: Values = field(init=False)
     distributions: Values = field(init=False)
 
@@ -134,7 +134,7 @@ class Known:
     @property
     def says_devices(self) -> str:
         """Who says which GPUs there are, as evidence has it."""
-        return {Origin.LOG: "the log names", Origin.GIVEN: "named by --gpu"}.get(self._devices[1], "visible")
+        return {FactOrigin.LOG: "the log names", FactOrigin.GIVEN: "named by --gpu"}.get(self._devices[1], "visible")
 
     @property
     def driver(self) -> Driver | None:
@@ -157,7 +157,7 @@ def join(
     stated: Stated,
     given: Given,
     system: System | None,
-    origin: Origin,
+    origin: FactOrigin,
     artifacts: tuple[Artifact, ...] = (),
     *,
     sure: bool = True,
@@ -178,21 +178,23 @@ def join(
     whole = system is not None
     devices, of_devices = recorded, origin
     if stated.devices and not _among(stated.devices, recorded):
-        devices, of_devices, whole = stated.devices, Origin.LOG, False
+        devices, of_devices, whole = stated.devices, FactOrigin.LOG, False
     if given.devices:
-        devices, of_devices, whole = given.devices, Origin.GIVEN, True
+        devices, of_devices, whole = given.devices, FactOrigin.GIVEN, True
     driver, of_driver = system.driver if system is not None else None, origin
     if stated.driver is not None and not _same_driver(stated.driver, driver):
-        jit = {"jit": driver.jit} if driver is not None else {}
-        driver, of_driver = replace(stated.driver, **jit), Origin.LOG
+        jit = driver.jit if driver is not None else stated.driver.jit
+        driver, of_driver = replace(stated.driver, jit=jit), FactOrigin.LOG
     if given.driver is not None:
-        driver, of_driver = given.driver, Origin.GIVEN
+        driver, of_driver = given.driver, FactOrigin.GIVEN
     known = Known(
         system,
         artifacts,
         (devices, of_devices),
         (driver, of_driver),
-        (stated.toolkits, Origin.LOG) if stated.toolkits else (system.toolkits if system is not None else (), origin),
+        (stated.toolkits, FactOrigin.LOG)
+        if stated.toolkits
+        else (system.toolkits if system is not None else (), origin),
         origin,
         whole,
         system is not None and sure,
@@ -200,9 +202,9 @@ def join(
     if system is not None:
         known.environment.add(dict(system.environment), origin)
         known.distributions.add(dict(system.distributions), origin)
-    known.environment.add(dict(stated.environment), Origin.LOG)
-    known.distributions.add(dict(stated.distributions), Origin.LOG)
-    known.distributions.add(dict(given.distributions), Origin.GIVEN)
+    known.environment.add(dict(stated.environment), FactOrigin.LOG)
+    known.distributions.add(dict(stated.distributions), FactOrigin.LOG)
+    known.distributions.add(dict(given.distributions), FactOrigin.GIVEN)
     return known
 
 
@@ -241,7 +243,7 @@ def contradictions(stated: Stated, given: Given, system: System) -> tuple[str, .
 
 def _same_version(one: str, other: str) -> bool:
     """Whether both may be the same: a log often leaves out what comes after the plus."""
-    return one == other or one.partition("+")[0] == other.partition("+")[0] and not ("+" in one and "+" in other)
+    return one == other or (one.partition("+")[0] == other.partition("+")[0] and not ("+" in one and "+" in other))
 
 
 def comes_from(stated: Stated, system: System, present: frozenset[str]) -> bool:

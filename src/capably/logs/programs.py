@@ -80,4 +80,3 @@ def memory_used_up(facts: Facts) -> Tested:
     if status in {"ALLOC_FAILED", "NOT_INITIALIZED"}:
         return likely(f"the status is {status}, which libraries give where no memory is left to start with")
     return UNDECIDED
-

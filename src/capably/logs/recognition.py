@@ -80,7 +80,9 @@ _BY_NUMBER = re.compile(
     r"(?i)\bcu(?:da)?(?:[ _]?(?:driver|runtime))?[ _]?(?:error|failure|errno|result)(?:[ _]?code)?[ :=#(]{0,6}"
     r"(?P<number>[0-9]{1,5})\b(?![.:][0-9])"
 )
-_BY_TEXT = re.compile(r"(?i)\bcuda(?: runtime| driver)? ?(?:error|failure)(?: \(?[0-9]{1,5}\)?)?: ?(?P<text>[a-z][^\n]{5,160})")
+_BY_TEXT = re.compile(
+    r"(?i)\bcuda(?: runtime| driver)? ?(?:error|failure)(?: \(?[0-9]{1,5}\)?)?: ?(?P<text>[a-z][^\n]{5,160})"
+)
 _NEEDLES_OF_ERRORS = (
     *("cudaerror", "cuda_error", "cuda error", "cuda failure", "cuda runtime error", "cuda driver error", "curesult"),
     *("cudasuccess", "cuda_success"),
@@ -232,7 +234,10 @@ DISTRIBUTIONS = {
     "llama-cpp": "llama-cpp-python",
     "paddlepaddle": "paddlepaddle-gpu",
     **{name: name for name in ("lmdeploy", "catboost", "numba", "tensorflow", "transformer-engine", "xformers")},
-    **{name: name for name in ("ctranslate2", "jaxlib", "tensorrt-llm", "bitsandbytes", "flash-attn", "sgl-kernel", "vllm")},
+    **{
+        name: name
+        for name in ("ctranslate2", "jaxlib", "tensorrt-llm", "bitsandbytes", "flash-attn", "sgl-kernel", "vllm")
+    },
 }
 """What is installed for a program, by its module."""
 

@@ -20,7 +20,7 @@ from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Stated", "read_log"]
 
@@ -56,7 +56,9 @@ def read_log(data: bytes) -> Stated:
         toolkits=_toolkits(lines),
         environment=_environment(lines),
         distributions=_distributions(lines),
-        files=tuple(dict.fromkeys(match[1] for line in lines("site-packages", 'file "') for match in _FILE.finditer(line))),
+        files=tuple(
+            dict.fromkeys(match[1] for line in lines("site-packages", 'file "') for match in _FILE.finditer(line))
+        ),
     )
 
 
@@ -141,7 +143,7 @@ _NAME = re.compile(
 # Of the data center: known by so short a name that only the words before it tell what it is.
 _BARE = re.compile(
     r"(?:(?i:\b(?:gpus?|device|card|on|using|with|hardware|model|[0-9]{1,2} ?x|name))['\"]?(?: name)? ?[:=]? ?['\"]?(?:an? |one |the |my )?"
-    r"(?:[0-9]{1,2} ?[x×] ?)?)(?:[DH]GX )?(?P<name>(?:GB?[HB]?[0-9]{2,3}|[ABHLPTV][0-9]{1,3}[A-Z]?)(?:[ -][A-Z0-9][A-Za-z0-9]{1,8}){0,3})\b"
+    r"(?:[0-9]{1,2} ?[x\u00d7] ?)?)(?:[DH]GX )?(?P<name>(?:GB?[HB]?[0-9]{2,3}|[ABHLPTV][0-9]{1,3}[A-Z]?)(?:[ -][A-Z0-9][A-Za-z0-9]{1,8}){0,3})\b"
 )
 
 
@@ -232,7 +234,7 @@ def _driver(lines: Callable[..., list[str]]) -> Driver | None:
             text = next(value for value in match.groups() if value)
             number = int(text) if text.isdigit() else 0
             found = CudaVersion(number // 1000, number % 1000 // 10) if number else CudaVersion.parse(text)
-            if 6 <= found.major <= tables().cuda_horizon("toolkits").major + 1:
+            if tables().toolkits[0].cuda.major <= found.major <= tables().toolkits[-1].cuda.major + 1:
                 cuda = found
         if _WISHED.search(line):
             continue
@@ -295,7 +297,10 @@ def _environment(lines: Callable[..., list[str]]) -> tuple[tuple[str, str], ...]
     found: dict[str, str] = {}
     for line in lines(*(name.lower() for name in (*_LISTS, *_OTHERS))):
         for match in _VARIABLE.finditer(line):
-            if re.search(r"(?i)\b(?:try|please|should|for example|e\.g\.|such as|instead|set)\b[^;\n]{0,60}$", line[: match.start()]):
+            if re.search(
+                r"(?i)\b(?:try|please|should|for example|e\.g\.|such as|instead|set)\b[^;\n]{0,60}$",
+                line[: match.start()],
+            ):
                 continue
             name = match["name"]
             quoted = next((match[key] for key in ("double", "single", "ticks") if match[key] is not None), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from capably.codes import FINDINGS, REASONS, Page
-from capably.logs import Origin, State
+from capably.logs import FactOrigin, State
 from capably.tables import tables
 
 if TYPE_CHECKING:
@@ -240,7 +240,9 @@ def _explanation(one: Explanation, style: Style, options: str) -> Iterator[str]:
         yield from style.wrap(style.safe(_command(first, options)), "tell apart:  ")
     elif one.causes:
         yield from style.wrap(
-            "none that is known holds by these facts; the log may come from another machine", "cause:       ", tone="doubt"
+            "none that is known holds by these facts; the log may come from another machine",
+            "cause:       ",
+            tone="doubt",
         )
         yield from style.wrap(style.safe(f"capably doctor{options}"), "run next:    ")
     if one.here is not None:
@@ -267,16 +269,16 @@ def _command(judged: TestedCause, options: str) -> str:
 
 
 _SAYS = {
-    Origin.LOG: "from the log",
-    Origin.SYSTEM: "from --system",
-    Origin.THIS_MACHINE: "from this machine",
-    Origin.GIVEN: "given by you",
+    FactOrigin.LOG: "from the log",
+    FactOrigin.SYSTEM: "from --system",
+    FactOrigin.THIS_MACHINE: "from this machine",
+    FactOrigin.GIVEN: "given by you",
 }
 
 
 def _origins(one: Explanation) -> str:
     """Which facts were used, and who says them; one line."""
-    by: dict[Origin, list[str]] = {}
+    by: dict[FactOrigin, list[str]] = {}
     for name, origin in sorted(one.facts_from, key=lambda fact: fact[0].lower()):
         by.setdefault(origin, []).append({"gpu": "GPU"}.get(name, name))
     used = "; ".join(f"{', '.join(names)} {_SAYS[origin]}" for origin, names in sorted(by.items()))

@@ -394,7 +394,9 @@ def known_builds(rows: Rows, known: Collection[str]) -> tuple[KnownBuild, ...]:
             last=row.parsed("last", _numbers),
             builds=row.words("builds", _BUILDS, least=1, meaning="`index` and local versions such as cu128"),
             machine=row.word("machine", vocabulary.HOSTS),
-            targets=tuple(map(Target.parse, row.words("targets", targets, least=1, meaning="targets of toolkits.json"))),
+            targets=tuple(
+                map(Target.parse, row.words("targets", targets, least=1, meaning="targets of toolkits.json"))
+            ),
             sources=row.sources(),
             grade=row.grade(),
         )
@@ -417,22 +419,22 @@ _BUILDS = frozenset({"index", *(f"cu{major}{minor}" for major in range(9, 20) fo
 _UNBOUNDED = re.compile(r"[.)\]][*+]|\{[0-9]+,\}|\\[A-Za-z][*+]")
 
 
-def messages(rows: Rows, known: Collection[str], errors: Mapping[int, KnownError]) -> tuple[Message, ...]:
-    """Error messages; *known* are the codes of causes, *errors* those of CUDA, by number."""
-    found = rows.keyed(functools.partial(message, known=known, errors=errors), lambda one: one.code)
+def messages(rows: Rows, known: Collection[str], by_number: Mapping[int, KnownError]) -> tuple[Message, ...]:
+    """Error messages; *known* are the codes of causes, *by_number* those of CUDA, by number."""
+    found = rows.keyed(functools.partial(message, known=known, by_number=by_number), lambda one: one.code)
     if unused := set(known) - {code for one in found for code in one.causes}:
         raise TableError("causes", min(unused), "`code` is the cause of no message; allowed: one that is")
     return found
 
 
-def message(row: Row, known: Collection[str], errors: Mapping[int, KnownError]) -> Message:
-    """A message; *known* are the codes of causes, *errors* those of CUDA, by number."""
+def message(row: Row, known: Collection[str], by_number: Mapping[int, KnownError]) -> Message:
+    """A message; *known* are the codes of causes, *by_number* those of CUDA, by number."""
     numbers = row.wholes("numbers", 1, 999) if row.has("numbers") else ()
-    causes = row.words("causes", known, least=1, meaning="codes of causes.json")
-    usually = row.words("usually", causes, meaning="codes of `causes`") if row.has("usually") else ()
-    if unknown := set(numbers) - set(errors):
+    codes = row.words("causes", known, least=1, meaning="codes of causes.json")
+    usually = row.words("usually", codes, meaning="codes of `causes`") if row.has("usually") else ()
+    if unknown := set(numbers) - set(by_number):
         raise row.wrong("numbers", sorted(unknown), "numbers of errors.json")
-    names = [name for number in numbers for name in errors[number].names]
+    names = [name for number in numbers for name in by_number[number].names]
     needles = row.texts("needles")
     if not needles or any(needle != needle.lower() for needle in needles):
         raise row.wrong("needles", needles, "lower-case texts, at least one")
@@ -454,7 +456,7 @@ def message(row: Row, known: Collection[str], errors: Mapping[int, KnownError]) 
             *([re.compile(rf"\b(?:{'|'.join(names)})\b")] if names else ()),
         ),
         means=row.text("means"),
-        causes=causes,
+        causes=codes,
         requires=row.parsed("requires", _condition) if row.has("requires") else None,
         sources=row.sources(),
         grade=row.grade(),
@@ -492,7 +494,9 @@ def message_of(error: KnownError) -> Message:
     """What a log means that holds *error*, where no message of its own is known for it."""
     return Message(
         code=f"cuda-error-{error.number}",
-        title=f"{error.text[:1].upper()}{error.text[1:]} ({error.number})" if error.text else f"{error.names[0]} ({error.number})",
+        title=f"{error.text[:1].upper()}{error.text[1:]} ({error.number})"
+        if error.text
+        else f"{error.names[0]} ({error.number})",
         rank=9,
         subject=error.subject,
         device=False,
