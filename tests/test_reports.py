@@ -156,6 +156,59 @@ def test_a_fact_that_is_taken_away_may_weaken_an_answer_and_never_reverses_it(
                 assert pair != {State.HOLDS, State.EXCLUDED}, f"{what}: {judged.cause.code}"
 
 
+# Texts as the programs print them, which no report here has: the message, and the cause that comes first, held or not.
+KINDS = [
+    ("The quantization method fp8 is not supported for the current GPU. Minimum capability: 89. Current capability: 75.",
+     "program-refuses", "gpu-outside-requirement", True),
+    ("RuntimeError: SGLang only supports sm75 and above.", "program-refuses", "gpu-outside-requirement", False),
+    ("triton.runtime.errors.OutOfResources: out of resource: shared memory, Required: 147456, Hardware limit: 101376",
+     "triton-resources", "gpu-lacks-shared-memory", True),
+    ("Triton only supports devices of CUDA Capability >= 7.0, but your device is of CUDA capability 6.0",
+     "triton-too-old", "gpu-lacks-feature", True),
+    ("Runtime compute cap 75 is not compatible with compile time compute cap 86",
+     "compute-cap-mismatch", "build-lacks-device", True),
+    ("nvidia-container-cli: requirement error: unsatisfied condition: cuda>=12.4, please update your driver",
+     "container-requirement", "runtime-newer-than-driver", True),
+    ("Failed to initialize NVML: Unknown Error", "nvml-unknown", "container-without-gpus", False),
+    ("RuntimeError: Library cublas64_12.dll is not found or cannot be loaded",
+     "missing-library", "library-not-there", True),
+    ("Could not load library libcudnn_ops_infer.so.8. Error: libcudnn_ops_infer.so.8: cannot open",
+     "missing-library", "library-not-there", True),
+    ("'sm_121' is not a recognized processor for this target (ignoring processor)",
+     "nvcc-target", "compiler-too-old", False),
+    ("NvvmError: -arch=compute_120 is an unsupported option", "nvrtc-target", "compiler-too-old", False),
+    ("CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling", "library-status", "combination-not-supported", False),
+    ("CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`", "library-status", "memory-used-up", False),
+    ("cuDNN version incompatibility: PyTorch was compiled against (9, 1, 0) but found runtime version (8, 9, 2).",
+     "cudnn-version", "libraries-of-different-releases", True),
+    ("#error -- unsupported GNU version! gcc versions later than 12 are not supported!",
+     "host-compiler", "host-compiler-not-accepted", True),
+    ("The engine plan file is generated on an incompatible device, expecting compute 8.6 got compute 7.5",
+     "engine-incompatible", "engine-of-another-gpu", True),
+    ("Target GPU SM 61 is not supported by this TensorRT release", "library-drops-gpu", "library-without-this-gpu", True),
+    ("CUDA GPU is too old. Compute Capability detected: 3.5", "library-drops-gpu", "library-without-this-gpu", True),
+    ("[TensorRT-LLM][ERROR] Assertion failed: FMHA kernels are not found", "kernel-not-found", "kernel-not-written",
+     False),
+    ("CMake Error: Failed to detect a default CUDA architecture.", "native-without-gpu", "native-without-gpu", True),
+    ("ggml was not compiled with any CUDA arch <= 610", "ggml-arch-check", "build-lacks-device", False),
+    ("has no device code compatible with CUDA arch 610. ggml-cuda.cu was compiled for: 750,800",
+     "ggml-no-device-code", "build-lacks-device", True),
+    ("CUDA error 802: system not yet initialized", "system-not-ready", "fabric-not-up", False),
+    ("CUDA error: operation not supported", "not-supported", "not-supported-here", False),
+    ("cudaErrorNotPermitted: operation not permitted", "not-permitted", "call-not-permitted", False),
+    ("This version of CUDA.jl only supports NVIDIA drivers for CUDA 12.x or 13.x (yours is for CUDA 11.4.0)",
+     "driver-too-new", "runtime-newer-than-driver", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message", "cause", "held"), KINDS, ids=range(len(KINDS)))
+def test_the_kinds_of_messages_that_programs_print(text: str, message: str, cause: str, held: bool) -> None:
+    first = explain(text)[0]
+    assert first.found.message.code == message
+    assert next(one.cause.code for one in first.causes if one.state is not State.EXCLUDED) == cause
+    assert first.answer == (cause if held else None)
+
+
 @pytest.mark.parametrize("report", REPORTS, ids=ids)
 def test_a_line_that_is_taken_from_a_report_reverses_nothing(report: dict[str, Any], tmp_path: Path) -> None:
     system = machine(report, tmp_path)

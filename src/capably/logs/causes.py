@@ -47,6 +47,7 @@ from capably.logs.programs import (
     memory_used_up,
     module_for_other_gpus,
     operators_not_built,
+    shared_memory,
     virtual_gpu,
 )
 from capably.logs.symbols import OWNERS, other_symbol, symbol_of
@@ -118,6 +119,7 @@ TESTS_OF_CAUSES: dict[str, Callable[[Facts], Tested]] = {
     "xformers-built-without-cuda": operators_not_built,
     "program-knows-older-drivers": knows_older_drivers,
     "vgpu-not-set-up": virtual_gpu,
+    "gpu-lacks-shared-memory": shared_memory,
     "combination-not-supported": combination_not_supported,
     "memory-used-up": memory_used_up,
 }

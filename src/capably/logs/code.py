@@ -391,6 +391,9 @@ def _beyond_driver(facts: Facts, code: str) -> tuple[str, ...]:
 def gpu_lacks_feature(facts: Facts) -> Tested:
     """The GPU, or every variant of the target, lacks an instruction."""
     needed = needed_by(facts)
+    has = read_as(ComputeCapability.parse, facts.params.get("capability", ""))
+    if needed is not None and has is not None and judge(needed, Device(has)).outcome is Outcome.FAILS:
+        return holds(f"the message says: the GPU has {has}", f"needed: {needed}")
     if needed is not None:
         outcomes = {judge(needed, device).outcome for device in facts.devices}
         said = f"needed: {needed}"

@@ -13,6 +13,7 @@ __all__ = [
     "memory_used_up",
     "module_for_other_gpus",
     "operators_not_built",
+    "shared_memory",
     "virtual_gpu",
 ]
 
@@ -36,6 +37,18 @@ def gpu_outside_requirement(facts: Facts) -> Tested:
     if (refused := facts.params.get("refused")) is not None:
         how = facts.params.get("how", "outside of it")
         return holds(f"the message says: the GPU has capability {refused}, which is {how}")
+    minimum, current = facts.params.get("minimum"), facts.params.get("current")
+    if minimum is not None and current is not None:
+        said = f"the message says: capability {minimum} is needed, and the GPU has {current}"
+        return holds(said) if int(current) < int(minimum) else likely(said)
+    return UNDECIDED
+
+
+def shared_memory(facts: Facts) -> Tested:
+    """The message names more shared memory than the GPU gives."""
+    required, limit = (int(facts.params.get(name, "0")) for name in ("required", "limit"))
+    if required > limit > 0:
+        return holds(f"the message says: {required} bytes are required, and the limit is {limit}")
     return UNDECIDED
 
 

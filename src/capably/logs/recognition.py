@@ -80,12 +80,16 @@ _BY_NUMBER = re.compile(
     r"(?i)\bcu(?:da)?(?:[ _]?(?:driver|runtime))?[ _]?(?:error|failure|errno|result)(?:[ _]?code)?[ :=#(]{0,6}"
     r"(?P<number>[0-9]{1,5})\b(?![.:][0-9])"
 )
+_AT_START = re.compile(
+    r"(?:cudaGetDeviceCount\(\)[^\n]{0,200}?\bError|cuInit(?:\([0-9]\))?[ :]{0,2}(?:failed|returned)?(?: with)?(?: error)?(?: code)?)"
+    r"[ :=(]{1,4}(?P<number>[0-9]{1,3})\b"
+)
 _BY_TEXT = re.compile(
     r"(?i)\bcuda(?: runtime| driver)? ?(?:error|failure)(?: \(?[0-9]{1,5}\)?)?: ?(?P<text>[a-z][^\n]{5,160})"
 )
 _NEEDLES_OF_ERRORS = (
     *("cudaerror", "cuda_error", "cuda error", "cuda failure", "cuda runtime error", "cuda driver error", "curesult"),
-    *("cudasuccess", "cuda_success"),
+    *("cudasuccess", "cuda_success", "cudagetdevicecount", "cuinit"),
 )
 _LONGEST_NAME = 48
 
@@ -103,6 +107,8 @@ def _errors(data: bytes, lower: bytes, cut: bool) -> list[SeenMessage]:
         if match := _BY_NAME.match(text):
             hits.append((names.get(match[0], -1), match[0]))
         if match := _BY_NUMBER.match(text):
+            hits.append((int(match["number"]), match[0]))
+        if match := _AT_START.match(text):
             hits.append((int(match["number"]), match[0]))
         if match := _BY_TEXT.match(text):
             said = match["text"].lower()
