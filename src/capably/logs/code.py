@@ -22,6 +22,7 @@ from capably.logs.evidence import (
     needed_by,
     read_as,
 )
+from capably.logs.origins import FactOrigin
 from capably.logs.torch import torch_said
 from capably.tables import tables
 from capably.version import PtxVersion
@@ -83,7 +84,7 @@ def _gaps(facts: Facts) -> list[_Gap]:
                 if verdict.coverage is Coverage.NONE
                 else f"{title} on {where}: {counts.usable} of {counts.total} groups of kernels load"
             )
-            one_of_many = row is not None and row.dispatches and name != "torch"
+            one_of_many = row is not None and row.dispatches and not (name == "torch" and _torch_ran(facts))
             decisive = verdict.coverage is Coverage.NONE and (named or not one_of_many)
             said = f"{lack}; the log names it" if named else lack
             if name in facts.distributions:
@@ -107,16 +108,23 @@ _WITHOUT_TORCH = frozenset(
 )
 
 
+def _torch_ran(facts: Facts) -> bool:
+    """Whether what printed the message runs within torch, as far as the log or the user says."""
+    if facts.speaker in _WITHOUT_TORCH:
+        return False
+    named = facts.known.distributions.origin("torch") in (FactOrigin.LOG, FactOrigin.GIVEN)
+    return named or facts.speaker is not None or "torch" in facts.modules
+
+
 def _blamed(facts: Facts) -> list[_Gap]:
     """The gaps that explain the message: those of packages in the log, where it names any that were scanned."""
     gaps = _gaps(facts)
-    if facts.speaker is not None:
-        with_torch = facts.speaker not in _WITHOUT_TORCH
+    if facts.speaker not in (None, "torch"):
         return [
             gap
             for gap in gaps
-            if (is_of(facts.speaker, gap.name) and gap.coverage is Coverage.NONE)
-            or (with_torch and gap.name == "torch" and gap.decisive)
+            if (is_of(facts.speaker or "", gap.name) and gap.coverage is Coverage.NONE)
+            or (gap.name == "torch" and gap.decisive)
         ]
     # torch prints the message for all the others, so that it is in every traceback.
     others = {one.name or one.path for one in facts.artifacts} - {"torch"}
@@ -260,7 +268,7 @@ def _compiles(distribution: str) -> bool:
 
 def earlier_call(facts: Facts) -> Tested:
     """All that is known of what is installed covers the GPUs, so the error may be one that somebody left."""
-    if not facts.devices or facts.speaker is not None or _gaps(facts) or not (covering := _covering(facts)):
+    if not facts.devices or facts.speaker not in (None, "torch") or _gaps(facts) or not (covering := _covering(facts)):
         return UNDECIDED
     read = {one.name for one in facts.artifacts}
     if any(tables().package(name) is not None and name not in read for name in facts.distributions):

@@ -31,7 +31,7 @@ def command_for(cause: Cause, facts: Facts) -> str:
 def suspect(facts: Facts) -> str | None:
     """The package whose code is most likely missing: the one that the log names, else the only one but torch."""
     here = {name: facts.known.distributions.peek(name) for name in facts.distributions}
-    named = [name for name in here if facts.speaker is not None and is_of(facts.speaker, name)]
+    named = [name for name in here if facts.speaker not in (None, "torch") and is_of(facts.speaker or "", name)]
     named += [name for name in here if name != "torch" and any(is_of(module, name) for module in facts.modules)]
     with_code = [name for name in here if tables().package(name) is not None or name in _known()]
     others = [name for name in with_code if name != "torch"]

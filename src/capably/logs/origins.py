@@ -63,6 +63,10 @@ class Values(Mapping[str, str]):
         self._used[name] = origin
         return value
 
+    def origin(self, name: str) -> FactOrigin | None:
+        """Who says the value of *name*; None where nobody does."""
+        return self._values[name][1] if name in self._values else None
+
     def peek(self, name: str) -> str:
         """A value that is not used as a fact: what it is printed in says so itself."""
         return self._values[name][0]

@@ -248,9 +248,17 @@ DISTRIBUTIONS = {
 """What is installed for a program, by its module."""
 
 
+# Words that only torch prints, for itself and for whatever runs within it.
+_TORCH = (b"search for `cudaerror", b"torch_use_cuda_dsa", b"torch.acceleratorerror", b"cuda kernel errors might be")
+
+
 def speaker_of(data: bytes, found: Iterable[SeenMessage]) -> str | None:
-    """The program in whose words the last of the messages of the log *data* is; None where that is not known."""
+    """The program in whose words the last of the messages of the log *data* is; None where that is not known.
+
+    ``torch`` says little: it prints the errors of all that runs within it.
+    """
     lower = data.lower()
     at = max((lower.rfind(needle.encode()) for one in found for needle in one.message.needles), default=-1)
     near = lower[max(at - _BEFORE, 0) : at + _AFTER] if at >= 0 else lower[-_AFTER:]
-    return next((module for word, module in _SPEAKERS.items() if word in near), None)
+    by_torch = "torch" if any(word in near for word in _TORCH) else None
+    return next((module for word, module in _SPEAKERS.items() if word in near), by_torch)

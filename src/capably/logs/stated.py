@@ -201,14 +201,21 @@ def _named(text: str) -> Iterator[Device]:
 @functools.lru_cache(maxsize=1024)
 def _product(name: str) -> tuple[str, ComputeCapability] | None:
     """The name that was given and its capability, where exactly one fits."""
-    if not re.search("[0-9]", name):
-        return None
+    if not _known_words() & set(re.findall("[a-z0-9]+", name.casefold())):
+        return None  # to look in vain takes milliseconds
     try:
         found = tables().find_products(name)
     except CapablyError:
         return None
     capabilities = {product.capability for product in found}
     return (name, capabilities.pop()) if len(capabilities) == 1 else None
+
+
+@functools.cache
+def _known_words() -> frozenset[str]:
+    """The words with a digit in the names of products: one of them is in each name that is worth looking up."""
+    names = (name for product in tables().products for name in (product.name, *product.aliases))
+    return frozenset(word for name in names for word in re.findall("[a-z0-9]*[0-9][a-z0-9]*", name.casefold()))
 
 
 # -- drivers
