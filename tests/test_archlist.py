@@ -108,7 +108,7 @@ def test_flashinfer_refuses_later_what_the_engine_refuses_by_its_row(version: st
     requirement = Requirement.parse(row.requires)
     for capability in tables().architectures:
         reading = read(f"{capability}a", "flashinfer", version)
-        later = [note.message for note in reading.notes if note.kind is NoteKind.LATER]
+        later = [note.message for note in reading.notes if note.kind is NoteKind.REFUSED]
         refused = judge(requirement, Device(capability)).outcome is Outcome.FAILS
         assert bool(later) is (refused and "unread" not in row.rules), capability
         assert all(row.requires == f">={message.split()[-3]}" for message in later)

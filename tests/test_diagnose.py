@@ -501,3 +501,39 @@ def test_flashinfer_is_read_in_the_words_of_its_version() -> None:
         with_list("9.0a;8.0", "FLASHINFER_CUDA_ARCH_LIST"), [dist("flashinfer-python", version="0.6.8")], [gpu("9.0")]
     )
     assert "flashinfer-python 0.6.8 stops" in only(new, "arch-list-refused").message
+
+
+NGC = "5.2 6.0 6.1 7.0 7.2 7.5 8.0 8.6 8.7 9.0+PTX"
+
+
+def test_a_list_that_flashinfer_refuses_is_told_before_it_is_run() -> None:
+    flashinfer = dist("flashinfer-python", version="0.2.5")
+    told = only(diagnose(with_list(NGC), [flashinfer], [gpu("9.0", "NVIDIA H100")]), "tool-refuses")
+    assert (told.severity, told.area, told.subject) == (Severity.ERROR, Area.COMPILER, "flashinfer-python")
+    assert "flashinfer-python 0.2.5 will not start" in told.message
+    assert "`FlashInfer requires sm75+`, whatever the GPU is: the list names 5.2, 6.0, 6.1, 7.0, 7.2" in told.message
+    assert told.action == "Unset TORCH_CUDA_ARCH_LIST, or name only the GPUs that are there in it."
+    assert told.command == f"capably plan --read '{NGC}' --for flashinfer==0.2.5"
+    # On a machine without a GPU it is the same: the check looks at the list alone.
+    assert only(diagnose(with_list(NGC), [flashinfer], []), "tool-refuses").message == told.message
+    # Where the GPU is too old besides, no list helps.
+    old = only(diagnose(with_list(NGC), [flashinfer], [gpu("7.0", "Tesla V100")]), "tool-refuses")
+    assert "No list helps" in old.action
+
+
+def test_gpus_that_flashinfer_refuses_are_told_before_it_is_run() -> None:
+    older, newer = dist("flashinfer-python", version="0.2.5"), dist("flashinfer-python", version="0.6.1")
+    mixed = [gpu("7.0", "Tesla V100"), gpu("9.0", "NVIDIA H100")]
+    assert "there is a GPU of 7.0" in only(diagnose(HERE, [older], mixed), "tool-refuses").message
+    assert "tool-refuses" not in codes(diagnose(HERE, [newer], mixed))  # one that is high enough will do
+    assert "sm75 or higher" in only(diagnose(HERE, [newer], mixed[:1]), "tool-refuses").message
+    for version in ("0.2.5", "0.6.1"):
+        fine = dist("flashinfer-python", version=version)
+        assert "tool-refuses" not in codes(diagnose(HERE, [fine], [gpu("9.0")]))
+        assert "tool-refuses" not in codes(diagnose(with_list("7.5;9.0"), [fine], [gpu("9.0")]))
+    assert "tool-refuses" not in codes(diagnose(with_list(NGC), [newer], [gpu("9.0")]))  # it reads another variable
+
+
+def test_the_advice_of_the_doctor_names_no_option_that_it_lacks() -> None:
+    told = only(diagnose(HERE, [dist("kernels", code("sm_90", "sm_80"))], [gpu("9.0")]), "package-partly-covered")
+    assert "`capably check kernels --kernels` lists them" in told.action

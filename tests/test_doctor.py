@@ -14,10 +14,11 @@ import build
 import pytest
 from schemas import fits_schema
 
+from capably.arch import ComputeCapability
 from capably.cli.app import run
 from capably.cli.doctor import system_libraries, without_uuids
 from capably.cli.installed import shared_libraries
-from capably.facts import Driver
+from capably.facts import Device, Driver, System
 from capably.probe import load, loads, save
 from capably.scanner.metadata import Distribution
 from capably.version import DriverRelease
@@ -148,14 +149,20 @@ FOUND: dict[str, list[tuple[str, str, list[int], str, str]]] = {
     "sm75-fork": [],  # nothing of it is left on the machine
     "sm75-hidden": [("hidden-by-environment", "error", [], "unset CUDA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES=")],
     "sm75-list": [
+        ("tool-refuses", "error", [], "plan --read 7.0 --for flashinfer==0.6.1", "_ARCH_LIST=7.0"),
         ("arch-list-surprising", "warning", [], "plan --read 7.0 --for flashinfer==0.6.1", "_ARCH_LIST=7.0"),
         ("arch-list-omits-gpu", "warning", [0], "plan --gpu 12.0 --for flashinfer==0.6.1", "flashinfer-python 0.6.1"),
     ],
     "sm75-nvcc-hides-another": [
         ("compiler-cannot-emit", "error", [0], "export CUDA_HOME=/usr/local/cuda-13.0 ", "nvcc 11.5"),
+        ("tool-refuses", "error", [0], "python -m flashinfer show-config", "flashinfer-python"),
     ],
-    "sm75-nvcc-too-old": [],  # CUDA 12.8 does make code for 12.0; that FlashInfer asks for 12.9 is its own matter
-    "sm75-volta": [],  # R570 serves it, and CUDA 12.9 was the last that makes code for it
+    "sm75-nvcc-too-old": [  # CUDA 12.8 does make code for 12.0; that FlashInfer asks for 12.9 is its own matter
+        ("tool-refuses", "error", [0], "python -m flashinfer show-config", "flashinfer-python"),
+    ],
+    "sm75-volta": [  # R570 serves it, and CUDA 12.9 was the last that makes code for it
+        ("tool-refuses", "error", [0], "python -m flashinfer show-config", "flashinfer-python"),
+    ],
 }
 
 
@@ -297,3 +304,29 @@ def test_a_distribution_that_cannot_be_read_is_told_and_the_others_are_read(
     captured = capsys.readouterr()
     assert "is broken" in captured.err
     assert json.loads(captured.out)["packages"]
+
+
+def test_a_driver_of_a_tegra_part_is_of_no_cuda_version_that_its_release_tells(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """540.4.0 on JetPack is no branch of the table: CUDA 12.6, by what nvidia-smi says there, and not 12.4."""
+    orin = Device(ComputeCapability(8, 7), "Orin")
+    record = tmp_path / "orin.json"
+    save(
+        System(machine="aarch64", os="linux", jetson=True, driver=Driver(DriverRelease(540, 4)), devices=(orin,)),
+        record,
+    )
+    assert run(["doctor", "--system", str(record)]) == 0
+    text = capsys.readouterr().out
+    assert "540.4.0" in text
+    assert "CUDA 12" not in text
+    assert run(["doctor", "--system", str(record), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    fits_schema(document)
+    assert [one["driver"]["cuda"] for one in document["gpus"]] == [None]
+    library = tmp_path / "kernels.so"
+    library.write_bytes(build.library(build.fatbin([build.sass("sm_87")])))
+    assert run(["check", str(library), "--gpu", "8.7", "--driver", "540.4.0", "--json"]) == 0
+    assert [one["driver"]["cuda"] for one in json.loads(capsys.readouterr().out)["gpus"]] == [None]
+    assert run(["check", str(library), "--gpu", "8.7", "--driver", "540.4.0"]) == 0
+    assert "CUDA" not in capsys.readouterr().out

@@ -582,3 +582,26 @@ def test_a_toolkit_that_does_not_know_the_gpu_is_the_reason(
     printed = " ".join(capsys.readouterr().out.split())
     assert f"why {told}" in printed
     assert "does not load" not in printed
+
+
+@pytest.mark.parametrize(
+    ("text", "tool", "code"),
+    [
+        ("5.2 7.5 9.0+PTX", "flashinfer==0.2.5", 1),
+        ("7.5 9.0+PTX", "flashinfer==0.2.5", 0),
+        ("7.0 9.0a", "flashinfer==0.6.1", 0),
+        ("7.0", "flashinfer==0.6.1", 1),
+    ],
+)
+def test_a_list_that_the_tool_refuses_is_told_with_the_reason(
+    text: str, tool: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["plan", "--read", text, "--for", tool]) == code
+    said = " ".join(capsys.readouterr().out.split())
+    assert ("refused" in said) is bool(code)
+    if tool.endswith("0.2.5") and code:
+        assert "FlashInfer requires sm75+" in said
+        assert "the list names 5.2, and nothing may be below 7.5" in said
+    assert run(["plan", "--read", text, "--for", tool, "--json"]) == code
+    (reading,) = json.loads(capsys.readouterr().out)["readings"]
+    assert ("refused" in [note["kind"] for note in reading["notes"]]) is bool(code)

@@ -176,7 +176,7 @@ def own_choice(version: str | None, device: Device, cuda: CudaVersion | None) ->
     if chosen.error is not None or not chosen.targets:
         problem = chosen.error
         return _unusable(device, [(problem.message, problem.way_out)] if problem else [])
-    later = [note.message for note in chosen.notes if note.kind is NoteKind.LATER]
+    later = [note.message for note in chosen.notes if note.kind in (NoteKind.LATER, NoteKind.REFUSED)]
     if not later:
         return chosen.targets
     span = tables().emitting_toolkits(chosen.targets[0])

@@ -162,7 +162,7 @@ def spell(
         return Spelling(dialect, version, None, option, variable, None, problem)
     flags = dialect.startswith("nvcc-")
     value = f"{option}{text}" if flags else text
-    about = (NoteKind.DROPPED, NoteKind.SURPRISE, NoteKind.LATER, NoteKind.ASSUMED)
+    about = (NoteKind.DROPPED, NoteKind.SURPRISE, NoteKind.REFUSED, NoteKind.LATER, NoteKind.ASSUMED)
     notes = tuple(note.message for note in read(text, dialect, version, toolkit=toolkit).notes if note.kind in about)
     return Spelling(dialect, version, text, option, variable, value if variable else None, None, notes)
 

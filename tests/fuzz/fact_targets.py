@@ -166,7 +166,7 @@ def logs(data: bytes) -> bool:
     if rng.randrange(2):
         json.loads(document_text(log_document(found)))
     else:
-        is_fit_to_print(log_text(found, Style(rng.choice((60, 100))), machine="the recorded machine"))
+        is_fit_to_print(log_text(found, Style(rng.choice((60, 100)))))
     return bool(found)
 
 

@@ -49,6 +49,7 @@ __all__ = [
     "convert",
     "entries",
     "read",
+    "refusal",
     "write",
 ]
 
@@ -146,6 +147,32 @@ def read(
     except Stop as stop:
         return Reading(dialect, version, text, None, stop.problem, tuple(reader.notes))
     return Reading(dialect, version, text, tuple(targets), None, tuple(reader.notes))
+
+
+def refusal(tool: str, version: str | None, text: str | None, devices: Iterable[ComputeCapability] = ()) -> str:
+    """Why a condition of the tool itself stops it, in one sentence; empty where none does, or none is known.
+
+    Args:
+        tool: Its dialect.
+        version: Of the tool.
+        text: The list that decides for it; None without one.
+        devices: The visible GPUs, for a tool that asks them.
+
+    Raises:
+        UnknownNameError: There is no such dialect.
+        ParseError: *version* is no version.
+
+    >>> refusal("flashinfer", "0.2.5", "7.0 9.0+PTX").partition(":")[0]
+    "its own check stops with `FlashInfer requires sm75+`, whatever the GPU is"
+    """
+    row = applying(tool, version)
+    if row.requires is None or tool != "flashinfer":
+        return ""
+    try:
+        asked = tuple(devices) if text is None else tuple(target.capability for target in entries(text))
+    except ParseError:
+        return ""  # it stops before that
+    return flashinfer.refusal(row, asked, listed=text is not None)
 
 
 def applying(dialect: str, version: str | None = None) -> DialectVersion:

@@ -53,9 +53,29 @@ def read(reader: Reader) -> list[Target]:
         targets.append(reader.passed_on(TargetKind.REAL, name, named[major, minor]))
     floor = _floor(reader.row)
     if targets and not any(target.capability >= floor for target in targets):
-        reader.note(NoteKind.LATER, f"FlashInfer's own check refuses it later: nothing in it is {floor} or higher")
+        reader.note(NoteKind.REFUSED, f"FlashInfer's own check refuses it later: nothing in it is {floor} or higher")
     reader.later(targets)
     return targets
+
+
+def refusal(row: DialectVersion, asked: Sequence[ComputeCapability], *, listed: bool) -> str:
+    """Why FlashInfer's own check stops, in one sentence; empty where it passes.
+
+    Args:
+        row: The version.
+        asked: What the list names, which is torch's for a version without one of its own; else the visible GPUs.
+        listed: They are of a list.
+    """
+    floor = _floor(row)
+    older = "unread" in row.rules
+    low = [one for one in dict.fromkeys(asked) if one < floor]
+    if not low or (not older and len(low) < len(set(asked))):
+        return ""
+    what = "the list names" if listed else "there is a GPU of"
+    said = f"{what} {', '.join(map(str, low))}, and {'nothing may be' if older else 'all are'} below {floor}"
+    number = f"{floor.major}{floor.minor}"
+    printed = f"FlashInfer requires sm{number}+" if older else f"FlashInfer requires GPUs with sm{number} or higher"
+    return f"its own check stops with `{printed}`{', whatever the GPU is' if listed else ''}: {said}"
 
 
 def _floor(row: DialectVersion) -> ComputeCapability:

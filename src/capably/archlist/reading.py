@@ -37,6 +37,7 @@ class NoteKind(enum.StrEnum):
     DROPPED = "dropped"  # asked for, and left out without a word
     SURPRISE = "surprise"  # not what the text looks like
     LATER = "later"  # accepted here, and refused by something that comes later
+    REFUSED = "refused"  # a condition of the tool itself stops at what the list asks for
     ASSUMED = "assumed"  # a fact that was not given, and what was taken for it
 
 

@@ -9,13 +9,15 @@ import re
 import shlex
 import sys
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from capably.cli.check import GpuType
 from capably.cli.console import WrongUseError, note, open_stream, output_options, print_answer, style_of
+from capably.logs import Given
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["explain"]
 
 _BLOCK = 1 << 20
-# Of a CUDA error: those of the runtime and of the driver have three digits at most.
-_NUMBER = re.compile(r"\s*[0-9]{1,3}\s*")
+# Of a CUDA error: those of the runtime and of the driver have three digits at most, but for one.
+_NUMBER = re.compile(r"\s*(?:[0-9]{1,3}|10000)\s*")
 # What is read of a log at most. A program may run and print for days, so no time bounds it.
 _MOST_READ = 1 << 30
 
@@ -43,7 +45,36 @@ _MOST_READ = 1 << 30
     "record",
     metavar="FILE",
     envvar=["CAPABLY_EXPLAIN_SYSTEM", "CAPABLY_SYSTEM"],
-    help="The recorded machine that the log comes from, instead of this one.",
+    help="A record of the machine that the log comes from, as `capably doctor --save` writes it.",
+)
+@click.option(
+    "--here",
+    is_flag=True,
+    envvar="CAPABLY_EXPLAIN_HERE",
+    help="The message comes from this machine, though it does not show that.",
+)
+@click.option(
+    "--gpu",
+    "gpus",
+    multiple=True,
+    type=GpuType(),
+    metavar="GPU",
+    envvar="CAPABLY_EXPLAIN_GPU",
+    help="The GPUs where the message comes from, as for check.",
+)
+@click.option(
+    "--driver",
+    metavar="VERSION",
+    envvar="CAPABLY_EXPLAIN_DRIVER",
+    help="The driver there, as for check.",
+)
+@click.option(
+    "--package",
+    "packages",
+    multiple=True,
+    metavar="NAME==VERSION",
+    envvar="CAPABLY_EXPLAIN_PACKAGE",
+    help="A package there, with its version.",
 )
 @click.option(
     "--python",
@@ -56,22 +87,27 @@ def explain(  # noqa: PLR0917 - click passes options by name
     words: tuple[str, ...],
     log: str | None,
     record: str | None,
+    here: bool,
+    gpus: tuple[str, ...],
+    driver: str | None,
+    packages: tuple[str, ...],
     python: str | None,
     format_: str,
     as_json: bool,
     color: str,
     quiet: bool,
 ) -> int:
-    """The page of a code; or what an error message means, and which of its causes holds here.
+    """The page of a code; or what an error message means, and which of its causes holds.
 
-    CODE is that of a reason, a finding or a cause, or the number or name of a CUDA error; MESSAGE is one as it was printed. With
-    a log (--log FILE, or - for a pipe), the messages in it are recognised and their possible causes tested on this
-    machine and the packages of an environment, or on a recorded machine. Exits with 3 where no message is recognised.
-    Without anything: the list of codes.
+    CODE is that of a reason, a finding or a cause, or the number or name of a CUDA error; MESSAGE is one as it was
+    printed. With a log (--log FILE, or - for a pipe), the messages in it are recognised. The log is the first witness:
+    the GPUs, versions and variables that it names are used. A record (--system), and what you give by hand, add to it.
+    This machine counts only where the log shows that it comes from it, or with --here. Exits with 3 where no message is
+    recognised. Without anything: the list of codes.
 
     \b
     capably explain ptx-newer-than-driver
-    capably explain 209
+    capably explain 209 --gpu V100 --package torch==2.11.0+cu128
     capably explain "CUDA error: no kernel image is available"
     python train.py 2>&1 | capably explain -
     capably explain --log crash.txt --system machine.json
@@ -79,6 +115,9 @@ def explain(  # noqa: PLR0917 - click passes options by name
     from capably.report.machine import dumps  # noqa: PLC0415 - see capably.cli.app
 
     json_wanted = as_json or format_ == "json"
+    if here and record is not None:
+        raise WrongUseError("--here and --system name two machines: the log comes from one of them")
+    asked = _Asked(record, python, here, _given(gpus, driver, packages))
     code = " ".join(words) if words else None
     if code not in (None, "-") and log is not None:
         raise WrongUseError("a code and a log are two questions: ask one of them")
@@ -86,9 +125,7 @@ def explain(  # noqa: PLR0917 - click passes options by name
         if _NUMBER.fullmatch(code):
             code = f"CUDA error {code.strip()}"  # as the messages have it that say no more
         if " " in code.strip() or _is_name_of_error(code):  # no code has a space: it is the message itself
-            return _log(
-                code.encode("utf-8", "replace"), record, python, json_wanted=json_wanted, color=color, quiet=quiet
-            )
+            return _log(code.encode("utf-8", "replace"), asked, json_wanted=json_wanted, color=color, quiet=quiet)
         return _page(code, json_wanted=json_wanted, color=color)
     if code is None and log is None and not _piped():
         from capably.report.explain import codes_document, codes_text  # noqa: PLC0415 - as above
@@ -98,7 +135,39 @@ def explain(  # noqa: PLR0917 - click passes options by name
     if log in (None, "-") and sys.stdin.isatty():
         note("reading from the terminal; end with Ctrl-D", quiet=quiet)
     text = _read(log or "-", quiet=quiet)
-    return _log(text, record, python, json_wanted=json_wanted, color=color, quiet=quiet)
+    return _log(text, asked, json_wanted=json_wanted, color=color, quiet=quiet)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Where the facts are to come from."""
+
+    record: str | None
+    python: str | None
+    here: bool
+    given: Given
+
+    @property
+    def options(self) -> str:
+        """Those of them that other commands take as well."""
+        named = {"--system": self.record, "--python": self.python}
+        return "".join(f" {option} {shlex.quote(value)}" for option, value in named.items() if value)
+
+
+def _given(gpus: tuple[str, ...], driver: str | None, packages: tuple[str, ...]) -> Given:
+    """Facts by hand."""
+    from capably.cli.targets import read_driver, read_gpus  # noqa: PLC0415 - see capably.cli.app
+    from capably.logs import Given  # noqa: PLC0415 - as above
+
+    versions = []
+    for package in packages:
+        found = re.fullmatch(
+            r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]{0,100}[A-Za-z0-9])?)\s*==\s*([0-9][0-9A-Za-z.+!_-]{0,60})\s*", package
+        )
+        if found is None:
+            raise WrongUseError(f"--package is `{package}`: write NAME==VERSION, such as torch==2.7.1+cu128")
+        versions.append((re.sub("[._-]+", "-", found[1]).lower(), found[2]))
+    return Given(read_gpus(gpus) if gpus else (), read_driver(driver) if driver is not None else None, tuple(versions))
 
 
 def _is_name_of_error(code: str) -> bool:
@@ -137,43 +206,55 @@ def _page(code: str, *, json_wanted: bool, color: str) -> int:
     return 0
 
 
-def _log(text: bytes, record: str | None, python: str | None, *, json_wanted: bool, color: str, quiet: bool) -> int:
-    from capably.logs import explain as explain_log  # noqa: PLC0415 - see capably.cli.app
-    from capably.logs import recognise  # noqa: PLC0415 - as above
+def _log(text: bytes, asked: _Asked, *, json_wanted: bool, color: str, quiet: bool) -> int:
+    from capably.logs import FactOrigin, files_of, recognise  # noqa: PLC0415 - see capably.cli.app
+    from capably.logs import explain as explain_log  # noqa: PLC0415 - as above
     from capably.report.explain import log_document, log_text  # noqa: PLC0415 - as above
     from capably.report.machine import dumps  # noqa: PLC0415 - as above
 
     # The machine is looked at only where there is something to explain.
     recognised = recognise(text)
-    system, artifacts = _facts(recognised, record, python, color=color, quiet=quiet) if recognised else (None, [])
-    found = explain_log(text, system, artifacts)
-    machine = "the recorded machine" if record else "this machine"
+    origin = FactOrigin.SYSTEM if asked.record else FactOrigin.THIS_MACHINE
+    present = None if asked.here or asked.record else frozenset(filter(_is_file, files_of(text)))
+    system, artifacts = _facts(text, recognised, asked, present, color=color, quiet=quiet) if recognised else (None, [])
+    found = explain_log(text, system, artifacts, origin=origin, given=asked.given, present=present)
     if json_wanted:
         print_answer(dumps(log_document(found)) + "\n")
     elif found:
-        asked = {"--system": record, "--python": python}
-        options = "".join(f" {option} {shlex.quote(value)}" for option, value in asked.items() if value)
-        print_answer(log_text(found, style_of(color), machine=machine, options=options))
+        print_answer(log_text(found, style_of(color), options=asked.options))
     else:
         print_answer("no message that is known\n")
         note("`capably doctor` looks at the machine and at what is installed, whatever a log says", quiet=quiet)
     return 0 if found else 3
 
 
+def _is_file(path: str) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return os.path.isfile(path)  # noqa: PTH113 - a Path of a hostile text costs more
+    return False
+
+
 def _facts(
-    recognised: Sequence[SeenMessage], record: str | None, python: str | None, *, color: str, quiet: bool
+    text: bytes,
+    recognised: Sequence[SeenMessage],
+    asked: _Asked,
+    present: frozenset[str] | None,
+    *,
+    color: str,
+    quiet: bool,
 ) -> tuple[System, list[Artifact]]:
     """The machine, and what is installed on it where that could tell something."""
     from capably.cli.environment import distributions  # noqa: PLC0415 - see capably.cli.app
     from capably.cli.installed import environment_and_machine, read_installed  # noqa: PLC0415 - as above
-    from capably.logs import reads_packages  # noqa: PLC0415 - as above
+    from capably.logs import is_from, reads_packages  # noqa: PLC0415 - as above
 
-    with environment_and_machine(record, python) as (environment, system_to_come):
+    with environment_and_machine(asked.record, asked.python) as (environment, system_to_come):
         system = system_to_come.result()
-    if record is None:
-        place = f" and of {environment.place} ({environment.chosen_by})" if environment else ""
-        note(f"by the facts of this machine{place}; --system FILE names the one that the log comes from", quiet=quiet)
-    if record is not None and environment is not None:
+    if present is not None and not is_from(text, asked.given, system, present):
+        return system, []  # nothing of it counts
+    if asked.record is None and environment is not None:
+        note(f"using the packages of {environment.place} ({environment.chosen_by})", quiet=quiet)
+    if asked.record is not None and environment is not None:
         # Named, so it is what was running there.
         versions = ((name, one.version or "") for name, one in distributions(environment).items())
         system = replace(system, distributions=tuple(versions))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from capably.archlist import DIALECTS, VARIABLES, applying, read
+from capably.archlist import DIALECTS, VARIABLES, Note, NoteKind, applying, read, refusal
 from capably.cli.console import print_answer, style_of
 from capably.cli.targets import read_driver, read_gpus
 from capably.cli.tools import parse_tool
@@ -54,7 +55,7 @@ def read_list(
         quiet: As for ``--quiet``.
 
     Returns:
-        The exit code: 1 where the one tool stops, or leaves one of *gpus* without code; 3 where that is not known.
+        The exit code: 1 where the one tool stops or refuses, or leaves one of *gpus* without code; 3 where that is not known.
 
     Raises:
         WrongUseError: *tool* is not a name, or not of a tool that has versions of its own.
@@ -77,7 +78,7 @@ def read_list(
 
 
 def _code(one: JudgedList, devices: Sequence[Device]) -> int:
-    if one.reading.targets is None:
+    if one.reading.targets is None or any(note.kind is NoteKind.REFUSED for note in one.reading.notes):
         return 1
     outcomes = one.outcomes(one.reading.targets) if devices and one.reading.targets else ()
     return 1 if Outcome.FAILS in outcomes else 3 if Outcome.UNKNOWN in outcomes else 0
@@ -93,6 +94,10 @@ def _heard(
         devices=[device.capability for device in devices] if devices else None,
         toolkit=toolkit,
     )
+    # Of a tool that reads the list of another, the reading is that other's.
+    if tool.asked != tool.dialect and (why := refusal(tool.asked, tool.version_asked, text)):
+        refused = Note(NoteKind.REFUSED, f"{tool.asked} {tool.version_asked} refuses the list: {why}", 0, len(text))
+        reading = replace(reading, notes=(*reading.notes, refused))
     compiler = toolkit or _able(reading.targets or ())
     lists = (
         ()

@@ -75,6 +75,20 @@ PAGES = (
         example={"cuda": "CUDA 12.4", "users": "torch, flashinfer-python"},
     ),
     Page(
+        "tool-refuses",
+        "A tool that refuses the list or the GPUs",
+        "{subject} will not start: {problem}",
+        "The condition is the tool's own. Where it looks at a list, the GPU is not asked, and where it asks the GPUs, one "
+        "may decide for all.",
+        "Use a GPU that it accepts, or another backend.",
+        ("flashinfer-core", "flashinfer-1598"),
+        example={
+            "subject": "flashinfer-python 0.2.5",
+            "problem": "its own check stops with `FlashInfer requires sm75+`, whatever the GPU is: the list names 5.2, 7.0, "
+            "and nothing may be below 7.5",
+        },
+    ),
+    Page(
         "arch-list-refused",
         "A list of architectures at which a tool stops",
         "{tool} stops at {variable}: {problem}",

@@ -166,7 +166,11 @@ def _about_cell(one: JudgedPackage, device: Device) -> Diagnosis | None:
         Area.ARCHITECTURE,
         one.installed.name,
         evidence,
-        action=" ".join(one.advice.sentences) or None,
+        # The option is one of the other command.
+        action=" ".join(one.advice.sentences).replace(
+            "--kernels lists them", f"`capably check {one.installed.name} --kernels` lists them"
+        )
+        or None,
         command=f'capably check {one.installed.name} --gpu "{asked}" -v',  # with a version it would be fetched
         gpus=(one.gpu,),
         title=name,

@@ -10,7 +10,7 @@ from capably.doctor.devices import about_devices
 from capably.doctor.diagnosis import Area, Examination, Installed, Severity
 from capably.doctor.driver import about_driver
 from capably.doctor.installation import about_installation
-from capably.doctor.lists import about_lists
+from capably.doctor.lists import about_lists, about_refusals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +45,7 @@ def diagnose(
         *about_driver(system, gpus),
         *about_installation(system, known, gpus, judged, present, stopped),
         *about_compilers(system, known, gpus),
+        *about_refusals(system, known, gpus),
         *about_lists(system, known, gpus),
         *about_devices(system, gpus),
         *about_code(judged, gpus, stopped),

@@ -6,25 +6,78 @@ import shlex
 from typing import TYPE_CHECKING
 
 from capably.arch import TargetKind
-from capably.archlist import VARIABLES, ListError, NoteKind, read
+from capably.archlist import VARIABLES, ListError, NoteKind, read, refusal
 from capably.codes import Outcome
 from capably.doctor.diagnosis import Area, Diagnosis, Evidence, Installed, Severity, device_name, diagnosis_of
 from capably.engine import judge
 from capably.errors import ParseError
 from capably.facts import Device, Fatbin, Image, ImageKind
+from capably.list_output import deciding
+from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from capably.arch import ComputeCapability
     from capably.facts import Driver, System
 
-__all__ = ["about_lists"]
+__all__ = ["about_lists", "about_refusals"]
 
 # Distribution -> whose words it reads when it compiles at run time, and the name `capably plan --for` takes.
 _READERS = {"torch": ("torch-python", "torch"), "flashinfer-python": ("flashinfer", "flashinfer")}
 # Not the fault of the text: the tool was to look for GPUs.
 _OF_DETECTION = frozenset({ListError.NO_DEVICE, ListError.NO_USABLE_BUILD_LIST})
-_ODD = frozenset({NoteKind.DROPPED, NoteKind.SURPRISE, NoteKind.LATER})
+_ODD = frozenset({NoteKind.DROPPED, NoteKind.SURPRISE, NoteKind.LATER, NoteKind.REFUSED})
+
+
+def about_refusals(
+    system: System, known: dict[str, Installed], gpus: Sequence[tuple[Device, Driver | None]]
+) -> Iterator[Diagnosis]:
+    """Installed tools whose own condition refuses the list that is set, or the GPUs: before they are run."""
+    cuda = next((one.cuda for one in system.toolkits or () if "torch" in one.used_by and one.cuda), None)
+    for name, (dialect, tool) in _READERS.items():
+        if name not in known:
+            continue
+        title = known[name].title
+        version = (known[name].artifact.version or "").partition("+")[0] or None
+        try:
+            decides = deciding(dialect, version)
+            variable = VARIABLES[decides]
+            text = dict(system.environment).get(variable)
+            capabilities = [device.capability for device, _ in gpus]
+            why, way_out = refusal(dialect, version, text or None, capabilities), ""
+            if not why and text is None and capabilities:
+                problem = read(None, decides, version, devices=capabilities, toolkit=cuda).error
+                if problem is not None and problem.code is ListError.COMPILER_REJECTS:
+                    why, way_out = problem.message, problem.way_out
+        except ParseError:
+            continue  # a version that is none
+        if not why:
+            continue
+        asked, row = f"{tool}=={version}" if version else tool, tables().package(name)
+        yield diagnosis_of(
+            "tool-refuses",
+            Severity.ERROR,
+            Area.COMPILER,
+            name,
+            [Evidence(title, "metadata"), *([Evidence(f"{variable}={text}", "environment")] if text else ())],
+            command=f"capably plan --read {shlex.quote(text)} --for {asked}" if text else row.check if row else None,
+            action=_instead_of(variable, capabilities, name, version) if text else _sentence(way_out) or None,
+            gpus=() if text else tuple(range(len(gpus))),
+            title=title,
+            problem=why,
+        )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
+
+
+def _instead_of(variable: str, capabilities: Sequence[ComputeCapability], name: str, version: str | None) -> str:
+    """What to do about a list: unset it, unless the GPUs would be refused too."""
+    if refusal(_READERS[name][0], version, None, capabilities):
+        return "No list helps: the GPUs are below what it accepts. Use another backend."
+    return f"Unset {variable}, or name only the GPUs that are there in it."
 
 
 def about_lists(
@@ -57,7 +110,7 @@ def about_lists(
                 variable,
                 evidence,
                 command=command,
-                action=f"{problem.way_out[0].upper()}{problem.way_out[1:].rstrip('.')}." if problem.way_out else None,
+                action=_sentence(problem.way_out) or None,
                 tool=title,
                 variable=variable,
                 problem=problem.message + (place if problem.end else ""),

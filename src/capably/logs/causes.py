@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 from capably.logs.code import (
     build_lacks_device,
+    built_for_default,
     code_of_a_sibling,
     compression_newer,
+    earlier_call,
     gpu_lacks_feature,
     gpus_differ,
     library_without_gpu,
     prebuilt_before_jit,
+    program_check_wrong,
     ptx_newer,
+    runtime_compiler_too_old,
     switched_off,
     target_without_suffix,
 )
@@ -28,13 +32,24 @@ from capably.logs.driver import (
     BROKEN,
     HIDDEN,
     compat_library,
+    driver_halves,
     driver_library_not_found,
     driver_missing,
     fewer_visible,
+    library_not_there,
     runtime_newer,
-    said_in_log,
 )
 from capably.logs.lists import gpu_below_floor, list_below_floor
+from capably.logs.programs import (
+    combination_not_supported,
+    gpu_outside_requirement,
+    knows_older_drivers,
+    memory_used_up,
+    module_for_other_gpus,
+    operators_not_built,
+    shared_memory,
+    virtual_gpu,
+)
 from capably.logs.symbols import OWNERS, other_symbol, symbol_of
 from capably.logs.torch import forked_child, torch_lacks_device, torch_without_cuda, warning_is_wrong
 
@@ -93,5 +108,18 @@ TESTS_OF_CAUSES: dict[str, Callable[[Facts], Tested]] = {
     "compat-library-not-supported": compat_library,
     **{cause: symbol_of(cause) for cause in OWNERS},
     "linked-with-another-library": other_symbol,
-    "library-not-there": said_in_log("missing-library", "cannot open shared object file"),
+    "library-not-there": library_not_there,
+    "driver-halves-differ": driver_halves,
+    "runtime-compiler-too-old": runtime_compiler_too_old,
+    "error-of-an-earlier-call": earlier_call,
+    "built-for-default-target": built_for_default,
+    "program-check-wrong": program_check_wrong,
+    "module-for-other-gpus": module_for_other_gpus,
+    "gpu-outside-requirement": gpu_outside_requirement,
+    "xformers-built-without-cuda": operators_not_built,
+    "program-knows-older-drivers": knows_older_drivers,
+    "vgpu-not-set-up": virtual_gpu,
+    "gpu-lacks-shared-memory": shared_memory,
+    "combination-not-supported": combination_not_supported,
+    "memory-used-up": memory_used_up,
 }

@@ -96,6 +96,8 @@ def another_compiler_ran(facts: Facts) -> Tested:
     first = _shown(facts.compilers[0])
     if not good:
         return excluded(f"{first}: would not do")
+    if facts.by_flashinfer and len(facts.flashinfer) > 1:
+        return State.OPEN, (f"{first}: would do",)  # some releases leave out none for their toolkit
     known = tables().emitting_toolkits(facts.target) if facts.target else None
     if known is None:
         return holds(f"needed: CUDA {facts.floor} or newer", f"{first}: would do")
@@ -111,7 +113,7 @@ def target_not_of_this_machine(facts: Facts) -> Tested:
     if not facts.devices or facts.target is None:
         return UNDECIDED
     image = image_of(facts.target)
-    said = f"visible: {facts.listed_devices}"
+    said = facts.shown_devices
     fails = all(judge(image, device).outcome is Outcome.FAILS for device in facts.devices)
     return (holds if fails else excluded)(said)
 

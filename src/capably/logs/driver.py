@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from capably.engine import starts
 from capably.facts import DriverState
-from capably.logs.evidence import UNDECIDED, Facts, State, Tested, driver_of, excluded, holds
-from capably.tables import tables
+from capably.logs.evidence import UNDECIDED, Facts, State, Tested, excluded, holds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,9 +17,11 @@ __all__ = [
     "BROKEN",
     "HIDDEN",
     "compat_library",
+    "driver_halves",
     "driver_library_not_found",
     "driver_missing",
     "fewer_visible",
+    "library_not_there",
     "runtime_newer",
     "said_in_log",
 ]
@@ -53,10 +54,9 @@ def runtime_newer(facts: Facts) -> Tested:
     """The CUDA runtime of a package is newer than the driver."""
     if facts.answered is not None:
         return holds(f"the message says: the driver is of CUDA {facts.answered}", *dict(_runtimes(facts)))
-    driver = driver_of(facts)
-    if driver is None:
+    newest, driver = facts.driver_cuda, facts.driver
+    if driver is None or newest is None:
         return UNDECIDED
-    newest = tables().driver_cuda(driver)
     runtimes = dict(_runtimes(facts))
     said = f"the driver is of CUDA {newest}"
     newer = [
@@ -67,16 +67,43 @@ def runtime_newer(facts: Facts) -> Tested:
     return State.OPEN, (said, *runtimes)
 
 
+# Packages that are, or bring, a CUDA runtime of the major version that begins theirs.
+_BY_VERSION = ("nvidia-cuda-runtime", "cuda-bindings", "cuda-python")
+
+
 def _runtimes(facts: Facts) -> Iterator[tuple[str, int]]:
     """CUDA runtimes that are installed, with their major versions."""
-    for name, version in facts.distributions.items():
-        text = f"{name} {version}"
+    for name in facts.distributions:
         if match := re.fullmatch(r"nvidia-cuda-runtime-cu([0-9]{2})", name):
-            yield text, int(match[1])
-        elif name == "nvidia-cuda-runtime" and (match := re.match(r"[0-9]{2}", version)):
-            yield text, int(match[0])
-        elif name == "torch" and (match := re.search(r"\+cu([0-9]{2})[0-9]", version)):
-            yield text, int(match[1])
+            yield f"{name} {facts.distributions[name]}", int(match[1])
+        elif name in _BY_VERSION and (match := re.match(r"[0-9]{2}(?=\.)", facts.distributions[name])):
+            yield f"{name} {facts.distributions[name]}", int(match[0])
+        elif name == "torch" and (match := re.search(r"\+cu([0-9]{2})[0-9]", facts.distributions[name])):
+            yield f"{name} {facts.distributions[name]}", int(match[1])
+
+
+def driver_halves(facts: Facts) -> Tested:
+    """The library and the kernel module are of different releases."""
+    parts = facts.system.driver_state if facts.system else DriverState()
+    if parts.kernel_module is None or parts.user_library is None:
+        return UNDECIDED
+    facts.known.note("driver")
+    whose = ", which is that of a package cuda-compat" if parts.compat else ""
+    return State.OPEN, (f"kernel module {parts.kernel_module}, libcuda {parts.user_library}{whose}",)
+
+
+def library_not_there(facts: Facts) -> Tested:
+    """A library is missing: which CUDA it is of, and which is installed."""
+    if facts.code != "missing-library":
+        return said_in_log("missing-library", "cannot open shared object file")(facts)
+    wanted = re.search(r"\.so\.([0-9]{2})\b", facts.params.get("library", ""))
+    runtimes = dict(_runtimes(facts))
+    if wanted is None or not runtimes or int(wanted[1]) in runtimes.values():
+        return UNDECIDED
+    return State.OPEN, (
+        f"{facts.params['library']} is of CUDA {wanted[1]}",
+        *(f"installed: {name}" for name in runtimes),
+    )
 
 
 def compat_library(facts: Facts) -> Tested:

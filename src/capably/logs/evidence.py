@@ -13,14 +13,16 @@ from capably.archlist import applying, read
 from capably.engine import emits
 from capably.errors import ParseError
 from capably.facts import Device, Image, ImageKind, ToolkitKind
+from capably.logs.recognition import DISTRIBUTIONS
 from capably.requirement import Requirement
 from capably.tables import tables
 from capably.version import CudaVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from capably.facts import Artifact, Driver, System, Toolkit
+    from capably.facts import Driver, Toolkit
+    from capably.logs.origins import Known
     from capably.logs.recognition import SeenMessage
 
 __all__ = [
@@ -29,10 +31,10 @@ __all__ = [
     "Facts",
     "State",
     "Tested",
-    "driver_of",
     "excluded",
     "holds",
     "image_of",
+    "likely",
     "needed_by",
     "read_as",
 ]
@@ -44,8 +46,9 @@ class State(enum.StrEnum):
     """What the facts say about a cause."""
 
     HOLDS = "holds"
-    EXCLUDED = "excluded"
+    LIKELY = "likely"  # facts point to it and do not prove it
     OPEN = "open"
+    EXCLUDED = "excluded"
 
 
 Tested = tuple[State, tuple[str, ...]]
@@ -55,6 +58,11 @@ UNDECIDED: Tested = (State.OPEN, ())
 def holds(*evidence: str) -> Tested:
     """The cause holds, by *evidence*."""
     return State.HOLDS, evidence
+
+
+def likely(*evidence: str) -> Tested:
+    """The facts point to the cause, and do not prove it."""
+    return State.LIKELY, evidence
 
 
 def excluded(*evidence: str) -> Tested:
@@ -74,18 +82,28 @@ class Facts:
         found: SeenMessage,
         all_found: tuple[SeenMessage, ...],
         modules: frozenset[str],
-        system: System | None,
-        artifacts: tuple[Artifact, ...],
+        known: Known,
     ) -> None:
         self.found = found
         self.code = found.message.code
         self.codes = frozenset(one.message.code for one in all_found)
         self.modules = modules
-        self.system = system
-        self.artifacts = artifacts
+        self.known = known
+        self.system = known.system
+        self.artifacts = known.artifacts
         self.params = dict(found.params)
         self._before = {one.message.code: dict(one.params) for one in all_found}
         self.others = {name: value for one in all_found for name, value in one.params}
+
+    @cached_property
+    def speaker(self) -> str | None:
+        """The program whose own words the log has, as a module; None where it is not known."""
+        return self.known.speaker
+
+    @property
+    def speaker_distribution(self) -> str | None:
+        """The distribution of that program, where it is not known to be installed."""
+        return DISTRIBUTIONS.get(self.speaker or "")
 
     @cached_property
     def torch(self) -> dict[str, str]:
@@ -94,18 +112,49 @@ class Facts:
 
     @property
     def devices(self) -> tuple[Device, ...]:
-        """The GPUs of the machine."""
-        return self.system.devices if self.system else ()
+        """The GPUs where the message comes from, as far as they are known."""
+        return self.known.devices
 
-    @cached_property
-    def environment(self) -> dict[str, str]:
-        """Its variables."""
-        return dict(self.system.environment) if self.system else {}
+    @property
+    def all_devices(self) -> bool:
+        """They are all that there are: a log that names one may come from a machine with others."""
+        return self.known.all_devices
 
-    @cached_property
-    def distributions(self) -> dict[str, str]:
-        """Its distributions, with their versions."""
-        return dict(self.system.distributions) if self.system else {}
+    @property
+    def driver(self) -> Driver | None:
+        """The driver where the message comes from."""
+        return self.known.driver
+
+    @property
+    def driver_cuda(self) -> CudaVersion | None:
+        """The CUDA version of that driver; the release of one for a Tegra part does not tell it."""
+        driver = self.driver
+        if driver is None:
+            return None
+        known = [tables().cuda_of_driver(driver, device.capability) for device in self.devices]
+        if not known and driver.cuda is None and self.system is not None and self.system.jetson:
+            return None
+        return known[0] if known else tables().driver_cuda(driver)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables that are known to be set."""
+        return self.known.environment
+
+    @property
+    def distributions(self) -> Mapping[str, str]:
+        """The distributions that are known to be there, with their versions."""
+        return self.known.distributions
+
+    @property
+    def unset_counts(self) -> bool:
+        """Whether a variable that is not known is not set: those of this machine's shell need not be the program's."""
+        return self.known.environment_complete
+
+    @property
+    def shown_devices(self) -> str:
+        """The GPUs in words, and who says so."""
+        return f"{self.known.says_devices}: {self.listed_devices}"
 
     @property
     def listed_devices(self) -> str:
@@ -120,9 +169,10 @@ class Facts:
         if self.system is None:
             return UNDECIDED
         if self.devices:
-            return excluded(f"visible: {self.listed_devices}")
+            return excluded(self.shown_devices) if self.all_devices else (State.OPEN, (self.shown_devices,))
         if self.system.absence is None:
             return UNDECIDED
+        self.known.note("gpu")
         message = next((one.message for one in self.system.findings if one.code == self.system.absence), "")
         said = f"{self.system.absence}: {message}" if message else self.system.absence
         if self.system.absence in _NOT_LOOKED:
@@ -189,7 +239,7 @@ class Facts:
     def compilers(self) -> tuple[Toolkit, ...]:
         """Those of the kind that spoke, the one that is used first."""
         kind = _KINDS.get(self.code, ToolkitKind.NVCC)
-        found = [one for one in (self.system.toolkits if self.system else ()) if one.kind is kind]
+        found = [one for one in self.known.toolkits if one.kind is kind]
         return tuple(sorted(found, key=lambda one: (not one.used_by, "triton" not in one.used_by)))
 
     def emits(self, compiler: Toolkit) -> bool | None:
@@ -223,11 +273,6 @@ def read_as(parse: Callable[[str], _T], text: str) -> _T | None:
 def image_of(target: Target) -> Image:
     """Code for *target* alone."""
     return Image(ImageKind.PTX if target.kind is TargetKind.VIRTUAL else ImageKind.SASS, target)
-
-
-def driver_of(facts: Facts) -> Driver | None:
-    """The driver of the machine."""
-    return facts.system.driver if facts.system else None
 
 
 MOST_SHOWN = 6

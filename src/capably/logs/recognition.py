@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-__all__ = ["SeenMessage", "named_modules", "recognise"]
+__all__ = ["DISTRIBUTIONS", "SeenMessage", "named_modules", "plain", "recognise", "speaker_of"]
 
 MOST_BYTES = 4 << 20
 """How much of a log is read: its end, where the errors are."""
@@ -54,7 +55,7 @@ def recognise(log: str | bytes) -> tuple[SeenMessage, ...]:
     ['no-kernel-image']
     """
     raw = _encoded(log)
-    data = _plain(raw)
+    data = plain(raw)
     lower = data.lower()  # of bytes: ASCII only, and of the same length
     found = []
     for message in tables().messages:
@@ -69,7 +70,70 @@ def recognise(log: str | bytes) -> tuple[SeenMessage, ...]:
             more = cut or len(raw) >= MOST_BYTES
             excerpt = hits[max(hits)].excerpt
             found.append(SeenMessage(message, excerpt, tuple(sorted(params.items())), lines, more))
+    found += _errors(data, lower, len(raw) >= MOST_BYTES)
     return tuple(sorted(found, key=lambda one: one.message.rank))
+
+
+# An error of CUDA by its name, by its number, and by the text that the runtime has for it.
+_BY_NAME = re.compile(r"\b(?:cudaError[A-Z][A-Za-z0-9]{2,48}|CUDA_ERROR_[A-Z0-9_]{3,48}|cudaSuccess|CUDA_SUCCESS)\b")
+_BY_NUMBER = re.compile(
+    r"(?i)\bcu(?:da)?(?:[ _]?(?:driver|runtime))?[ _]?(?:error|failure|errno|result)(?:[ _]?code)?[ :=#(]{0,6}"
+    r"(?P<number>[0-9]{1,5})\b(?![.:][0-9])"
+)
+_AT_START = re.compile(
+    r"(?:cudaGetDeviceCount\(\)[^\n]{0,200}?\bError|cuInit(?:\([0-9]\))?[ :]{0,2}(?:failed|returned)?(?: with)?(?: error)?(?: code)?)"
+    r"[ :=(]{1,4}(?P<number>[0-9]{1,3})\b"
+)
+_BY_TEXT = re.compile(
+    r"(?i)\bcuda(?: runtime| driver)? ?(?:error|failure)(?: \(?[0-9]{1,5}\)?)?: ?(?P<text>[a-z][^\n]{5,160})"
+)
+_NEEDLES_OF_ERRORS = (
+    *("cudaerror", "cuda_error", "cuda error", "cuda failure", "cuda runtime error", "cuda driver error", "curesult"),
+    *("cudasuccess", "cuda_success", "cudagetdevicecount", "cuinit"),
+)
+_LONGEST_NAME = 48
+
+
+def _errors(data: bytes, lower: bytes, cut: bool) -> list[SeenMessage]:
+    """Errors of CUDA that no message of its own is known for."""
+    known, own = tables().errors, _with_messages()
+    names = {name: number for number, error in known.items() for name in error.names}
+    texts = {error.text.lower(): number for number, error in known.items() if error.text}
+    places, more = _places(lower, _NEEDLES_OF_ERRORS)
+    found: dict[int, list[tuple[int, str]]] = {}
+    for place in places:
+        text = " ".join(data[place : place + _AFTER // 4].decode("utf-8", "replace").split())
+        hits: list[tuple[int, str]] = []
+        if match := _BY_NAME.match(text):
+            hits.append((names.get(match[0], -1), match[0]))
+        if match := _BY_NUMBER.match(text):
+            hits.append((int(match["number"]), match[0]))
+        if match := _AT_START.match(text):
+            hits.append((int(match["number"]), match[0]))
+        if match := _BY_TEXT.match(text):
+            said = match["text"].lower()
+            longest = max((one for one in texts if said.startswith(one)), key=len, default="")
+            hits.append((texts.get(longest, -1), f"{match[0][: match.start('text')]}{longest}"))
+        for number, excerpt in hits:
+            # Success is in every other line of a log; somebody who asks for it writes nothing else.
+            if number in known and number not in own and (number > 0 or len(data.strip()) <= _LONGEST_NAME):
+                found.setdefault(number, []).append((place, text[:_EXCERPT] if len(excerpt) < len(text) else excerpt))
+    return [
+        SeenMessage(
+            tables().error_messages[number],
+            seen[-1][1],
+            (("number", str(number)),),
+            len({data.rfind(b"\n", 0, place) for place, _ in seen}),
+            more or cut,
+        )
+        for number, seen in found.items()
+    ]
+
+
+@functools.lru_cache(maxsize=1)
+def _with_messages() -> frozenset[int]:
+    """The errors that a message of its own is known for."""
+    return frozenset(number for message in tables().messages for number in message.numbers)
 
 
 def _encoded(log: str | bytes) -> bytes:
@@ -77,8 +141,9 @@ def _encoded(log: str | bytes) -> bytes:
     return log[-MOST_BYTES:].encode("utf-8", "replace") if isinstance(log, str) else log
 
 
-def _plain(data: bytes) -> bytes:
-    """The end of *data*, without what colours a terminal and makes links there."""
+def plain(log: str | bytes) -> bytes:
+    """The end of *log* as bytes, without what colours a terminal and makes links there."""
+    data = _encoded(log)
     # Windows PowerShell 5 writes logs in UTF-16. The messages are ASCII: all that there is too much of is a null each.
     return _ESCAPES.sub(b"", data[-MOST_BYTES:].replace(b"\0", b""))
 
@@ -136,5 +201,64 @@ def _match(message: Message, data: bytes, place: int) -> SeenMessage | None:
 
 def named_modules(log: str | bytes) -> frozenset[str]:
     """Top-level names below ``site-packages`` that the log names, as tracebacks do; as distributions are written."""
-    names = set(re.findall(rb"(?:site|dist)-packages[/\\\\]([A-Za-z0-9_]{1,80})", _plain(_encoded(log))))
+    names = set(re.findall(rb"(?:site|dist)-packages[/\\\\]([A-Za-z0-9_]{1,80})", plain(log)))
     return frozenset(name.decode().lower().replace("_", "-") for name in names)
+
+
+# Words that only one program prints, and its module.
+_SPEAKERS = {
+    b"onnxruntime": "onnxruntime",
+    b"code returned while running": "onnxruntime",
+    b"ggml": "llama-cpp",
+    b"llama.cpp": "llama-cpp",
+    b"[tm][": "lmdeploy",
+    b"turbomind": "lmdeploy",
+    b"_catboost": "catboost",
+    b"cudaapierror": "numba",
+    b"numba.cuda": "numba",
+    b"cudadrivererror": "cupy",
+    b"cupy_backends": "cupy",
+    b"cupy.cuda": "cupy",
+    b"tensorflow/": "tensorflow",
+    b"tensorflow.python": "tensorflow",
+    b"transformer_engine": "transformer-engine",
+    b"transformerengine": "transformer-engine",
+    b"xformers": "xformers",
+    b"runtimeerror: cuda failed with error": "ctranslate2",
+    b"paddle": "paddlepaddle",
+    b"jaxlib": "jaxlib",
+    b"cutlass.base_dsl": "nvidia-cutlass-dsl",
+    b"tensorrt_llm": "tensorrt-llm",
+    b"[tensorrt-llm]": "tensorrt-llm",
+    b"bitsandbytes": "bitsandbytes",
+    b"flash_attn": "flash-attn",
+    b"sgl_kernel": "sgl-kernel",
+    b"vllm/": "vllm",
+}
+DISTRIBUTIONS = {
+    "onnxruntime": "onnxruntime-gpu",
+    "llama-cpp": "llama-cpp-python",
+    "paddlepaddle": "paddlepaddle-gpu",
+    **{name: name for name in ("lmdeploy", "catboost", "numba", "tensorflow", "transformer-engine", "xformers")},
+    **{
+        name: name
+        for name in ("ctranslate2", "jaxlib", "tensorrt-llm", "bitsandbytes", "flash-attn", "sgl-kernel", "vllm")
+    },
+}
+"""What is installed for a program, by its module."""
+
+
+# Words that only torch prints, for itself and for whatever runs within it.
+_TORCH = (b"search for `cudaerror", b"torch_use_cuda_dsa", b"torch.acceleratorerror", b"cuda kernel errors might be")
+
+
+def speaker_of(data: bytes, found: Iterable[SeenMessage]) -> str | None:
+    """The program in whose words the last of the messages of the log *data* is; None where that is not known.
+
+    ``torch`` says little: it prints the errors of all that runs within it.
+    """
+    lower = data.lower()
+    at = max((lower.rfind(needle.encode()) for one in found for needle in one.message.needles), default=-1)
+    near = lower[max(at - _BEFORE, 0) : at + _AFTER] if at >= 0 else lower[-_AFTER:]
+    by_torch = "torch" if any(word in near for word in _TORCH) else None
+    return next((module for word, module in _SPEAKERS.items() if word in near), by_torch)

@@ -71,14 +71,15 @@ def _about_packages(cause: str, symbol: str, facts: Facts) -> Iterator[str]:
     path = re.split(r"(?:site|dist)-packages/", facts.others.get("library", ""))[-1]
     top = posixpath.normpath(path).split("/")
     module = "-".join(top[:2] if top[0] == "nvidia" else top[:1]).lower().replace("_", "-")
-    yield from (f"asked for by {name} {version}" for name, version in _installed(facts) if is_of(module, name))
+    yield from (f"asked for by {title}" for title in _installed(facts, lambda name: is_of(module, name)))
     if cause == "built-for-another-torch" and "torch" in facts.distributions:
         yield f"installed: torch {facts.distributions['torch']}"
     if cause == "cuda-library-of-another-release":
         word = re.sub(r"^_*", "", symbol).lower()
         part = next((name for name in _CUDA_PARTS if word.startswith(name)), None)
         wheel = f"nvidia-{_CUDA_PARTS[part]}" if part else None
-        yield from (f"installed: {name} {v}" for name, v in _installed(facts) if wheel and name.startswith(wheel))
+        if wheel is not None:
+            yield from (f"installed: {title}" for title in _installed(facts, lambda name: name.startswith(wheel)))
         if "LD_LIBRARY_PATH" in facts.environment:
             yield f"LD_LIBRARY_PATH={facts.environment['LD_LIBRARY_PATH']}"
 
@@ -92,6 +93,10 @@ _CUDA_PARTS = {
 }
 
 
-def _installed(facts: Facts) -> list[tuple[str, str]]:
-    found = {one.name: one.version or "" for one in facts.artifacts if one.name}
-    return sorted((facts.distributions | found).items())
+def _installed(facts: Facts, wanted: Callable[[str], bool]) -> list[str]:
+    """Names and versions of those installed distributions that are *wanted*."""
+    scanned = {one.name: one.version or "" for one in facts.artifacts if one.name}
+    names = sorted({*facts.distributions, *scanned})
+    return [
+        f"{name} {scanned[name] if name in scanned else facts.distributions[name]}" for name in names if wanted(name)
+    ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from capably.arch import ComputeCapability, Target, TargetKind
 from capably.codes import Outcome
-from capably.engine import judge
+from capably.engine import Coverage, judge
 from capably.facts import Device
-from capably.logs.evidence import UNDECIDED, Facts, Tested, driver_of, excluded, holds, image_of, read_as
+from capably.logs.evidence import UNDECIDED, Facts, Tested, excluded, holds, image_of, likely, read_as
 
 __all__ = ["forked_child", "torch_lacks_device", "torch_said", "torch_without_cuda", "warning_is_wrong"]
 
@@ -45,13 +45,26 @@ def _torch_outcome(facts: Facts) -> tuple[Outcome | None, str]:
         if judge(image_of(Target(lowest, kind=TargetKind.VIRTUAL)), device).outcome is Outcome.FAILS:
             return Outcome.FAILS, f"{device.capability} is below the lowest target, {lowest}"
         listed = [Target(highest)]
-    outcomes = [judge(image_of(one), device, driver_of(facts)).outcome for one in listed]
+    if not listed:
+        return _known_build(facts, device)
+    outcomes = [judge(image_of(one), device, facts.driver).outcome for one in listed]
     said = f"torch lists {' '.join(map(str, listed))}; the GPU is of {device.capability}"
     if Outcome.RUNS in outcomes or Outcome.COMPILES in outcomes:
         return Outcome.RUNS, said
     # The two ends of a range do not say what else is in the list.
     decided = bool(told) and len(listed) == len(told) and all(one is Outcome.FAILS for one in outcomes)
     return (Outcome.FAILS if decided else None), said
+
+
+def _known_build(facts: Facts, device: Device) -> tuple[Outcome | None, str]:
+    """What becomes of all of torch on the GPU, where it was scanned or is known by its version."""
+    torch = next((one for one in facts.artifacts if one.name == "torch"), None)
+    if torch is None:
+        return None, ""
+    coverage = judge(torch, device, facts.driver).coverage
+    outcome = {Coverage.FULL: Outcome.RUNS, Coverage.NONE: Outcome.FAILS}.get(coverage) if coverage else None
+    does = "nothing in" if outcome is Outcome.FAILS else "all of"
+    return outcome, f"{does} torch {torch.version} loads on {device.capability}"
 
 
 def _torch_device(facts: Facts) -> Device | None:
@@ -71,9 +84,11 @@ def torch_said(facts: Facts) -> tuple[str, ...]:
 def torch_lacks_device(facts: Facts) -> Tested:
     """Torch has no code for the GPU that it names."""
     outcome, said = _torch_outcome(facts)
-    if outcome is None:
-        return UNDECIDED
-    return (holds if outcome is Outcome.FAILS else excluded)(said)
+    if outcome is Outcome.FAILS:
+        return holds(said)
+    if "no-kernel-image" in facts.codes and "torch-incompatible" in facts.codes and outcome is None:
+        return likely("the same log has error 209: no kernel image")
+    return UNDECIDED if outcome is None else excluded(said)
 
 
 def warning_is_wrong(facts: Facts) -> Tested:

@@ -14,6 +14,7 @@ from capably.wording import join
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from capably.arch import ComputeCapability
     from capably.check.entries import Entry
     from capably.check.grid import Grid
     from capably.facts import Driver
@@ -33,7 +34,7 @@ def drivers(grid: Grid, names: Sequence[str], style: Style) -> Iterator[str]:
     groups = sorted(found.items(), key=lambda item: len(item[1]))
     texts = []
     for number, (driver, indices) in enumerate(groups, 1):
-        text = _driver(driver)
+        text = _driver(driver, grid.gpus[indices[0]].device.capability)
         if number > 1 and number == len(groups) and len(indices) > 1:
             text += " for the others"
         elif len(groups) > 1:
@@ -51,12 +52,14 @@ def drivers(grid: Grid, names: Sequence[str], style: Style) -> Iterator[str]:
     yield from style.wrap(f"{lead}{'; '.join(texts)}{tail}", "driver  ", " " * 8, "dim")
 
 
-def _driver(driver: Driver) -> str:
-    """A driver as `R580 (CUDA 13.0)`; a release that was named, in full."""
-    cuda = f"CUDA {tables().driver_cuda(driver)}"
+def _driver(driver: Driver, capability: ComputeCapability) -> str:
+    """A driver as `R580 (CUDA 13.0)`; a release that was named, in full, and alone where it does not tell the other."""
+    known = tables().cuda_of_driver(driver, capability)
+    cuda = f"CUDA {known}"
     if driver.release is None:
         return cuda
-    return f"{f'R{driver.release.branch}' if driver.assumed else driver.release} ({cuda})"
+    release = f"R{driver.release.branch}" if driver.assumed else str(driver.release)
+    return f"{release} ({cuda})" if known is not None else release
 
 
 def legend(entries: Sequence[Entry], style: Style) -> Iterator[str]:

@@ -10,6 +10,7 @@ from capably.facts import to_object
 from capably.gpu_names import full_name
 from capably.report.cells import cell_of
 from capably.report.layout import Cell, table
+from capably.report.machine import driver_object
 from capably.report.safe import columns as width_of
 from capably.tables import tables
 
@@ -77,6 +78,15 @@ def _row(name: str, text: str, style: Style, mark: str = " ", tone: str = "") ->
         yield f"  {painted}{line[3:]}" if index == 0 else line
 
 
+def _cuda_of(system: System, driver: Driver) -> str:
+    """The CUDA version of the driver, in words; nothing where the release of one for a Tegra part does not tell it."""
+    if driver.cuda is None and system.jetson:
+        return ""
+    found = {tables().cuda_of_driver(driver, device.capability) for device in system.devices}
+    cuda = found.pop() if len(found) == 1 else tables().driver_cuda(driver)
+    return f", CUDA {cuda}" if cuda is not None else ""
+
+
 def _machine(system: System, gpus: Sequence[tuple[Device, Driver]], style: Style) -> Iterator[str]:
     good = ("+" if style.ascii_only else "\N{CHECK MARK}", "good")
     bad = (_MARKS[Severity.ERROR][style.ascii_only], "bad")
@@ -92,7 +102,7 @@ def _machine(system: System, gpus: Sequence[tuple[Device, Driver]], style: Style
         if system.absence == "no-nvidia-device":
             yield from _row("driver", f"{release}, without a GPU", style, *plain)
         else:
-            text = f"{release}, CUDA {tables().driver_cuda(system.driver)}" if works else f"{release}, which fails"
+            text = f"{release}{_cuda_of(system, system.driver)}" if works else f"{release}, which fails"
             yield from _row("driver", text, style, *(good if works else bad))
     else:
         yield from _row("driver", "none", style, *plain)
@@ -197,11 +207,7 @@ def doctor_document(
                 "name": device.name,
                 "capability": str(device.capability),
                 "assumed": device.assumed,
-                "driver": {
-                    "release": str(driver.release) if driver.release else None,
-                    "cuda": str(tables().driver_cuda(driver)),
-                    "assumed": driver.assumed,
-                },
+                "driver": driver_object(driver, device.capability),
             }
             for device, driver in gpus
         ],

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from capably.codes import FINDINGS, REASONS, Page
-from capably.logs import State
+from capably.logs import FactOrigin, State
 from capably.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from capably.logs import Explanation
+    from capably.logs import Explanation, TestedCause
     from capably.report.layout import Style
     from capably.tables import Cause
 
@@ -95,6 +95,7 @@ def page_document(page: Page | Cause) -> dict[str, Any]:
             "sources": _sources(page.sources),
         },
         "codes": [],
+        "facts_from": {},
         "explanations": [],
     }
 
@@ -106,15 +107,17 @@ def codes_document() -> dict[str, Any]:
         for kind, pages in (("reason", REASONS), ("finding", FINDINGS), ("cause", tables().causes))
         for page in pages.values()
     ]
-    return {"schema": _SCHEMA, "page": None, "codes": codes, "explanations": []}
+    return {"schema": _SCHEMA, "page": None, "codes": codes, "facts_from": {}, "explanations": []}
 
 
 def log_document(explanations: Sequence[Explanation]) -> dict[str, Any]:
     """What a log means."""
+    used: dict[str, str] = {name: origin for one in explanations for name, origin in one.facts_from}
     return {
         "schema": _SCHEMA,
         "page": None,
         "codes": [],
+        "facts_from": dict(sorted(used.items())),
         "explanations": [
             {
                 "message": one.found.message.code,
@@ -127,6 +130,9 @@ def log_document(explanations: Sequence[Explanation]) -> dict[str, Any]:
                 "means": one.found.message.means,
                 "answer": one.answer,
                 "eliminated": one.eliminated,
+                "because": one.because,
+                "facts_from": dict(one.facts_from),
+                "here": one.here,
                 "note": one.note,
                 "causes": [
                     {
@@ -135,7 +141,7 @@ def log_document(explanations: Sequence[Explanation]) -> dict[str, Any]:
                         "state": judged.state,
                         "evidence": list(judged.evidence),
                         "way_out": judged.cause.way_out,
-                        "next": judged.cause.next,
+                        "next": judged.command,
                     }
                     for judged in one.causes
                 ],
@@ -185,57 +191,100 @@ def codes_text(style: Style) -> str:
     return "\n".join(lines) + "\n"
 
 
-_MARKS = {State.HOLDS: ("holds", "bad"), State.EXCLUDED: ("excluded", "dim"), State.OPEN: ("open", "doubt")}
+_MARKS = {
+    State.HOLDS: ("holds", "bad"),
+    State.LIKELY: ("likely", "doubt"),
+    State.OPEN: ("open", "doubt"),
+    State.EXCLUDED: ("excluded", "dim"),
+}
 
 
-def log_text(explanations: Sequence[Explanation], style: Style, *, machine: str, options: str = "") -> str:
+def log_text(explanations: Sequence[Explanation], style: Style, *, options: str = "") -> str:
     """What a log means, for people.
 
     Args:
         explanations: Of its messages.
         style: How to print.
-        machine: Names the one whose facts were used.
-        options: Those that named it, for the commands that look at it again.
+        options: Those that named where the facts are from, for the commands that look there again.
     """
     lines: list[str] = []
     for one in explanations:
-        lines += [*([""] if lines else []), *_explanation(one, style, machine, options)]
+        lines += [*([""] if lines else []), *_explanation(one, style, options)]
     return "\n".join(lines) + "\n"
 
 
-def _explanation(one: Explanation, style: Style, machine: str, options: str) -> Iterator[str]:
+def _explanation(one: Explanation, style: Style, options: str) -> Iterator[str]:
     message = one.found.message
     yield style.paint(message.title, "strong")
     often = f" (in {'at least ' * one.found.more}{one.found.lines} lines)" if one.found.lines > 1 else ""
     yield from style.wrap(f"{style.safe(one.found.excerpt)}{often}", "  | ", "  | ")
-    if not one.architecture:
+    if not one.architecture and one.answer is not None:
         yield from style.wrap(f"Not a matter of GPU architectures: it is about {_ABOUT[message.subject]}.")
     yield from style.wrap(message.means)
-    if one.note:
-        checks = any((judged.cause.next or "").startswith("capably check") for judged in one.causes)
-        named = ", or name its GPU: `capably check --gpu NAME`" if checks else ""
-        yield from style.wrap(
-            f"{one.note}. Record it there (`capably doctor --save FILE`) and add --system FILE{named}.", "note: "
-        )
     yield ""
+    if one.causes:
+        yield from style.wrap(style.safe(_origins(one)), "facts:       ")
     answer = tables().causes.get(one.answer or "")
+    left = [judged for judged in one.causes if judged.state is not State.EXCLUDED]
     if answer is not None:
         how = " (all other causes are excluded)" if one.eliminated else ""
         yield from style.wrap(f"{answer.title}{how}. {answer.cause}", "cause:       ", tone="bad")
         yield from style.wrap(answer.way_out, "way out:     ")
-    else:
-        open_ = [judged.cause.next for judged in one.causes if judged.state is State.OPEN]
-        said = "cannot tell" if open_ else "none that is known; the log may come from another machine"
-        yield from style.wrap(f"{said}, by the facts of {machine}", "cause:       ", tone="doubt")
-        command = next(iter(open_), "capably doctor")
-        again = options if command.startswith(("capably check", "capably doctor")) else ""
-        yield from style.wrap(style.safe(command + again), "run next:    ")
-    yield ""
+    elif left:
+        first = left[0]
+        usual = bool(one.because)
+        said = f"{'likely' if first.state is State.LIKELY else 'usually' if usual else 'possibly'}: {first.cause.title}"
+        because = f", because {one.because}" if usual else ""
+        yield from style.wrap(style.safe(f"{said}{because}".rstrip(".") + "."), "cause:       ", tone="doubt")
+        yield from style.wrap(first.cause.way_out, "way out:     ")
+        yield from style.wrap(style.safe(_command(first, options)), "tell apart:  ")
+    elif one.causes:
+        yield from style.wrap(
+            "none that is known holds by these facts; the log may come from another machine",
+            "cause:       ",
+            tone="doubt",
+        )
+        yield from style.wrap(style.safe(f"capably doctor{options}"), "run next:    ")
+    if one.here is not None:
+        here = tables().causes[one.here]
+        said = f"if the message comes from this machine: {here.title} [{here.code}]. Add --here to say so."
+        yield from style.wrap(said, "note:        ")
+    if one.causes:
+        yield ""
     for judged in one.causes:
         mark, tone = _MARKS[judged.state]
         yield from style.wrap(f"{judged.cause.title} [{judged.cause.code}]", f"  {mark:<9}", " " * 11, tone)
         for evidence in judged.evidence:
             yield from style.wrap(style.safe(evidence), " " * 11 + "- ", " " * 13)
+
+
+def _command(judged: TestedCause, options: str) -> str:
+    """The command that tells, on the machine and with the packages that were named for this one."""
+    command = judged.command
+    if not options or not command.startswith(("capably check", "capably doctor")):
+        return command
+    package, _, gpus = command.partition(" --gpu ")
+    package = package.replace(" PACKAGE", "")  # all that is installed there
+    return f"{package}{options}" if "--system" in options or not gpus else f"{package} --gpu {gpus}{options}"
+
+
+_SAYS = {
+    FactOrigin.LOG: "from the log",
+    FactOrigin.SYSTEM: "from --system",
+    FactOrigin.THIS_MACHINE: "from this machine",
+    FactOrigin.GIVEN: "given by you",
+}
+
+
+def _origins(one: Explanation) -> str:
+    """Which facts were used, and who says them; one line."""
+    by: dict[FactOrigin, list[str]] = {}
+    for name, origin in sorted(one.facts_from, key=lambda fact: fact[0].lower()):
+        by.setdefault(origin, []).append({"gpu": "GPU"}.get(name, name))
+    used = "; ".join(f"{', '.join(names)} {_SAYS[origin]}" for origin, names in sorted(by.items()))
+    left_out = f" {one.note[:1].upper()}{one.note[1:]}." if one.note else ""
+    more = "" if one.answer is not None else " Add --here if it does come from here, or --system FILE, or --gpu NAME."
+    return f"{used or 'none'}.{left_out}{more if one.note else ''}"
 
 
 _ABOUT = {

@@ -10,6 +10,7 @@ from capably.escaping import json_text
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from capably.arch import ComputeCapability
     from capably.check.grid import Grid, Result
     from capably.codes import Reason
     from capably.engine.verdict import Compilation, OutcomeCounts
@@ -79,7 +80,7 @@ def check_document(
                 "name": gpu.device.name,
                 "capability": str(gpu.device.capability),
                 "assumed": gpu.device.assumed,
-                "driver": driver_object(gpu.driver),
+                "driver": driver_object(gpu.driver, gpu.device.capability),
             }
             for gpu in grid.gpus
         ],
@@ -149,11 +150,12 @@ def _compiler(made: Compilation | None) -> dict[str, Any] | None:
     }
 
 
-def driver_object(driver: Driver) -> dict[str, Any]:
-    """A driver by both of its numbers."""
+def driver_object(driver: Driver, capability: ComputeCapability) -> dict[str, Any]:
+    """A driver of devices of *capability* by both of its numbers; that of a Tegra part does not tell its CUDA version."""
+    cuda = _tables().cuda_of_driver(driver, capability)
     return {
         "release": str(driver.release) if driver.release else None,
-        "cuda": str(_tables().driver_cuda(driver)),
+        "cuda": str(cuda) if cuda is not None else None,
         "assumed": driver.assumed,
     }
 

@@ -21,6 +21,8 @@ from capably.tables.model import (
     Family,
     Feature,
     FileRole,
+    KnownBuild,
+    KnownError,
     KnownToolkit,
     Loading,
     Message,
@@ -438,23 +440,58 @@ def causes(rows: Rows) -> dict[str, Cause]:
     return {row.code: row for row in rows.keyed(read, lambda one: one.code)}
 
 
+def known_builds(rows: Rows, known: Collection[str]) -> tuple[KnownBuild, ...]:
+    """What published builds hold; *known* are the numbers that toolkits emit."""
+    targets = {f"{kind}_{number}" for number in known for kind in ("sm", "compute")}
+
+    def read(row: Row) -> KnownBuild:
+        return KnownBuild(
+            package=row.identifier("package"),
+            since=row.parsed("since", _numbers),
+            last=row.parsed("last", _numbers),
+            builds=row.words("builds", _BUILDS, least=1, meaning="`index` and local versions such as cu128"),
+            machine=row.word("machine", vocabulary.HOSTS),
+            targets=tuple(
+                map(Target.parse, row.words("targets", targets, least=1, meaning="targets of toolkits.json"))
+            ),
+            sources=row.sources(),
+            grade=row.grade(),
+        )
+
+    return rows.keyed(read, lambda one: (one.package, one.since, one.builds, one.machine))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"[0-9]{1,4}(?:\.[0-9]{1,4}){1,2}", text):
+        raise ValueError("numbers such as 2.15")
+    return tuple(map(int, text.split(".")))
+
+
+_BUILDS = frozenset({"index", *(f"cu{major}{minor}" for major in range(9, 20) for minor in range(10))})
+
+
 # -- error messages
 
 # What could take more than linear time: repetition without a bound of a group or of any character.
 _UNBOUNDED = re.compile(r"[.)\]][*+]|\{[0-9]+,\}|\\[A-Za-z][*+]")
 
 
-def messages(rows: Rows, known: Collection[str]) -> tuple[Message, ...]:
-    """Error messages; *known* are the codes of causes."""
-    found = rows.keyed(functools.partial(message, known=known), lambda one: one.code)
+def messages(rows: Rows, known: Collection[str], by_number: Mapping[int, KnownError]) -> tuple[Message, ...]:
+    """Error messages; *known* are the codes of causes, *by_number* those of CUDA, by number."""
+    found = rows.keyed(functools.partial(message, known=known, by_number=by_number), lambda one: one.code)
     if unused := set(known) - {code for one in found for code in one.causes}:
         raise TableError("causes", min(unused), "`code` is the cause of no message; allowed: one that is")
     return found
 
 
-def message(row: Row, known: Collection[str]) -> Message:
-    """A message; *known* are the codes of causes."""
+def message(row: Row, known: Collection[str], by_number: Mapping[int, KnownError]) -> Message:
+    """A message; *known* are the codes of causes, *by_number* those of CUDA, by number."""
     numbers = row.wholes("numbers", 1, 999) if row.has("numbers") else ()
+    codes = row.words("causes", known, least=1, meaning="codes of causes.json")
+    usually = row.words("usually", codes, meaning="codes of `causes`") if row.has("usually") else ()
+    if unknown := set(numbers) - set(by_number):
+        raise row.wrong("numbers", sorted(unknown), "numbers of errors.json")
+    names = [name for number in numbers for name in by_number[number].names]
     needles = row.texts("needles")
     if not needles or any(needle != needle.lower() for needle in needles):
         raise row.wrong("needles", needles, "lower-case texts, at least one")
@@ -465,13 +502,70 @@ def message(row: Row, known: Collection[str]) -> Message:
         subject=row.word("subject", vocabulary.MESSAGE_SUBJECTS),
         device=row.flag("device"),
         complete=row.flag("complete"),
-        needles=(*needles, *(needle for number in numbers for needle in _needles_of(number))),
-        patterns=(*row.parsed_each("patterns", _bounded), *map(_bounded, map(_of_number, numbers))),
+        needles=(
+            *needles,
+            *(name.lower() for name in names),
+            *(needle for number in numbers for needle in _needles_of(number)),
+        ),
+        patterns=(
+            *row.parsed_each("patterns", _bounded),
+            *map(_bounded, map(_of_number, numbers)),
+            *([re.compile(rf"\b(?:{'|'.join(names)})\b")] if names else ()),
+        ),
         means=row.text("means"),
-        causes=row.words("causes", known, least=1, meaning="codes of causes.json"),
+        causes=codes,
         requires=row.parsed("requires", _condition) if row.has("requires") else None,
         sources=row.sources(),
         grade=row.grade(),
+        numbers=numbers,
+        general=row.has("general") and row.flag("general"),
+        usually=usually,
+        because=row.text("because") if row.has("because") else "",
+    )
+
+
+def errors(rows: Rows) -> dict[int, KnownError]:
+    """Errors of CUDA by number."""
+
+    def read(row: Row) -> KnownError:
+        names = row.texts("names")
+        if not names or not all(map(_NAME_OF_ERROR.fullmatch, names)):
+            raise row.wrong("names", list(names), "names of NVIDIA's headers, at least one")
+        return KnownError(
+            number=row.whole("number", 0, 10_000),
+            names=names,
+            text=row.text("text") if row.has("text") else "",
+            subject=row.word("subject", vocabulary.MESSAGE_SUBJECTS),
+            means=row.text("means"),
+            sources=row.sources(),
+            grade=row.grade(),
+        )
+
+    return {error.number: error for error in rows.rising(read, lambda one: one.number)}
+
+
+_NAME_OF_ERROR = re.compile("cudaSuccess|cudaError[A-Z][A-Za-z0-9]+|CUDA_SUCCESS|CUDA_ERROR_[A-Z0-9_]+")
+
+
+def message_of(error: KnownError) -> Message:
+    """What a log means that holds *error*, where no message of its own is known for it."""
+    return Message(
+        code=f"cuda-error-{error.number}",
+        title=f"{error.text[:1].upper()}{error.text[1:]} ({error.number})"
+        if error.text
+        else f"{error.names[0]} ({error.number})",
+        rank=9,
+        subject=error.subject,
+        device=False,
+        complete=False,
+        needles=(),
+        patterns=(),
+        means=error.means,
+        causes=(),
+        requires=None,
+        sources=error.sources,
+        grade=error.grade,
+        general=True,
     )
 
 

@@ -21,6 +21,8 @@ __all__ = [
     "Family",
     "Feature",
     "FileRole",
+    "KnownBuild",
+    "KnownError",
     "KnownToolkit",
     "Loading",
     "Message",
@@ -351,6 +353,10 @@ class Message:
         patterns: Without unbounded repetition of anything that could match much.
         causes: Codes of causes, the most particular first.
         requires: What it says that a GPU has to be, where the text itself does not; None elsewhere.
+        numbers: Of the errors of CUDA that it is.
+        general: It says little by itself: it is silent where one that says more is in the log.
+        usually: Codes of causes, the most likely first, where nothing decides; those that are left out come after them.
+        because: Why the first of them is the most likely; empty where nothing is.
     """
 
     code: str
@@ -364,6 +370,53 @@ class Message:
     means: str
     causes: tuple[str, ...]
     requires: Requirement | None
+    sources: tuple[str, ...]
+    grade: Grade
+    numbers: tuple[int, ...] = ()
+    general: bool = False
+    usually: tuple[str, ...] = ()
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownBuild:
+    """Builds of a package, and what most of their GPU code is compiled for.
+
+    Attributes:
+        package: The distribution.
+        since: The first release that is so, as numbers.
+        last: The last release that was looked at and is so; with all that begin with its numbers.
+        builds: Local versions; ``index`` for those of the package index, which have none.
+        machine: The processor of the host.
+    """
+
+    package: str
+    since: tuple[int, ...]
+    last: tuple[int, ...]
+    builds: tuple[str, ...]
+    machine: str
+    targets: tuple[Target, ...]
+    sources: tuple[str, ...]
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownError:
+    """An error of the CUDA runtime or of the driver.
+
+    Attributes:
+        number: Of cudaError_t, of CUresult, or of both.
+        names: As NVIDIA's headers have them.
+        text: What the runtime prints for it; empty where it has no text of its own.
+        subject: What it is about, as of a message.
+        means: In one sentence.
+    """
+
+    number: int
+    names: tuple[str, ...]
+    text: str
+    subject: str
+    means: str
     sources: tuple[str, ...]
     grade: Grade
 

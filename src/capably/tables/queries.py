@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         Family,
         Feature,
         FileRole,
+        KnownBuild,
+        KnownError,
         KnownToolkit,
         Loading,
         Message,
@@ -163,7 +165,17 @@ class Tables:
     @functools.cached_property
     def messages(self) -> tuple[Message, ...]:
         """Error messages."""
-        return contents.messages(self._rows("messages"), self.causes)
+        return contents.messages(self._rows("messages"), self.causes, self.errors)
+
+    @functools.cached_property
+    def errors(self) -> dict[int, KnownError]:
+        """Errors of the CUDA runtime and of the driver, by number."""
+        return contents.errors(self._rows("errors"))
+
+    @functools.cached_property
+    def error_messages(self) -> dict[int, Message]:
+        """What each of them means as a message in a log; a message of its own has the numbers that it names."""
+        return {number: contents.message_of(error) for number, error in self.errors.items()}
 
     @functools.cached_property
     def causes(self) -> dict[str, Cause]:
@@ -175,6 +187,12 @@ class Tables:
         """How tools read lists of architectures, by version."""
         names = {architecture.name for architecture in self.architectures.values()}
         return contents.dialects(self._rows("dialects"), self._capabilities, names)
+
+    @functools.cached_property
+    def known_builds(self) -> tuple[KnownBuild, ...]:
+        """What published builds of packages hold."""
+        emitted = {target for toolkit in self.toolkits for target in toolkit.targets}
+        return contents.known_builds(self._rows("known_builds"), emitted)
 
     @functools.cached_property
     def torch_builds(self) -> tuple[TorchBuild, ...]:

@@ -43,7 +43,7 @@ def _artifact_object(asked: str, report: Report) -> dict[str, Any]:
             {
                 "name": device.name,
                 "capability": str(device.capability),
-                "driver": driver_object(driver),
+                "driver": driver_object(driver, device.capability),
                 "alternatives": [
                     {"alternative": name, "coverage": verdict.coverage, "outcomes": _outcomes(verdict.counts)}
                     for name, verdict in verdicts

@@ -54,7 +54,7 @@ def plan_document(
                 "name": one.device.name,
                 "capability": str(one.device.capability),
                 "assumed": one.device.assumed,
-                "driver": driver_object(one.driver),
+                "driver": driver_object(one.driver, one.device.capability),
                 "covered": one.covered,
                 "outcome": one.outcome,
                 "by": [str(target) for target in one.by] if one.covered else [],
