@@ -449,7 +449,7 @@ BOUNDS = [
     ("messages", "numbers", [0]),
     ("messages", "rank", None),
     ("messages", "numbers", [998]),
-    ("messages", "usually", ["library-not-there"]),
+    ("messages", "usually", ["list-below-floor"]),
     ("errors", "names", ["cudaFailure"]),
     ("errors", "subject", "weather"),
     ("known_builds", "builds", "cu1"),
