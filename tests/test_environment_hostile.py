@@ -453,7 +453,19 @@ def test_nothing_of_an_environment_runs(command: list[str], named: str, trap: Pa
 def test_no_program_is_executed(command: list[str], trap: Path, tmp_path: Path) -> None:
     del trap
     log = tmp_path / "calls"
-    watched = ["strace", "-f", "-qq", "-e", "trace=execve", "-o", str(log), sys.executable, "-m", "capably"]
+    watched = [
+        "strace",
+        "-f",
+        "--seccomp-bpf",
+        "-qq",
+        "-e",
+        "trace=execve",
+        "-o",
+        str(log),
+        sys.executable,
+        "-m",
+        "capably",
+    ]
     arguments = [*command, "--gpu", "H100", "--python", str(tmp_path / "env")]
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "CAPABLY_SYSTEM": str(SYSTEMS / "none.json")}
     done = subprocess.run([*watched, *arguments], env=environ, capture_output=True, check=False, cwd=tmp_path)

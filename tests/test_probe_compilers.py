@@ -362,7 +362,7 @@ def test_only_our_interpreter_and_what_the_user_names_are_executed(tmp_path: Pat
     log = tmp_path / "strace"
     assert STRACE is not None
     told = subprocess.run(
-        [STRACE, "-f", "-qq", "-e", "trace=execve,execveat", "-o", str(log), sys.executable, *command],
+        [STRACE, "-f", "--seccomp-bpf", "-qq", "-e", "trace=execve,execveat", "-o", str(log), sys.executable, *command],
         cwd=here,
         env=variables,
         capture_output=True,

@@ -13,7 +13,7 @@ from goldens import golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from schemas import fits_schema
-from strategies import devices, drivers, images, libraries
+from strategies import KNOWN, devices, drivers, images, libraries
 
 from capably.arch import ComputeCapability, Target, TargetKind
 from capably.check import Gpu, Grid, judge_all
@@ -453,6 +453,41 @@ def test_a_driver_is_advised_only_where_more_loads_by_it(found: Library, device:
         assert after.usable > before.usable
         assert len(then.blocked) <= len(result.verdict.blocked)
         assert change_for(result.artifact, then) is None
+
+
+@st.composite
+def _nearly_loading(draw: st.DrawFn) -> tuple[Library, Device]:
+    """A library for a device or one close to it, and the device: much of it is a matter of the driver."""
+    here = draw(st.sampled_from(KNOWN))
+    near = st.sampled_from([one for one in KNOWN if abs(KNOWN.index(one) - KNOWN.index(here)) <= 1])
+    plain = st.builds(
+        image,
+        st.builds(lambda kind, number: f"{kind}_{number.number}", st.sampled_from(("sm", "compute")), near),
+        ptx=st.sampled_from(("6.0", "7.8", "8.4", "9.0")),
+        stub=st.sampled_from((False, False, False, True, None)),
+        compression=st.sampled_from((Compression.NONE, Compression.ZSTD)),
+    )
+    groups = draw(st.lists(st.builds(fatbins, st.integers(1, 300), plain, plain), min_size=1, max_size=3))
+    needed = draw(st.sampled_from(((), ("libcudart.so.12",), ("libcudart.so.13",))))
+    return library("x.so", *groups, needed=needed), Device(here)
+
+
+@given(_nearly_loading(), drivers)
+def test_no_other_driver_loads_more_than_the_one_that_is_advised(found: tuple[Library, Device], by: Driver) -> None:
+    """Whatever is left aside in the search for it: here each driver judges the whole file."""
+    code, here = found
+    artifact = wheel("x", "1", code)
+    verdict = judge(artifact, here, by)
+    mended = change_for(artifact, verdict)
+    advised = verdict if mended is None else mended[1]
+    newer, _ = tables().other_drivers(by, here.capability)
+    others = [judge(artifact, here, replace(one, jit=jit)) for one in (by, *newer) for jit in {by.jit, PtxJit.ALLOWED}]
+    fewest = min(len(one.blocked) for one in (verdict, *others))
+    best = max(one.counts.usable for one in (verdict, *others) if len(one.blocked) == fewest)
+    total = verdict.counts.total
+    assert (best - advised.counts.usable) * 100 < max(total, 1)
+    assert advised.counts.usable == total or best < total
+    assert mended is None or len(advised.blocked) == fewest
 
 
 @given(devices, drivers)

@@ -15,7 +15,7 @@ from capably.codes import FINDINGS, REASONS, Outcome
 from capably.engine.judging import judge
 from capably.engine.obstacles import RELOCATABLE, Obstacle, obstacles
 from capably.engine.verdict import Coverage, Lack, Verdict
-from capably.facts import Driver, Image, ImageKind, PtxJit
+from capably.facts import Driver, Fatbin, FatbinGroup, Image, ImageKind, PtxJit, Role
 from capably.tables import tables
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ __all__ = ["WORTH", "Advice", "Change", "advise", "change_for", "change_for_buil
 WORTH = 100
 """One in more fatbins than these is next to nothing: no driver is changed for it, unless it is the last one."""
 _FEW = 3
+_LOADS = frozenset({Outcome.RUNS, Outcome.COMPILES})
 _UNSET = {PtxJit.DISABLED: "unset CUDA_DISABLE_PTX_JIT", PtxJit.FORCED: "unset CUDA_FORCE_PTX_JIT"}
 
 
@@ -224,18 +225,47 @@ def change_for(artifact: Artifact, verdict: Verdict) -> tuple[Change, Verdict] |
     """
     if verdict.driver is None or all(REASONS[reason.code].otherwise is None for reason in verdict.reasons):
         return None  # no argument is about the driver
+    total = verdict.counts.total
+    decided = _what_drivers_decide(artifact, verdict.device)
+    most = sum(group.count for library in decided.libraries for group in library.fatbins)
+    if _usable(verdict) >= most:
+        return None
     tried: list[tuple[Change, Verdict]] = []
     for change in _changes(verdict.device, verdict.driver):
-        then = judge(artifact, verdict.device, change.driver)
+        then = judge(decided, verdict.device, change.driver)
         tried.append((change, then))
-        if _complete(then) and not then.blocked:
+        if _usable(then) == most and not then.blocked:
             break
     free = min([len(verdict.blocked), *(len(then.blocked) for _, then in tried)])
     tried = [(change, then) for change, then in tried if len(then.blocked) == free]
-    best = max((then for _, then in tried), key=_usable, default=verdict)
-    if _as_good(verdict, best):
+    best = max((_usable(then) for _, then in tried), default=_usable(verdict))
+    if _as_good(_usable(verdict), best, total):
         return None
-    return next(one for one in tried if _as_good(one[1], best))
+    change = next(change for change, then in tried if _as_good(_usable(then), best, total))
+    return change, judge(artifact, verdict.device, change.driver)
+
+
+def _what_drivers_decide(artifact: Artifact, device: Device) -> Artifact:
+    """As much of *artifact* as some driver may load, which is little: most of a wheel is for other GPUs.
+
+    It is judged by each driver that could be installed. As much of it loads by one as of the whole.
+    """
+    libraries = []
+    for library, judged in zip(artifact.libraries, judge(artifact, device).parts, strict=True):
+        if judged.role is not Role.PRODUCT:
+            continue
+        found = [
+            (tuple(one.image for one in part.parts if one.image and _may_load(one)), part.count)
+            for part in judged.parts
+        ]
+        groups = tuple(FatbinGroup(Fatbin(images, prelinked=False), count) for images, count in found if images)
+        libraries.append(replace(library, fatbins=groups))
+    return replace(artifact, libraries=tuple(libraries))
+
+
+def _may_load(image: Verdict) -> bool:
+    """Whether an image, judged without a driver, may load by some: nothing is against it, and its target is for it."""
+    return image.outcome is not Outcome.FAILS and any(reason.outcome in _LOADS for reason in image.reasons)
 
 
 def _usable(verdict: Verdict) -> int:
@@ -246,11 +276,9 @@ def _complete(verdict: Verdict) -> bool:
     return _usable(verdict) == verdict.counts.total
 
 
-def _as_good(one: Verdict, best: Verdict) -> bool:
-    """Whether about as much loads."""
-    if _complete(best):
-        return _complete(one)
-    return (_usable(best) - _usable(one)) * WORTH < best.counts.total
+def _as_good(usable: int, best: int, total: int) -> bool:
+    """Whether about as much loads as *best*, of *total*."""
+    return usable == total if best == total else (best - usable) * WORTH < total
 
 
 def change_for_builds(device: Device, driver: Driver) -> Change | None:
