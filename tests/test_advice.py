@@ -126,5 +126,6 @@ def test_some_that_loads_is_looked_at_before_anything_is_done(
     assert advice.startswith("Look first whether anything is missing")
     against = [reason for reason in result["reasons"] if reason["outcome"] == "fails"]
     assert [reason["way_out"] for reason in against] == [advice]
-    assert told_by_doctor(capsys, wheel, "T4", "R550")[0] == [advice]
+    elsewhere = advice.replace("--kernels lists", "`capably check kernels --kernels` lists")
+    assert told_by_doctor(capsys, wheel, "T4", "R550")[0] == [elsewhere]
     assert done_by_text(answer(capsys, "check", str(wheel), "--gpu", "T4", "--driver", "R550")) == [advice]

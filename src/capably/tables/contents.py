@@ -544,7 +544,7 @@ def errors(rows: Rows) -> dict[int, KnownError]:
     return {error.number: error for error in rows.rising(read, lambda one: one.number)}
 
 
-_NAME_OF_ERROR = re.compile("cudaSuccess|cudaError[A-Z][A-Za-z0-9]+|CUDA_SUCCESS|CUDA_ERROR_[A-Z0-9_]+")
+_NAME_OF_ERROR = re.compile("cuda[A-Z][A-Za-z0-9]+|CUDA_[A-Z0-9_]+")
 
 
 def message_of(error: KnownError) -> Message:
