@@ -10,7 +10,7 @@ from capably import facts
 from capably.codes import FINDINGS, Outcome, Reason
 from capably.engine.at_run_time import compilation
 from capably.engine.dependencies import carriers
-from capably.engine.hosts import cpu_build, host_finding, library_findings, platform_finding
+from capably.engine.hosts import cpu_build, distribution_findings, host_finding, library_findings, platform_finding
 from capably.engine.image import ImageRules, judge_image, loading_reasons
 from capably.engine.lacking import lacks, made_for, missing
 from capably.engine.roles import role_of
@@ -173,6 +173,7 @@ def judge_artifact(
     platform = platform_finding(artifact, device)
     if platform is not None:
         findings.append(platform)
+    findings += distribution_findings(artifact, device, driver)
     for part in product:
         findings += [found for found in part.findings if not (platform and found.code == platform.code)]
     if compiler is not None:

@@ -8,11 +8,11 @@ from capably.tables import tables
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from capably.facts import Artifact, Device, Library
 
-__all__ = ["cpu_build", "host_finding", "library_findings", "platform_finding", "starts"]
+__all__ = ["cpu_build", "distribution_findings", "host_finding", "library_findings", "platform_finding", "starts"]
 
 _SPELLINGS = {"aarch64": ("arm64",), "x86_64": ("amd64",)}  # in platform tags of macOS and Windows
 
@@ -70,15 +70,25 @@ def library_findings(library: Library, device: Device, driver: Driver | None) ->
             device=device.name or device.capability,
             hosts=" or ".join(device.hosts),
         )
-    if driver is None or not library.needed:
-        return
+    if driver is not None:
+        yield from _newer_runtimes("library", library.needed, library.path, device, driver)
+
+
+def distribution_findings(artifact: Artifact, device: Device, driver: Driver | None) -> Iterator[Finding]:
+    """A distribution that is for a newer CUDA than the driver, whatever its files name."""
+    if driver is not None and artifact.name is not None and artifact.version is not None:
+        named = (f"{artifact.name} {artifact.version}",)
+        yield from _newer_runtimes("distribution", named, artifact.path, device, driver)
+
+
+def _newer_runtimes(of: str, names: Iterable[str], path: str, device: Device, driver: Driver) -> Iterator[Finding]:
     known = tables()
     for runtime in known.runtimes:
-        named = any(runtime.pattern.fullmatch(name) for name in library.needed)
+        named = runtime.of == of and any(runtime.pattern.fullmatch(name) for name in names)
         if named and starts(runtime.cuda_major, driver, device) is False:
             yield host_finding(
                 "cuda-major-newer-than-driver",
-                library.path,
+                path,
                 needed=runtime.cuda_major,
                 first=runtime.first,
                 driver=f"{driver.release or 'a driver'} (CUDA {known.driver_cuda(driver)})",
