@@ -95,9 +95,12 @@ def _judge_code(
     origins = tuple(
         dict.fromkeys(image for group in relocatable for image in group.fatbin.images if image.stub is not True)
     )
+    # One that no wrapper names, in a file that has some, is nothing that the CUDA runtime knows: its program loads it
+    # as it is. Of 3,012 fatbins of 17 wheels 279 are such, none of them beside relocatable ones (docs/rules.md).
+    unread = all(group.fatbin.prelinked is None for group in linked)
     parts = [
         replace(
-            judge_fatbin(group.fatbin, device, driver, () if group.fatbin.prelinked is False else origins),
+            judge_fatbin(group.fatbin, device, driver, origins if group.fatbin.prelinked or unread else ()),
             count=group.count,
         )
         for group in linked
