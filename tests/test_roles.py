@@ -18,7 +18,7 @@ from plain import unmeasured
 
 from capably.arch import ComputeCapability
 from capably.codes import Outcome
-from capably.engine import Coverage, judge
+from capably.engine import Coverage, Ground, Headline, headline, judge
 from capably.facts import (
     Artifact,
     ArtifactKind,
@@ -135,6 +135,11 @@ def _taking_out_makes_no_yes(artifact: Artifact, device: Device, driver: Driver 
     if not all_of_it.counts.usable:
         assert not product.counts.usable
     assert product.counts.usable <= all_of_it.counts.usable
+    # With its name the package has its core library, and what that is for decides.
+    named = replace(artifact, kind=ArtifactKind.DIRECTORY)
+    whole, rest = judge(named, device, driver), judge(artifact, device, driver)
+    if headline(named, whole).ground is Ground.CORE_FAILS and rest.compiler is None:
+        assert headline(artifact, rest).headline in (Headline.NO, Headline.UNKNOWN)
 
 
 @pytest.mark.parametrize("number", ["6.1", "7.0", "8.9", "9.0", "10.3", "12.1"])
