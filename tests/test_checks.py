@@ -56,16 +56,12 @@ WHEELS = {
         "2884b642f16b07b930b3605193c1b97d183eef80c5b0083d3a17473aee92138e",
     ),
 }
-TO_COME: dict[str, str] = {"driver/bindings": "a runtime that Python loads is to come"}
 FIELDS = {"id", "artifact", "args", "gpu", "driver", "why"}
 DEMANDS = {"coverage", "outcomes", "finding", "no_finding", "text", "no_text", "exit"}
 
 
 def marks(case: dict[str, Any]) -> list[pytest.MarkDecorator]:
-    result = [pytest.mark.network] if case["id"] in WHEELS else []
-    if case["id"] in TO_COME:
-        result.append(pytest.mark.xfail(reason=TO_COME[case["id"]], strict=True))
-    return result
+    return [pytest.mark.network] if case["id"] in WHEELS else []
 
 
 def check(case: dict[str, Any], *more: str) -> Result:
@@ -102,4 +98,4 @@ def test_every_case_demands_something_and_can_be_had() -> None:
     for case in CASES:
         assert set(case) & DEMANDS, case["id"]
         assert case["id"] in WHEELS or (DATA / "checks" / Path(case["artifact"]).name).is_file()
-    assert set(WHEELS) | set(TO_COME) <= {case["id"] for case in CASES}
+    assert set(WHEELS) <= {case["id"] for case in CASES}

@@ -15,7 +15,7 @@ from capably.cli.conform import read_image
 from capably.cli.targets import read_driver
 from capably.codes import Grade
 from capably.engine import Verdict, judge, starts
-from capably.facts import Compression, Device, Driver, Fatbin, FatbinGroup, Library
+from capably.facts import Artifact, ArtifactKind, Compression, Device, Driver, Fatbin, FatbinGroup, Library
 from capably.gpu_names import named_devices
 from capably.plan import plan, toolkit_named
 from capably.plan.judging import outcome_of
@@ -270,3 +270,32 @@ def test_a_library_that_names_no_runtime_is_no_plain_yes_either() -> None:
     alone = Library("plugin.so", 1, (FatbinGroup(code, 3),), needed=("libc.so.6",))
     assert judge(alone, device("H100"), read_driver("535.183.01")).coverage == "unknown"
     assert judge(alone, device("H100"), read_driver("580.65.06")).coverage == "full"
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "by", "needed"),
+    [
+        # The installation page of cuda-bindings 13 wants 580.65.06; cutlass#2866 has 570.133.20 and 575 with it.
+        ("cuda-bindings", "13.0.3", "570.133.20", "CUDA 13"),
+        ("cuda-python", "13.1.0", "575.57.08", "CUDA 13"),
+        ("cuda-bindings", "13.0.3", "580.65.06", None),
+        ("cuda-bindings", "13.0.3", None, None),
+        # The pages of 12.x name two different drivers.
+        ("cuda-bindings", "12.9.2", "470.57.02", None),
+        # Of cuda-core a release serves two major versions; and a number that begins alike is another.
+        ("cuda-core", "13.0.0", "570.133.20", None),
+        ("cuda-bindings", "130.0", "570.133.20", None),
+        ("nvidia-cuda-runtime", "13.5.37", "570.133.20", "CUDA 13"),
+        ("nvidia-cuda-runtime-cu12", "12.0.146", "515.65.01", "CUDA 12"),
+        ("nvidia-cuda-runtime-cu12", "12.9.79", "525.60.13", None),
+        ("nvidia-cuda-runtime-cu11", "11.8.89", "440.33.01", "CUDA 11"),
+    ],
+)
+def test_a_distribution_that_is_for_a_newer_major_version_is_stopped(
+    name: str, version: str, by: str | None, needed: str | None
+) -> None:
+    named = Artifact(f"{name}.whl", ArtifactKind.WHEEL, name=name, version=version)
+    found = judge(named, device("T4"), read_driver(by) if by else None)
+    assert [one.code for one in found.blocked] == (["cuda-major-newer-than-driver"] if needed else [])
+    assert all(f"needs the {needed} runtime" in one.message for one in found.blocked)
+    assert not judge(replace(named, name=None), device("T4"), read_driver("390.48")).blocked

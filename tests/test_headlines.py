@@ -17,14 +17,15 @@ from hypothesis import strategies as st
 from schemas import fits_schema
 from strategies import devices, drivers, libraries
 
-from capably.arch import Suffix, Target, TargetKind
+from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.check import Gpu, Grid, judge_all
 from capably.check.failing import LEVELS, breaches, exit_code
 from capably.codes import Outcome
-from capably.engine import Coverage, Headline, best_share, headline, judge
+from capably.engine import Compilation, Coverage, Headline, best_share, headline, judge
 from capably.facts import (
     Artifact,
     ArtifactKind,
+    Compression,
     Device,
     Driver,
     Fatbin,
@@ -177,6 +178,80 @@ def test_a_yes_is_never_shown_where_a_finding_blocks() -> None:
     assert "no !host" in check_text(judged("xformers 0.0.35", "GB10"), Style())
 
 
+# -- a package that brings kernels and compiles others: what it brings by what its compiler makes
+
+H100 = Device(ComputeCapability(9, 0))
+RUNNING, COMPILING = ("sm_90",), ("compute_80",)
+FOR_OTHERS, FOR_EXACT = ("sm_70",), ("sm_100a",)
+UNDECIDED = ("compute_80", "lost")
+# What is brought, as fatbins of libraries, and what is known of it; CuPy has no core library.
+BROUGHT: dict[str, tuple[str, tuple[tuple[tuple[str, ...], ...], ...]]] = {
+    "yes": ("yes", ((RUNNING,),)),
+    "yes by PTX": ("yes-compiled", ((COMPILING,),)),
+    "likely": ("likely", ((RUNNING, RUNNING, FOR_EXACT),)),
+    "partly": ("partly", ((RUNNING,), (FOR_OTHERS,))),
+    "no": ("no", ((FOR_OTHERS,),)),
+    "unknown": ("unknown", ((UNDECIDED,),)),
+    "none": ("", ()),
+}
+# By what the compiler makes: machine code that loads, PTX that the driver compiles, something else, what nobody knows.
+BOTH = {
+    "yes": ("yes-compiled", "yes-compiled", "partly", "unknown"),
+    "yes by PTX": ("yes-compiled", "yes-compiled", "partly", "unknown"),
+    "likely": ("likely", "likely", "partly", "unknown"),
+    "partly": ("partly", "partly", "partly", "partly"),
+    "no": ("partly", "partly", "no", "unknown"),
+    "unknown": ("unknown", "unknown", "unknown", "unknown"),
+    "none": ("yes-compiled", "yes-compiled", "no", "unknown"),
+}
+MADE = (Outcome.RUNS, Outcome.COMPILES, Outcome.FAILS, Outcome.UNKNOWN)
+
+
+def brought(name: str, what: str) -> Artifact:
+    def code(targets: tuple[str, ...]) -> Fatbin:
+        found = fatbin(targets[0])
+        if targets[1:]:  # how it is stored is not known
+            return replace(found, images=tuple(replace(one, compression=Compression.UNKNOWN) for one in found.images))
+        return found
+
+    libraries = tuple(
+        Library(f"p/{number}.so", 1, tuple(FatbinGroup(code(one), 1) for one in fatbins))
+        for number, fatbins in enumerate(BROUGHT[what][1])
+    )
+    return Artifact("p.whl", ArtifactKind.WHEEL, libraries, name=name, version="0")
+
+
+def with_compiler(artifact: Artifact, made: Outcome) -> str | None:
+    verdict = judge(artifact, H100, tables().newest_driver(H100.capability))
+    assert verdict.compiler is None
+    told = Compilation("nvrtc", "both", made, Finding("own-compiler-unknown", artifact.path, ""))
+    return headline(artifact, replace(verdict, compiler=told)).headline
+
+
+@pytest.mark.parametrize(
+    ("what", "made", "said"), [(w, m, s) for w, row in BOTH.items() for m, s in zip(MADE, row, strict=True)]
+)
+def test_a_package_that_brings_kernels_and_compiles_others_needs_both(what: str, made: Outcome, said: str) -> None:
+    alone = brought("nobody-knows-it", what)
+    assert (headline(alone, judge(alone, H100, tables().newest_driver(H100.capability))).headline or "") == BROUGHT[
+        what
+    ][0]
+    assert with_compiler(alone, made) == said
+
+
+def test_what_was_not_read_of_such_a_package_is_no_yes() -> None:
+    hidden = replace(brought("nobody-knows-it", "none"), findings=(HIDDEN,))
+    assert {with_compiler(hidden, made) for made in MADE} == {"unknown"}
+
+
+@pytest.mark.parametrize("made", MADE)
+def test_without_its_core_it_is_a_no_whatever_is_compiled(made: Outcome) -> None:
+    core = Library("xformers/_C.so", 1, (FatbinGroup(fatbin("sm_70"), 1),))
+    beside = Library("xformers/other.so", 1, (FatbinGroup(fatbin("sm_90"), 1),))
+    found = Artifact("x.whl", ArtifactKind.WHEEL, (core, beside), name="xformers", version="0")
+    assert with_compiler(found, made) == "no"
+
+
 # -- --fail-on
 
 
@@ -189,6 +264,8 @@ FAILING = {
     ("torch 2.7.1", "V100"): (0, 0, 1, 1),
     ("bitsandbytes 0.50.2", "V100"): (3, 3, 3, 1),  # by the build that torch's CUDA chooses
     ("nvidia-cufft 12.5.0.14", "H100"): (0, 0, 1, 1),
+    ("onnxruntime-gpu 1.31.1", "RTX 5090"): (0, 0, 1, 1),
+    ("flashinfer-python 0.7.2.post1", "H100"): (3, 3, 3, 1),  # by a compiler of the machine
 }
 
 
@@ -196,6 +273,26 @@ FAILING = {
 def test_the_exit_codes_of_fail_on_by_level(cell: tuple[str, str], codes: tuple[int, ...]) -> None:
     found = [("one", result.verdict) for _, result in judged(*cell).results]
     assert tuple(exit_code(level, found) for level in LEVELS) == codes
+
+
+@pytest.mark.parametrize("name", ["V100", "T4", "H100", "RTX 5090"])
+def test_the_exit_codes_are_what_the_bounds_say(name: str) -> None:
+    """Of every recorded wheel, by the bounds in the JSON: a breach where the best is one, 3 where the worst alone is."""
+    breach = {"none": {"none"}, "partial": {"none", "partial"}, "unknown": {"none", "partial", "unknown"}}
+    seen = set()
+    for package in wheels():
+        grid = judged(package, name)
+        (*results,) = check_document(grid)["results"]
+        if len(results) != 1 or results[0]["coverage"] is None:
+            continue  # of several builds one is loaded
+        (result,) = results
+        found = [("one", one.verdict) for _, one in grid.results]
+        for level, bad in breach.items():
+            best = result["coverage"] if level == "unknown" else result["at_most"]
+            said = 1 if best in bad or found[0][1].blocked else 3 if result["at_least"] in bad else 0
+            assert exit_code(level, found) == said, (package, level)
+            seen.add((level, said))
+    assert len(seen) > 4, "some of each"
 
 
 def test_what_was_not_read_stands_between_only_where_it_can_decide() -> None:

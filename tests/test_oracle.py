@@ -28,7 +28,7 @@ from capably.tables import tables
 from capably.version import CudaVersion, DriverRelease, PtxVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 EXHAUSTIVE = bool(os.environ.get("CAPABLY_EXHAUSTIVE"))
@@ -104,7 +104,7 @@ def codes() -> Iterator[Code]:
             yield Code(target, ptx=True, isa=isa, zstd=zstd)
 
 
-def test_the_engine_says_what_the_oracle_says(record_property: Callable[[str, object], None]) -> None:
+def test_the_engine_says_what_the_oracle_says() -> None:
     """Targets x kinds x toolkits or PTX versions x compressions x devices x drivers."""
     step = 1 if EXHAUSTIVE else 211  # prime to all lengths, so that each value of each kind comes
     every = itertools.product(codes(), oracle.DEVICES, BYS)
@@ -114,20 +114,17 @@ def test_the_engine_says_what_the_oracle_says(record_property: Callable[[str, ob
         said = judge(image(code), Device(capability(device)), driver(by)).outcome
         if said != (wanted := oracle.expected(code, device, by)):
             differing.append((code, device, by, str(said), wanted))
-    record_property("judgements", judged)
     assert differing == []
     assert judged > (2_000_000 if EXHAUSTIVE else 10_000)
 
 
 @pytest.mark.parametrize("needs", ["native", "size"])
-def test_a_plan_covers_what_the_oracle_says_can_be_covered(
-    needs: str, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_plan_covers_what_the_oracle_says_can_be_covered(needs: str) -> None:
     """One GPU, one driver, one toolkit: covered if, by the oracle, code of that toolkit loads there, and started by its runtime."""
     toolkits = [row.cuda for row in tables().toolkits]
     every = list(itertools.product(toolkits, oracle.DEVICES, (by for by in BYS if by.known)))
     judged, differing = 0, []
-    for cuda, device, by in every[:: 1 if EXHAUSTIVE else 1009]:
+    for cuda, device, by in every[:: 1 if EXHAUSTIVE else 307]:
         emitter = toolkit_named(cuda)
         assert emitter is not None
         made = (cuda.major, cuda.minor)
@@ -147,8 +144,8 @@ def test_a_plan_covers_what_the_oracle_says_can_be_covered(
         judged += 1
         if found.complete is not covered:
             differing.append((str(cuda), device, by, found.complete, covered))
-    record_property("plans", judged)
     assert differing == []
+    assert judged > (40_000 if EXHAUSTIVE else 100)
 
 
 # -- the oracle against the compilers

@@ -433,9 +433,11 @@ def told(found: Artifact, prefix: str) -> Seen:
 
 
 def in_static(one: Seen) -> Seen:
-    """What a static library tells of a member."""
+    """What a static library tells of a member: not what that needs, and not what was linked into it."""
     return Seen(
-        tuple([replace(library, size_bytes=0, needed=()) for library in one.libraries]), one.findings, frozenset()
+        tuple([replace(library, size_bytes=0, needed=(), runtime=None) for library in one.libraries]),
+        one.findings,
+        frozenset(),
     )
 
 

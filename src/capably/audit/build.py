@@ -155,5 +155,5 @@ def _majors(library: Library) -> set[int]:
     return {
         runtime.cuda_major
         for runtime in tables().runtimes
-        if any(runtime.pattern.fullmatch(name) for name in library.needed)
+        if runtime.of == "library" and any(runtime.pattern.fullmatch(name) for name in library.needed)
     }

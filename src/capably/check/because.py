@@ -35,7 +35,8 @@ def because(result: Result) -> str:
             return "not everything in it was read, so that there may be more GPU code"
         case Ground.AT_RUN_TIME:
             if verdict.compiler is not None:
-                return verdict.compiler.finding.message
+                lost = verdict.compiler.kernels == "both" and counts.total and not counts.usable
+                return ("nothing that it brings loads; " if lost else "") + verdict.compiler.finding.message
             row = tables().package(result.artifact.name or "")
             by = f" by {row.compiler}" if row is not None and row.compiler else ""
             return f"it compiles its kernels{by} when they are first used, so that its files do not decide"

@@ -100,7 +100,7 @@ def headline(artifact: Artifact, verdict: Verdict) -> Conclusion:
     if verdict.blocked:
         return Conclusion(Headline.NO, Ground.BLOCKED)
     compiler = verdict.compiler
-    if compiler is not None and (compiler.kernels == "run-time" or not verdict.counts.total):
+    if compiler is not None and (compiler.kernels == "run-time" or not (verdict.counts.total or verdict.unread)):
         return Conclusion(_MADE[compiler.outcome], Ground.AT_RUN_TIME)
     if row is not None and row.kernels == "run-time" and not core and product:
         # Files that lie about decide nothing: what its compiler makes would.
@@ -110,13 +110,23 @@ def headline(artifact: Artifact, verdict: Verdict) -> Conclusion:
 
 
 def _with_compiler(brought: Conclusion, made: Outcome) -> Conclusion:
-    """What can be said of a package that brings some of its kernels, and makes others at run time."""
-    if made is Outcome.FAILS:
-        worse = Headline.NO if brought.headline is Headline.NO else Headline.PARTLY
-        return Conclusion(worse, Ground.AT_RUN_TIME)
-    if brought.headline not in (Headline.YES, Headline.YES_COMPILED):
+    """What can be said of a package that brings some of its kernels, and makes others at run time.
+
+    What it makes is a part that nothing goes without: no yes where that fails, none where that is undecided. And where
+    that loads, something does, though nothing that is brought may; without its core a package is a no all the same.
+    """
+    nothing = brought.ground is Ground.NOTHING
+    if brought.headline is Headline.NO and (made is Outcome.FAILS or not nothing):
         return brought
-    return Conclusion(_MADE[made], Ground.AT_RUN_TIME)
+    if brought.headline is Headline.UNKNOWN:
+        return brought
+    if made is Outcome.FAILS or (nothing and made is not Outcome.UNKNOWN):
+        return Conclusion(Headline.PARTLY, Ground.AT_RUN_TIME, brought.core)
+    if made is Outcome.UNKNOWN:
+        return brought if brought.headline is Headline.PARTLY else Conclusion(Headline.UNKNOWN, Ground.AT_RUN_TIME)
+    if brought.headline is Headline.YES:
+        return Conclusion(Headline.YES_COMPILED, Ground.AT_RUN_TIME, brought.core)
+    return brought
 
 
 def _of_files(

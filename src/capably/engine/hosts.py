@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+
 from capably.codes import FINDINGS
 from capably.facts import Driver, Finding
 from capably.tables import tables
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from capably.facts import Artifact, Device, Library
+    from capably.tables import Runtime
 
-__all__ = ["cpu_build", "host_finding", "library_findings", "platform_finding", "starts"]
+__all__ = ["cpu_build", "distribution_findings", "host_finding", "library_findings", "platform_finding", "starts"]
 
 _SPELLINGS = {"aarch64": ("arm64",), "x86_64": ("amd64",)}  # in platform tags of macOS and Windows
 
@@ -70,16 +73,32 @@ def library_findings(library: Library, device: Device, driver: Driver | None) ->
             device=device.name or device.capability,
             hosts=" or ".join(device.hosts),
         )
-    if driver is None or not library.needed:
-        return
-    known = tables()
-    for runtime in known.runtimes:
-        named = any(runtime.pattern.fullmatch(name) for name in library.needed)
-        if named and starts(runtime.cuda_major, driver, device) is False:
+    if driver is not None:
+        linked = (row for row in tables().runtimes if row.of == "library" and row.cuda_major == library.runtime)
+        needed = _named("library", library.needed)
+        yield from _too_new((*needed, *itertools.islice(linked, 1)), library.path, device, driver)
+
+
+def distribution_findings(artifact: Artifact, device: Device, driver: Driver | None) -> Iterator[Finding]:
+    """A distribution that is for a newer CUDA than the driver, whatever its files name."""
+    if driver is not None and artifact.name is not None and artifact.version is not None:
+        named = _named("distribution", (f"{artifact.name} {artifact.version}",))
+        yield from _too_new(named, artifact.path, device, driver)
+
+
+def _named(of: str, names: Collection[str]) -> Iterator[Runtime]:
+    for runtime in tables().runtimes if names else ():
+        if runtime.of == of and any(runtime.pattern.fullmatch(name) for name in names):
+            yield runtime
+
+
+def _too_new(runtimes: Iterable[Runtime], path: str, device: Device, driver: Driver) -> Iterator[Finding]:
+    for runtime in runtimes:
+        if starts(runtime.cuda_major, driver, device) is False:
             yield host_finding(
                 "cuda-major-newer-than-driver",
-                library.path,
+                path,
                 needed=runtime.cuda_major,
                 first=runtime.first,
-                driver=f"{driver.release or 'a driver'} (CUDA {known.driver_cuda(driver)})",
+                driver=f"{driver.release or 'a driver'} (CUDA {tables().driver_cuda(driver)})",
             )

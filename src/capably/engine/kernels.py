@@ -72,6 +72,9 @@ def judge_kernels(library: Library, device: Device, driver: Driver | None = None
                     for name in part.names or ():
                         origins_of.setdefault(name, []).append(len(origins))
                     origins.append(fate(part))
+    # As of fatbins: one that no wrapper names, where some are named, gets none of them.
+    linked_ones = (found for found in library.kernels if not (found.bare or found.fatbin.relocatable))
+    unread = all(found.prelinked is None for found in linked_ones)
     alone = _Choice(device)
     beside = alone.having(origins)
     counts: dict[str, Counter[str]] = {}
@@ -81,7 +84,7 @@ def judge_kernels(library: Library, device: Device, driver: Driver | None = None
         if found.bare or found.fatbin.relocatable or found.fatbin.idle:
             continue
         own = [fate(part) for part in found.images]
-        relinked = found.prelinked is not False
+        relinked = found.prelinked or unread
         choice = (beside if relinked else alone).having(own)
         for (mine, linked), names in _held(found, origins_of if relinked else {}).items():
             holders = [*map(own.__getitem__, mine), *map(origins.__getitem__, linked)]

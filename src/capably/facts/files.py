@@ -193,6 +193,8 @@ class Library:
         machine: Host processor of an ELF or PE file (``x86_64``, ``aarch64``, ``EM_<n>``,
             ``PE_0x<n>``), or of the objects of a static library if it is one; None for files that no host loads.
         needed: Shared libraries that it names as needed (DT_NEEDED, import directory).
+        runtime: The CUDA major version of the runtime that is linked into it, or of a still newer one; None where it has
+            none, or one older than 12.
         copies: Further paths with the same bytes; the library counts once.
         files: How many files it stands for: its fatbins are those of all of them. More than one only where an engine
             takes files of equal code together.
@@ -206,6 +208,7 @@ class Library:
     bare: tuple[BareImages, ...] = ()
     machine: str | None = None
     needed: tuple[str, ...] = ()
+    runtime: int | None = None
     copies: tuple[str, ...] = ()
     files: int = 1
     sha256: str | None = None

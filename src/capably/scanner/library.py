@@ -14,6 +14,7 @@ from capably.scanner.elf import elf_end, elf_ranges, read_elf
 from capably.scanner.fatbin import MAGIC, Found, Mode, cubin_image, promising, ptx_image, walk
 from capably.scanner.forms import ARCHIVES, HEAD_BYTES, Form, classify
 from capably.scanner.layout import RELOCATABLE_SECTIONS, Layout, Region
+from capably.scanner.linked import linked_runtime
 from capably.scanner.names import UNSAFE, is_unsafe, shown, too_long
 from capably.scanner.pe import coff_ranges, pe_ranges, read_coff, read_pe
 from capably.wording import by_number, join
@@ -117,7 +118,11 @@ def read_library(path: str, content: Content, head: bytes, form: Form, job: Job)
         findings.add(code, path, message)
     if not collected:
         return None
-    return _library(path, content.size, layout, collected, job)
+    library = _library(path, content.size, layout, collected, job)
+    # One that names a runtime as needed has none in it. A stream is run again for this, up to its constants.
+    if form in {Form.ELF, Form.PE} and library.fatbins and not any("cudart" in name for name in library.needed):
+        library = replace(library, runtime=linked_runtime(content.source(), layout.regions, budget))
+    return library
 
 
 def _read_form(content: Content, head: bytes, form: Form, budget: Budget, collected: _Collected) -> Layout:

@@ -261,12 +261,13 @@ def last_isolating_toolkit(rows: Rows) -> CudaVersion:
 
 
 def runtimes(rows: Rows) -> tuple[Runtime, ...]:
-    """Names of libraries that belong to a CUDA major version."""
+    """Names of libraries and distributions that belong to a CUDA major version."""
     newest = rows.horizon(CudaVersion.parse)
 
     def read(row: Row) -> Runtime:
         return Runtime(
             pattern=row.parsed("pattern", re.compile),
+            of=row.word("of", vocabulary.RUNTIMES),
             cuda_major=row.whole("cuda_major", _FIRST_CUDA.major, newest.major),
             first=row.whole("first_branch", _FIRST_BRANCH, _LAST_BRANCH),
             sources=row.sources(),

@@ -289,9 +289,16 @@ class CodeVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """Names of shared libraries that belong to one CUDA major version, and the first driver branch for it."""
+    """What belongs to one CUDA major version by its name, and the first driver branch for that.
+
+    Attributes:
+        pattern: On the name of a shared library; on the name and the version of a distribution, with a space between.
+        of: What it is about: ``library`` or ``distribution``.
+        first: The first driver branch.
+    """
 
     pattern: re.Pattern[str]
+    of: str
     cuda_major: int
     first: int
     sources: tuple[str, ...]

@@ -132,7 +132,7 @@ class Tables:
 
     @functools.cached_property
     def runtimes(self) -> tuple[Runtime, ...]:
-        """Names of libraries that belong to a CUDA major version."""
+        """Names of libraries and distributions that belong to a CUDA major version."""
         return contents.runtimes(self._rows("runtimes"))
 
     @functools.cached_property

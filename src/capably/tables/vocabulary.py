@@ -25,11 +25,16 @@ __all__ = [
     "MESSAGE_SUBJECTS",
     "NAME_ENDINGS",
     "PRODUCT_CLASSES",
+    "RUNTIMES",
 ]
 
 FAMILY_KINDS = {
     "major": "a major version: code without suffix carries over, there are no `f` targets",
     "family": "a family of NVIDIA's tables: there are `f` targets for it",
+}
+RUNTIMES = {
+    "library": "a shared library, by its name",
+    "distribution": "a distribution, by its name and version",
 }
 PRODUCT_CLASSES = {
     "data-center": "for servers",
