@@ -162,7 +162,7 @@ class _Asked:
             return self._told(made, named, brought_by=row.brought_by, tried=tried)
         good = [one.cuda for one, what in zip(tried, made, strict=True) if what.outcome in _USABLE]
         needed = _span(good, "" if here or row.toolkits else "or newer") if good else ""
-        why = f"it comes with {row.brought_by}" + (f", and has to be of {needed}" if needed else "")
+        why = f"it comes with {row.brought_by}" + (f"; this GPU needs {needed}" if needed else "")
         return self._result(
             "own-compiler-unknown", Outcome.UNKNOWN, brought_by=row.brought_by, compiler=row.compiler, why=why
         )
