@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from plain import unmeasured
 
 from capably.arch import ComputeCapability
+from capably.check import Gpu, judge_all
 from capably.codes import Outcome
 from capably.engine import Coverage, headline, judge
 from capably.facts import (
@@ -31,6 +32,8 @@ from capably.facts import (
     from_object,
     to_object,
 )
+from capably.report.check_text import check_text
+from capably.report.layout import Style
 from capably.scanner import scan, scan_distribution
 from capably.scanner.metadata import find_distributions
 from capably.store import Store
@@ -406,6 +409,15 @@ def test_the_headlines_of_triton(tmp_path: Path) -> None:
     old = Driver(DriverRelease(575, 51, 3))
     assert headline(found, judge(found, H100, old)).headline == "unknown"
     assert headline(found, judge(found, V100, old)).headline == "yes-compiled"
+
+
+def test_a_compiler_for_another_host_is_not_told_of(tmp_path: Path) -> None:
+    """It does not install there, so that what it would compile is no news."""
+    found = replace(triton(tmp_path, "3.9.0"), platforms=("manylinux_2_28_x86_64",))
+    spark = Device(GB10.capability, "GB10", ("aarch64",))
+    text = " ".join(check_text(judge_all([("x", found)], [Gpu(spark, newest(spark))]), Style()).split())
+    assert text.startswith("GB10 12.1 triton 3.9.0 no !host ! triton 3.9.0: no on GB10 (12.1): built for another host")
+    assert "compile" not in text.partition("!host whatever")[0]
 
 
 def test_records_with_compilers_and_requirements_are_read_back(tmp_path: Path) -> None:

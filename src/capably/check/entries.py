@@ -228,8 +228,9 @@ def told(entry: Entry) -> list[Told]:
         if _has_story(result):
             said = str(result.conclusion.headline)
             why = story(result)
-            arguments = None if result.conclusion.headline in _WORKS else why.arguments
-            stories.setdefault((said, arguments, result.gpu), []).append((row, result, why))
+            # Where it works no argument is told, and so none keeps two GPUs apart.
+            told_of = None if result.conclusion.headline in _WORKS else why.arguments
+            stories.setdefault((said, told_of, result.gpu), []).append((row, result, why))
     merged: dict[object, list[tuple[int, list[tuple[GridRow, Result, Story]]]]] = {}
     for (said, arguments, gpu), found in stories.items():
         alike = (said, arguments, tuple(row.alternative for row, _, _ in found))

@@ -53,8 +53,8 @@ def beside(entry: Entry, grid: Grid, *, whole: bool = False) -> list[Beside]:
     for _, result in entry.results():
         there.setdefault(result.gpu, []).append(result)
         for finding in result.local:
-            if finding == result.compiled:
-                continue  # the headline says it
+            if finding == result.compiled or (_is_compiler(result, finding) and _elsewhere(result)):
+                continue  # the headline says it, or it is not to be had there
             local.setdefault(finding.code, {}).setdefault(result.gpu, {})[finding] = None
         for finding in result.findings:
             if finding not in result.local and (whole or not _idle(result, finding)):
@@ -81,6 +81,15 @@ def beside(entry: Entry, grid: Grid, *, whole: bool = False) -> list[Beside]:
         ways = ((page.way_out, ()),) if page and page.way_out and not mild else ()
         found.append(Beside(code, tuple(findings), (), mild, page is not None and page.blocks, ways))
     return found
+
+
+def _is_compiler(result: Result, finding: Finding) -> bool:
+    return result.verdict.compiler is not None and finding == result.verdict.compiler.finding
+
+
+def _elsewhere(result: Result) -> bool:
+    """Whether it is for another host, so that nothing else of it matters."""
+    return any(found.code == "host-platform" for found in result.verdict.blocked)
 
 
 def _idle(result: Result, finding: Finding) -> bool:
