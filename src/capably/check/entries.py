@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Differing", "Entry", "Line", "Told", "differing", "entries", "told"]
 
 _TOLD = {Coverage.NONE, Coverage.UNKNOWN, Coverage.PARTIAL}  # with their story
+# Their sentence names the libraries that lack something.
+_NAMED = (Ground.CORE_USABLE, Ground.GENERAL_FAILS, Ground.GAPS, Ground.OTHERS)
 _WORKS = (Headline.YES, Headline.YES_COMPILED)
 _WORST = [Headline.NO, Headline.UNKNOWN, Headline.PARTLY, Headline.LIKELY, Headline.YES_COMPILED, Headline.YES]
 
@@ -167,6 +169,11 @@ class Told:
     def works(self) -> bool:
         """Nothing that it needs is missing, so that there is nothing to do, and no argument to tell."""
         return self.result.conclusion.headline in _WORKS
+
+    @property
+    def names_what_lacks(self) -> bool:
+        """The sentence that says what its headline rests on names the libraries that lack something."""
+        return self.result.conclusion.ground in _NAMED
 
     @property
     def compiled(self) -> bool:

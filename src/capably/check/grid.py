@@ -93,6 +93,11 @@ class Result:
         return compiler.finding if compiler is not None and self.conclusion.ground is Ground.AT_RUN_TIME else None
 
     @property
+    def lacks_its_main_part(self) -> bool:
+        """Some of what it is for does not load, so that what is missing is no part for others."""
+        return self.conclusion.headline is Headline.PARTLY
+
+    @property
     def ways_out(self) -> tuple[str, ...]:
         """All advice, one sentence each: about the code, then about what stands in the way whatever the code says."""
         left = (finding for finding in self.verdict.blocked if not self.advice.removes(finding))

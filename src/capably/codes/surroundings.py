@@ -62,7 +62,7 @@ PAGES = (
         example={
             "compiler": "nvrtc of CUDA 11.8",
             "kind": "machine code",
-            "target": "sm_90",
+            "target": "sm_86",
             "why": "it does not load",
         },
     ),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from capably.check.entries import differing, entries, told
 from capably.check.findings import beside
-from capably.engine import Coverage, Ground, Headline
+from capably.engine.verdict import Coverage
 from capably.report.check_notes import all_reasons, drivers, legend
 from capably.report.kernels_text import check_kernels_text
 from capably.report.matrix import matrix
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_text"]
 
-# What their sentence rests on names the libraries that lack something.
-_NAMED = (Ground.CORE_USABLE, Ground.GENERAL_FAILS, Ground.GAPS, Ground.OTHERS)
 _FEW = 3
 _SOME = 2
 _MANY = 6
@@ -131,7 +129,7 @@ def _how_much(group: Told, grid: Grid, style: Style, *, verbose: bool) -> Iterat
         texts += _each(_counted(group), grid)
     if texts:
         yield from labelled("what", [style.safe(text) for text in texts], style)
-    if decided or (group.result.conclusion.ground in _NAMED and not verbose):
+    if decided or (group.names_what_lacks and not verbose):
         return
     counts, places = group.result.verdict.counts, group.story.places
     libraries = sum(1 for part in group.result.verdict.parts if part.coverage is not None)
@@ -177,7 +175,7 @@ def _count(result: Result) -> str:
         elif shares.specialised:
             kinds += [f"{shares.specialised} for other GPUs"]
         # Where its main part lacks something, that is no part for others, whatever the rest of its library is.
-        said = f" ({', '.join(kinds)})" if shares.gaps or result.conclusion.headline is not Headline.PARTLY else ""
+        said = f" ({', '.join(kinds)})" if shares.gaps or not result.lacks_its_main_part else ""
         parts.append(f"{counts.fails} {do} not{'' if counts.usable else ' load'}{said}")
     if counts.unknown and counts.usable + counts.fails:
         parts.append(f"{counts.unknown} undecided")
