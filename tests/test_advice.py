@@ -123,7 +123,7 @@ def test_some_that_loads_is_looked_at_before_anything_is_done(
     wheel = build.wheel(tmp_path, "kernels", "1.0", {"kernels/_C.so": code})
     result = advised_by_check(capsys, wheel, "T4", "R550")
     (advice,) = result["advice"]
-    assert advice.startswith("Look first whether anything is missing")
+    assert advice.startswith("What does not load may be the same kernels for other GPUs")
     against = [reason for reason in result["reasons"] if reason["outcome"] == "fails"]
     assert [reason["way_out"] for reason in against] == [advice]
     elsewhere = advice.replace("--kernels lists", "`capably check kernels --kernels` lists")

@@ -103,10 +103,55 @@ def test_a_share_tells_nothing_about_whether_it_works(package: str, name: str, u
 
 def test_what_is_missing_is_said_in_one_paragraph_that_leads() -> None:
     text = " ".join(check_text(judged("vllm 0.11.0", "RTX 5090"), Style(100)).split())
-    assert text.startswith("RTX 5090 12.0 vllm 0.11.0 likely vllm 0.11.0: likely on RTX 5090 (12.0): its core library")
-    assert "_C.abi3.so is usable; missing: _vllm_fa3_C.abi3.so (332 of 332); for other GPUs, as it seems: " in text
+    assert text.startswith("RTX 5090 12.0 vllm 0.11.0 likely vllm 0.11.0: likely on RTX 5090 (12.0): the main part")
+    assert "_C.abi3.so loads; missing: _vllm_fa3_C.abi3.so (332 of 332); apparently for other GPUs: " in text
     assert "_flashmla_C.abi3.so (9 of 9)" in text
     assert "369 do not (332 gaps, 37 for other GPUs)" in text
+
+
+def test_what_its_compiler_needs_is_said_once_and_marks_nothing() -> None:
+    """The headline rests on the compiler: a finding beside it would say the same again."""
+    text = " ".join(check_text(judged("flashinfer-python 0.7.2.post1", "T4,H100,B300"), Style(100)).split())
+    assert text.count("it compiles kernels when they are first used") == 1
+    assert "!" not in text
+    assert "7.5: this GPU needs CUDA 10.0 or newer" in text
+    assert "10.3: this GPU needs CUDA 12.9 or newer" in text
+    assert "do Check the version of that compiler" in text
+
+
+def test_where_it_works_there_is_nothing_to_do() -> None:
+    """cuFFT lacks parts for each GPU, and needs none of them: one block for all GPUs, each with its share."""
+    text = " ".join(check_text(judged("nvidia-cufft 12.5.0.14", "T4,H100,B200"), Style(100)).split())
+    assert text.count("it picks the code for the GPU that it finds") == 1
+    assert "9.0: 73% of its fatbins load (8529 of 11654; the most on any GPU is 78%)" in text
+    assert " do " not in text
+    assert " why " not in text
+
+
+def test_a_main_part_that_is_missing_is_not_said_to_be_for_others() -> None:
+    """Most of the fatbins are for three targets, one of these has nothing for the GPU: it is what the library is for."""
+    groups = (
+        FatbinGroup(fatbin("sm_70", "sm_80"), 4),
+        FatbinGroup(fatbin("sm_70", "sm_80", "compute_90"), 2),
+    )
+    text = " ".join(
+        check_text(judge_all([("x", artifact(Library("x.so", 1, groups)))], [gpu("B200")]), Style()).split()
+    )
+    assert "x 1: partly on B200 (10.0): some of the main part of its libraries does not load: x.so (4 of 6)" in text
+    assert "apparently for other GPUs" not in text
+
+
+def test_a_profiler_that_holds_bare_code_is_not_told_of() -> None:
+    """What a file is that decides nothing is told where all is."""
+    bare = Finding("bare-images", "x/lib/libcupti.so.12", "Cubins or PTX outside any fatbin, in .rodata: 4.")
+    product = Library("x/_C.so", 1, (FatbinGroup(fatbin("sm_90"), 1),))
+    profiler = Library("x/lib/libcupti.so.12", 1, (FatbinGroup(fatbin("sm_80"), 1),))
+    found = replace(artifact(product, profiler), kind=ArtifactKind.WHEEL, findings=(bare,))
+    grid = judge_all([("x", found)], [gpu("H100")])
+    assert "outside any fatbin" not in check_text(grid, Style())
+    assert "outside any fatbin" in check_text(grid, Style(), verbose=True)
+    own = replace(found, findings=(replace(bare, path="x/_C.so"),))
+    assert "outside any fatbin" in check_text(judge_all([("x", own)], [gpu("H100")]), Style())
 
 
 def test_a_hint_never_advises_what_the_package_has() -> None:
@@ -139,8 +184,8 @@ def test_counts_are_said_of_each_gpu_of_a_sentence() -> None:
     library = Library("x.so", 1, (FatbinGroup(fatbin("sm_80", "compute_80"), 2), FatbinGroup(fatbin("sm_70"), 1)))
     grid = judge_all([("x", artifact(library))], [gpu("A100"), gpu("B200")])
     text = " ".join(check_text(grid, Style(100)).split())
-    assert "8.0: 2 of 3 fatbins load as machine code; 1 does not (1 for other GPUs)" in text
-    assert "10.0: 2 of 3 fatbins load by PTX; 1 does not (1 for other GPUs)" in text
+    assert "8.0: 2 of 3 fatbins load as machine code; 1 does not (apparently for other GPUs)" in text
+    assert "10.0: 2 of 3 fatbins load by PTX; 1 does not (apparently for other GPUs)" in text
 
 
 def test_builds_that_disagree_say_what_decides() -> None:

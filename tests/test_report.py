@@ -190,7 +190,7 @@ def test_the_word_of_a_cell(groups: tuple[FatbinGroup, ...], word: str) -> None:
     answer = judged(wheel("x", "1", library("x.so", *groups)), on="H100")
     assert cell(answer) == word
     legend = check_text(answer, Style()).partition("driver  ")[2]
-    assert f"\n{word:<12}" in legend
+    assert re.search(rf"\n{word}  \w", legend)
 
 
 @pytest.mark.parametrize("groups", [(fatbins(1, "sm_110"),), (fatbins(1, "compute_80"),)])
@@ -198,8 +198,8 @@ def test_a_plain_yes_is_never_shown_where_the_host_does_not_fit(groups: tuple[Fa
     answer = judged(wheel("x", "1", library("x.so", *groups)), on="Jetson AGX Thor")
     assert cell(answer).endswith(" !host")
     text = check_text(answer, Style())
-    assert "! x 1: built for another host processor, on Jetson AGX Thor (11.0)" in text
-    assert "\n!host       whatever its GPU code" in text
+    assert "! x 1: no on Jetson AGX Thor (11.0): built for another host processor" in text
+    assert re.search(r"\n!host  +whatever its GPU code", text)
 
 
 def test_a_plain_yes_is_never_shown_where_the_runtime_is_too_new() -> None:
@@ -207,7 +207,7 @@ def test_a_plain_yes_is_never_shown_where_the_runtime_is_too_new() -> None:
         wheel("x", "1", library("x.so", fatbins(1, "sm_75"), needed=("libcudart.so.13",))), on="T4", driver=OLD
     )
     assert cell(answer) == "no !driver"
-    assert "the CUDA runtime is newer than the driver, on T4 (7.5)" in check_text(answer, Style())
+    assert "! x 1: no on T4 (7.5): the CUDA runtime is newer than the driver" in check_text(answer, Style())
 
 
 def test_the_blocked_gpus_are_all_named() -> None:
@@ -245,7 +245,7 @@ def test_own_libraries_are_named_before_bundled_ones() -> None:
         library("x.libs/libbig.so", fatbins(9, "sm_70")),
         library("x/_C.so", fatbins(1, "sm_70"), fatbins(1, "sm_90")),
     )
-    text = check_text(judged(found, on="H100"), Style())
+    text = check_text(judged(found, on="H100"), Style(), verbose=True)
     assert text.index("x/_C.so (1 of 2)") < text.index("x.libs/libbig.so (9 of 9)")
 
 
@@ -333,9 +333,9 @@ def test_kernels_that_are_for_another_architecture_are_named() -> None:
 def test_a_partial_answer_says_that_it_may_be_meant_so() -> None:
     for name in ("A100", "B200"):
         text = " ".join(check_text(judged(ATTENTION, on=name), Style()).split())
-        assert "Look first whether anything is missing" in text
+        assert "then nothing is missing" in text
         assert "use a build that targets" not in text.casefold()  # it has code for them, but for the parts for sm_90a
-    assert "Look first" not in check_text(judged(ATTENTION, on="V100"), Style())
+    assert "nothing is missing" not in check_text(judged(ATTENTION, on="V100"), Style())
 
 
 def test_relocatable_code_is_the_last_thing_told() -> None:
@@ -403,7 +403,7 @@ def test_the_driver_that_is_advised_also_starts_it(tmp_path: Path) -> None:
     assert coverage is Coverage.NONE
     assert do == (
         "Install a driver of branch R580 (CUDA 13.0) or newer: 60 of 200 fatbins load then. The others may be the "
-        "counterparts of these for other architectures."
+        "same kernels for other GPUs."
     )
     assert found_in(found, "B200", "R580")[0] is Coverage.PARTIAL
 
@@ -414,7 +414,7 @@ def test_what_mends_next_to_nothing_is_not_advised(tmp_path: Path) -> None:
     for driver in ("R580", "R610"):
         coverage, do = found_in(found, "T4", driver)
         assert coverage is Coverage.PARTIAL
-        assert do.startswith("Look first whether anything is missing")
+        assert do.startswith("What does not load may be the same kernels for other GPUs")
         assert "Install" not in do
         assert "a build that targets" not in do
     few = one_for_each(tmp_path, plain=0)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from plain import unmeasured
 
 from capably.arch import ComputeCapability
+from capably.check import Gpu, judge_all
 from capably.codes import Outcome
 from capably.engine import Coverage, Ground, Headline, headline, judge
 from capably.facts import (
@@ -31,6 +32,8 @@ from capably.facts import (
     from_object,
     to_object,
 )
+from capably.report.check_text import check_text
+from capably.report.layout import Style
 from capably.scanner import scan, scan_distribution
 from capably.scanner.metadata import find_distributions
 from capably.store import Store
@@ -362,6 +365,65 @@ def test_a_package_without_code_says_who_has_it(tmp_path: Path) -> None:
         assert result["coverage"] is None
         assert said in codes["code-in-dependencies"]
         assert "no-gpu-code" not in codes
+
+
+def test_a_dependency_that_is_named_for_cuda_may_have_the_code(tmp_path: Path) -> None:
+    """nvidia-nvcomp-cu12 6.0.0.12 holds bindings only; what it requires is in no table. A runtime has no code."""
+    requires = ("nvidia-libnvcomp-cu12==6.0.0.12", "nvidia-cuda-runtime-cu12", "numpy", 'cupy-cuda12x; extra == "cupy"')
+    path = wheel(tmp_path, "nvidia-nvcomp-cu12", "6.0.0.12", {"nvidia/nvcomp/__init__.py": b""}, requires=requires)
+    (result,) = checked(str(path), "--gpu", "H100")
+    (finding,) = result["findings"]
+    assert finding["code"] == "code-in-dependencies"
+    assert finding["message"].endswith(
+        ": it requires nvidia-libnvcomp-cu12, which may have it; with the extra `cupy` it requires cupy-cuda12x"
+    )
+    runtime = wheel(
+        tmp_path, "a", "1", {"a/__init__.py": b""}, requires=("nvidia-cuda-runtime-cu12", "nvidia-nvtx-cu12")
+    )
+    (result,) = checked(str(runtime), "--gpu", "H100")
+    assert [finding["code"] for finding in result["findings"]] == ["no-gpu-code"]
+
+
+@pytest.mark.parametrize(
+    ("device", "driver", "said"),
+    [
+        (V100, None, "no"),
+        (T4, None, "yes-compiled"),
+        (B300, None, "yes-compiled"),
+        (T4, Driver(DriverRelease(535, 54, 3)), "yes-compiled"),
+        (T4, Driver(DriverRelease(525, 60, 13)), "no"),
+    ],
+)
+def test_a_package_that_writes_ptx_itself_is_judged_by_that(device: Device, driver: Driver | None, said: str) -> None:
+    """libdrjit-core.so of drjit 1.5.0: "compute capability of device too low (need >= 7.5)", "at least 12.2 / R535"."""
+    found = package("drjit", "1.5.0")
+    assert headline(found, judge(found, device, driver or newest(device))).headline == said
+
+
+def test_a_fork_of_a_compiler_of_its_own_is_no_package_without_code() -> None:
+    for name, version in (("taichi", "1.7.4"), ("gstaichi", "4.6.0")):
+        found = package(name, version)
+        assert headline(found, judge(found, T4, newest(T4))).headline == "unknown"
+
+
+def test_the_headlines_of_triton(tmp_path: Path) -> None:
+    """3.9.0 serves Volta by ptxas 12.9, Hopper by 13.4: never a plain yes there below R580."""
+    found = triton(tmp_path, "3.9.0")
+    for device in (V100, H100):
+        assert headline(found, judge(found, device, newest(device))).headline == "yes-compiled"
+        assert headline(found, judge(found, device, Driver(DriverRelease(580, 65, 6)))).headline == "yes-compiled"
+    old = Driver(DriverRelease(575, 51, 3))
+    assert headline(found, judge(found, H100, old)).headline == "unknown"
+    assert headline(found, judge(found, V100, old)).headline == "yes-compiled"
+
+
+def test_a_compiler_for_another_host_is_not_told_of(tmp_path: Path) -> None:
+    """It does not install there, so that what it would compile is no news."""
+    found = replace(triton(tmp_path, "3.9.0"), platforms=("manylinux_2_28_x86_64",))
+    spark = Device(GB10.capability, "GB10", ("aarch64",))
+    text = " ".join(check_text(judge_all([("x", found)], [Gpu(spark, newest(spark))]), Style()).split())
+    assert text.startswith("GB10 12.1 triton 3.9.0 no !host ! triton 3.9.0: no on GB10 (12.1): built for another host")
+    assert "compile" not in text.partition("!host whatever")[0]
 
 
 def test_records_with_compilers_and_requirements_are_read_back(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capably.codes import FINDINGS
+from capably.codes import FINDINGS, Outcome
 from capably.engine import Ground, Lack
 from capably.tables import tables
 from capably.wording import join
@@ -24,7 +24,7 @@ def because(result: Result) -> str:
     """Why the headline of *result* is what it is; empty where there is none."""
     verdict, ground = result.verdict, result.conclusion.ground
     counts = verdict.counts
-    core = join([_short(path) for path in result.conclusion.core])
+    core = _core(result.conclusion.core)
     match ground:
         case None:
             return ""
@@ -36,31 +36,33 @@ def because(result: Result) -> str:
         case Ground.AT_RUN_TIME:
             if verdict.compiler is not None:
                 lost = verdict.compiler.kernels == "both" and counts.total and not counts.usable
-                return ("nothing that it brings loads; " if lost else "") + verdict.compiler.finding.message
+                said = verdict.compiler.finding.message
+                return ("nothing that it brings loads; " if lost else "") + said[:1].lower() + said[1:]
             row = tables().package(result.artifact.name or "")
             by = f" by {row.compiler}" if row is not None and row.compiler else ""
             return f"it compiles its kernels{by} when they are first used, so that its files do not decide"
         case Ground.NOTHING:
-            return "nothing in it loads"
+            return "none of its GPU code loads"
         case Ground.CORE_FAILS:
-            return f"what its core library {core} is for does not load; without it the rest is of no use"
+            return f"the main part of {core} does not load; without it the rest is of no use"
         case Ground.CORE_PARTLY:
-            return f"some of what its core library {core} is for loads, some does not"
+            return f"some of the main part of {core} loads, some does not"
         case Ground.CORE_UNDECIDED:
-            return f"whether its core library {core} loads is undecided"
+            return f"whether the main part of {core} loads is undecided"
         case Ground.CORE_USABLE:
-            return f"its core library {core} is usable; {_missing(verdict)}"
+            return f"the main part of {core} loads; {_missing(verdict)}"
         case Ground.DISPATCHES:
-            best = "" if result.best_share is None else f"; on no GPU more than {result.best_share:.0%} do"
-            return f"it takes what fits the GPU that it finds: {counts.usable} of {counts.total} fatbins load{best}"
+            best = "" if result.best_share is None else f"; the most on any GPU is {result.best_share:.0%}"
+            share = f"{counts.usable / counts.total:.0%} of its fatbins load ({counts.usable} of {counts.total}{best})"
+            return f"it picks the code for the GPU that it finds; {share}"
         case Ground.GENERAL_FAILS:
-            return f"what its libraries are for loads in part only; {_missing(verdict)}"
+            return f"some of the main part of its libraries does not load: {_general_missing(verdict)}"
         case Ground.GAPS:
             return f"{counts.usable} of {counts.total} fatbins load; {_missing(verdict)}"
         case Ground.UNDECIDED:
             return "the facts do not decide"
         case Ground.OTHERS:
-            return f"what its libraries are for is usable; {_missing(verdict)}"
+            return f"the main part of its libraries loads; {_missing(verdict)}"
         case Ground.COMPLETE:
             return "nothing is missing"
         case Ground.COMPILED:
@@ -82,7 +84,7 @@ def because_of_builds(results: Sequence[tuple[str, Result]], chosen_by: str) -> 
 def _missing(verdict: Verdict) -> str:
     """The libraries that lack something, gaps first, with how many of how many fatbins."""
     lacks: dict[Lack, list[str]] = {Lack.GAP: [], Lack.SPECIALITY: []}
-    for part in sorted(verdict.parts, key=lambda part: -part.counts.fails):
+    for part in sorted(verdict.parts, key=_place):
         if part.counts.fails:
             lack = Lack.GAP if part.shares.gaps else Lack.SPECIALITY
             lacks[lack].append(f"{_short(part.subject)} ({part.counts.fails} of {part.counts.total})")
@@ -90,12 +92,37 @@ def _missing(verdict: Verdict) -> str:
     if gaps := lacks[Lack.GAP]:
         texts.append(f"missing: {_few(gaps)}")
     if others := lacks[Lack.SPECIALITY]:
-        texts.append(f"for other GPUs, as it seems: {_few(others)}")
+        texts.append(f"apparently for other GPUs: {_few(others)}")
     if verdict.counts.unknown:
         texts.append(f"undecided: {verdict.counts.unknown} of {verdict.counts.total} fatbins")
     if verdict.unread:
         texts.append("not everything was read")
     return "; ".join(texts)
+
+
+def _core(paths: Sequence[str]) -> str:
+    """The core libraries in words.
+
+    >>> _core(["a/_C.so"])
+    'its core library _C.so'
+    """
+    return f"its core {'library' if len(paths) == 1 else 'libraries'} {join([_short(path) for path in paths])}"
+
+
+def _general_missing(verdict: Verdict) -> str:
+    """The libraries that lack something of what they are for, with how many of how many fatbins."""
+    found = []
+    for part in sorted(verdict.parts, key=_place):
+        general = [one for one in part.parts if one.general]
+        lacking = sum(one.count for one in general if one.outcome is Outcome.FAILS)
+        if lacking:
+            found.append(f"{_short(part.subject)} ({lacking} of {sum(one.count for one in general)})")
+    return _few(found)
+
+
+def _place(part: Verdict) -> tuple[bool, int]:
+    """A package's own libraries before those it bundles, and what lacks most before others."""
+    return ".libs/" in part.subject, -part.counts.fails
 
 
 def _few(texts: Sequence[str]) -> str:

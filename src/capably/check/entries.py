@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from capably.check.because import because, because_of_builds
 from capably.check.grid import Fare, GridRow, Result, fare
 from capably.check.story import Story, story
+from capably.codes import FINDINGS
 from capably.engine import Coverage, Ground, Headline
 from capably.tables import tables
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["Differing", "Entry", "Line", "Told", "differing", "entries", "told"]
 
 _TOLD = {Coverage.NONE, Coverage.UNKNOWN, Coverage.PARTIAL}  # with their story
+# Their sentence names the libraries that lack something.
+_NAMED = (Ground.CORE_USABLE, Ground.GENERAL_FAILS, Ground.GAPS, Ground.OTHERS)
+_WORKS = (Headline.YES, Headline.YES_COMPILED)
 _WORST = [Headline.NO, Headline.UNKNOWN, Headline.PARTLY, Headline.LIKELY, Headline.YES_COMPILED, Headline.YES]
 
 
@@ -162,6 +166,25 @@ class Told:
         return self.results[0][0]
 
     @property
+    def works(self) -> bool:
+        """Nothing that it needs is missing, so that there is nothing to do, and no argument to tell."""
+        return self.result.conclusion.headline in _WORKS
+
+    @property
+    def names_what_lacks(self) -> bool:
+        """The sentence that says what its headline rests on names the libraries that lack something."""
+        return self.result.conclusion.ground in _NAMED
+
+    @property
+    def compiled(self) -> bool:
+        """What it compiles at run time decides, and none of its files."""
+        result = self.result
+        if result.conclusion.ground is not Ground.AT_RUN_TIME:
+            return False
+        compiler = result.verdict.compiler
+        return compiler is None or compiler.kernels == "run-time" or not result.verdict.counts.total
+
+    @property
     def fares(self) -> dict[str, tuple[int, ...]]:
         """How they fare, without what stands beside the code, and on which GPUs."""
         found: dict[str, list[int]] = {}
@@ -186,7 +209,9 @@ class Told:
         """What to do, and on which GPUs."""
         found: dict[tuple[str, ...], list[int]] = {}
         for index, (first, *_) in zip(self.gpus, self.results, strict=True):
-            found.setdefault(first.advice.steps, []).append(index)
+            page = None if first.compiled is None or self.works else FINDINGS[first.compiled.code]
+            steps = () if self.compiled else first.advice.steps
+            found.setdefault((*steps, page.way_out) if page and page.way_out else steps, []).append(index)
         return {steps: tuple(indices) for steps, indices in found.items()}
 
     @property
@@ -196,19 +221,23 @@ class Told:
         return min(advices, key=lambda one: (not one.counterparts, not one.steps))
 
 
-def _is_compiled_elsewhere(result: Result) -> bool:
-    """Its kernels are compiled at run time, and no finding says by what."""
-    return result.conclusion.ground is Ground.AT_RUN_TIME and result.verdict.compiler is None
+def _has_story(result: Result) -> bool:
+    """Whether more is to be said than the word: not where its files stop it anywhere near the GPU."""
+    if any(finding.code == "host-platform" for finding in result.verdict.blocked):
+        return False
+    return result.verdict.coverage in _TOLD or result.conclusion.ground is Ground.AT_RUN_TIME
 
 
 def told(entry: Entry) -> list[Told]:
-    """Results that are not plainly usable, those with the same story together, the worst first."""
+    """Results of which more is to be said than the word, those with the same story together, the worst first."""
     stories: dict[tuple[str, object, int], list[tuple[GridRow, Result, Story]]] = {}
     for row, result in entry.results():
-        if result.verdict.coverage in _TOLD or _is_compiled_elsewhere(result):
+        if _has_story(result):
             said = str(result.conclusion.headline)
             why = story(result)
-            stories.setdefault((said, why.arguments, result.gpu), []).append((row, result, why))
+            # Where it works no argument is told, and so none keeps two GPUs apart.
+            told_of = None if result.conclusion.headline in _WORKS else why.arguments
+            stories.setdefault((said, told_of, result.gpu), []).append((row, result, why))
     merged: dict[object, list[tuple[int, list[tuple[GridRow, Result, Story]]]]] = {}
     for (said, arguments, gpu), found in stories.items():
         alike = (said, arguments, tuple(row.alternative for row, _, _ in found))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from capably.check.grid import harmless
 from capably.codes import FINDINGS
-from capably.facts import Finding
+from capably.engine import role_of
+from capably.facts import Finding, Role
 from capably.wording import join
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Beside:
         findings: Those that say the same of several GPUs as one.
         gpus: Indices of the GPUs that they are about; empty where they are so everywhere.
         harmless: They say what a file is, and nothing is wrong.
+        blocks: They stop it, whatever its GPU code.
         ways_out: What to do, and on which GPUs; none where nothing has to be done.
     """
 
@@ -33,20 +35,29 @@ class Beside:
     findings: tuple[Finding, ...]
     gpus: tuple[int, ...]
     harmless: bool
+    blocks: bool
     ways_out: tuple[tuple[str, tuple[int, ...]], ...]
 
 
-def beside(entry: Entry, grid: Grid) -> list[Beside]:
-    """What stands beside the GPU code: first what depends on the GPU, then what is so everywhere."""
+def beside(entry: Entry, grid: Grid, *, whole: bool = False) -> list[Beside]:
+    """What stands beside the GPU code: first what depends on the GPU, then what is so everywhere.
+
+    Args:
+        entry: What is told of.
+        grid: Whose GPUs are meant.
+        whole: Also what is harmless in files that decide nothing.
+    """
     local: dict[str, dict[int, dict[Finding, None]]] = {}
     everywhere: dict[str, dict[Finding, None]] = {}
     there: dict[int, list[Result]] = {}
     for _, result in entry.results():
         there.setdefault(result.gpu, []).append(result)
         for finding in result.local:
+            if finding == result.compiled or (_is_compiler(result, finding) and _elsewhere(result)):
+                continue  # the headline says it, or it is not to be had there
             local.setdefault(finding.code, {}).setdefault(result.gpu, {})[finding] = None
         for finding in result.findings:
-            if finding not in result.local:
+            if finding not in result.local and (whole or not _idle(result, finding)):
                 everywhere.setdefault(finding.code, {})[finding] = None
     for code in [code for code in local if harmless(code)]:
         same = {tuple(found) for found in local[code].values()}
@@ -59,6 +70,7 @@ def beside(entry: Entry, grid: Grid) -> list[Beside]:
             _as_one(by_gpu, grid),
             tuple(sorted(by_gpu)),
             harmless=harmless(code),
+            blocks=code in FINDINGS and FINDINGS[code].blocks,
             ways_out=_ways(code, by_gpu, there),
         )
         for code, by_gpu in local.items()
@@ -67,8 +79,27 @@ def beside(entry: Entry, grid: Grid) -> list[Beside]:
         page = FINDINGS.get(code)
         mild = harmless(code)
         ways = ((page.way_out, ()),) if page and page.way_out and not mild else ()
-        found.append(Beside(code, tuple(findings), (), mild, ways))
+        found.append(Beside(code, tuple(findings), (), mild, page is not None and page.blocks, ways))
     return found
+
+
+def _is_compiler(result: Result, finding: Finding) -> bool:
+    return result.verdict.compiler is not None and finding == result.verdict.compiler.finding
+
+
+def _elsewhere(result: Result) -> bool:
+    """Whether it is for another host, so that nothing else of it matters."""
+    return any(found.code == "host-platform" for found in result.verdict.blocked)
+
+
+def _idle(result: Result, finding: Finding) -> bool:
+    """Whether *finding* says what a file is that decides nothing."""
+    if not harmless(finding.code):
+        return False
+    return any(
+        finding.path in (library.path, *library.copies) and role_of(result.artifact, library) is not Role.PRODUCT
+        for library in result.artifact.libraries
+    )
 
 
 def _ways(

@@ -32,6 +32,8 @@ _MARKS = {
     "alternative-missing": "!missing",
     "cpu-build": "!cpu",
 }
+# What makes a plain yes doubtful, and stops nothing.
+_UNREAD, _COMPILER, _OTHER = "!unread", "!compiler", "!"
 
 
 _NONE = Conclusion(None)
@@ -83,6 +85,17 @@ class Result:
         return tuple(
             finding for finding in self.verdict.findings if finding in blocked or finding not in self.artifact.findings
         )
+
+    @property
+    def compiled(self) -> Finding | None:
+        """What its own compiler makes, where the headline rests on that and says it."""
+        compiler = self.verdict.compiler
+        return compiler.finding if compiler is not None and self.conclusion.ground is Ground.AT_RUN_TIME else None
+
+    @property
+    def lacks_its_main_part(self) -> bool:
+        """Some of what it is for does not load, so that what is missing is no part for others."""
+        return self.conclusion.headline is Headline.PARTLY
 
     @property
     def ways_out(self) -> tuple[str, ...]:
@@ -149,11 +162,16 @@ def headline_word(conclusion: Conclusion) -> str:
 def fare(result: Result, conclusion: Conclusion | None = None) -> Fare:
     """What *result* amounts to; by *conclusion*, where that is not its own."""
     said = headline_word(conclusion or result.conclusion)
+    compiled = result.verdict.compiler and result.verdict.compiler.finding
     if blocked := result.verdict.blocked:
         found = {_MARKS.get(finding.code, "!") for finding in blocked}
         return Fare(said, next((mark for mark in _MARKS.values() if mark in found), "!"))
-    beside = (*result.local, *result.artifact.findings)
-    return Fare(said, "" if all(harmless(finding.code) for finding in beside) else "!")
+    marks = {
+        _UNREAD if finding in result.verdict.unread else _COMPILER if finding == compiled else _OTHER
+        for finding in (*result.local, *result.artifact.findings)
+        if not harmless(finding.code) and finding != result.compiled
+    }
+    return Fare(said, next((mark for mark in (_UNREAD, _COMPILER, _OTHER) if mark in marks), ""))
 
 
 def harmless(code: str) -> bool:

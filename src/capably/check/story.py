@@ -21,7 +21,7 @@ __all__ = ["Argument", "Story", "story"]
 # Parameters that name the device or follow from it: arguments that differ in these only are told as one.
 _DEVICE = frozenset({"capability", "wanted"})
 # Parameters that follow from the target: arguments of one code about several targets are told as one.
-_TARGET = frozenset({"target", "target_capability", "members", "built"})
+_TARGET = frozenset({"target", "target_capability", "built"})
 # What to tell first, and what last; the others stand between, the most frequent first. What is true of next to nothing
 # comes behind all.
 _RANK = {

@@ -62,7 +62,7 @@ PAGES = (
         example={
             "compiler": "nvrtc of CUDA 11.8",
             "kind": "machine code",
-            "target": "sm_90",
+            "target": "sm_86",
             "why": "it does not load",
         },
     ),
@@ -82,10 +82,10 @@ PAGES = (
     ),
     Page(
         "own-compiler-unknown",
-        "What its compiler makes is not known",
-        "It compiles kernels when they are first used, by {compiler}, and what that makes is not known: {why}",
+        "Whether its compiler knows this GPU is not known",
+        "It compiles kernels when they are first used, with {compiler}; whether that knows this GPU is not known: {why}",
         "What decides is the compiler that the package takes, not the code among its files.",
-        "Name a machine (--system), or try it there.",
+        "Check the version of that compiler, or name the machine with --system.",
         example={"compiler": "nvcc", "why": "it comes with a CUDA toolkit on the machine"},
     ),
     Page(

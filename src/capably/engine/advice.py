@@ -68,17 +68,16 @@ class Advice:
     def caveat(self, *, listed: bool = False) -> str:
         """What to know beside the steps; the kernels in question are *listed* below it, or are not shown."""
         where = "they are listed below" if listed else "--kernels lists them"
-        unseen = f"{where}, and which of them are called cannot be seen"
         if self.counterparts and self.partial:
             return (
-                "Look first whether anything is missing: these fatbins may be the counterparts of those that load, or meant, "
-                f"for other architectures only. Some kernels may have nothing here: {unseen}. If a needed one is among "
-                "them, only another build helps."
+                "What does not load may be the same kernels for other GPUs, or kernels that only those need: then nothing is "
+                f"missing. Some kernels may have no code for this GPU: {where}. If you need one of them, only another build "
+                "helps."
             )
         if self.counterparts:
-            return "The others may be the counterparts of these for other architectures."
+            return "The others may be the same kernels for other GPUs."
         if self.steps and self.partial:
-            return f"Unless those kernels are meant for other architectures only: {unseen}."
+            return f"If those kernels are for other GPUs only, nothing is missing: {where}."
         return ""
 
     @property

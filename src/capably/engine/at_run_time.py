@@ -105,6 +105,8 @@ def compilation(
     if row.rule is None:
         by = f"; it comes with {row.brought_by}" if row.brought_by else ""
         return asked.unknown(f"which targets it is asked for has not been seen{by}")
+    if row.rule == "driver":
+        return asked.by_driver(row)
     if row.file is None:
         return asked.outside(row, toolkits)
     found = next((one for one in artifact.compilers if row.file.fullmatch(one.path)), None)
@@ -150,6 +152,14 @@ class _Asked:
             named = f"{row.compiler} in {named}"
         return self._told([made], named, cuda=compiler.cuda, version=compiler.version, path=compiler.path)
 
+    def by_driver(self, row: RunTimeCompiler) -> Compilation:
+        """It writes PTX itself: what is asked of the GPU and of the driver is that they take this PTX."""
+        (cuda, lowest) = row.limits[-1]
+        image = Image(ImageKind.PTX, Target(lowest), ptx=dict(tables().ptx).get(cuda))
+        verdict = judge_image(image, self.device, self.driver)
+        outcome = verdict.outcome or worst(verdict.reasons)
+        return self._told([_Made(image.target or Target(lowest), image.kind, True, outcome, verdict.reasons)], "it")
+
     def outside(self, row: RunTimeCompiler, toolkits: Iterable[Toolkit]) -> Compilation:
         kind = _KINDS.get(row.compiler)
         here = [one for one in toolkits if one.kind is kind and one.cuda is not None and _within(row, one.cuda)]
@@ -162,7 +172,7 @@ class _Asked:
             return self._told(made, named, brought_by=row.brought_by, tried=tried)
         good = [one.cuda for one, what in zip(tried, made, strict=True) if what.outcome in _USABLE]
         needed = _span(good, "" if here or row.toolkits else "or newer") if good else ""
-        why = f"it comes with {row.brought_by}" + (f", and has to be of {needed}" if needed else "")
+        why = f"it comes with {row.brought_by}" + (f"; this GPU needs {needed}" if needed else "")
         return self._result(
             "own-compiler-unknown", Outcome.UNKNOWN, brought_by=row.brought_by, compiler=row.compiler, why=why
         )

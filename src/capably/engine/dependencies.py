@@ -18,6 +18,9 @@ __all__ = ["carriers"]
 
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _EXTRA = re.compile(r"""extra\s*==\s*["']([A-Za-z0-9._-]+)["']""")
+# Distributions that are named for a CUDA major version, but the parts of the toolkit that hold no code for GPUs.
+_FOR_CUDA = re.compile(r"[a-z0-9-]+-(?:cu|cuda)[0-9]{2,3}x?")
+_WITHOUT_CODE = re.compile(r"nvidia-(?:cuda-[a-z0-9-]+|nvtx|nvjitlink|nvvm|cufile|nvml-dev)-cu[0-9]{2}")
 _MOST = 6
 
 
@@ -37,6 +40,10 @@ def carriers(artifact: Artifact) -> Finding | None:
         if always
         else []
     )
+    if not always and (
+        maybe := [name for name, extra in _required(artifact) if extra is None and _may_hold_code(name)]
+    ):
+        parts = [f"it requires {join(list(dict.fromkeys(maybe))[:_MOST])}, which may have it"]
     extras: dict[tuple[str, ...], list[str]] = {}
     for extra, names in with_extra.items():
         if left := tuple(name for name in dict.fromkeys(names) if name not in always):
@@ -58,6 +65,15 @@ def _required(artifact: Artifact) -> Iterator[tuple[str, str | None]]:
         if name := _REQUIREMENT.match(text):
             extra = _EXTRA.search(text.partition(";")[2])
             yield re.sub(r"[-_.]+", "-", name[1]).lower(), extra[1] if extra else None
+
+
+def _may_hold_code(name: str) -> bool:
+    """By its name alone.
+
+    >>> [_may_hold_code(name) for name in ("nvidia-libnvcomp-cu12", "cupy-cuda12x", "nvidia-cuda-runtime-cu12", "numpy")]
+    [True, True, False, False]
+    """
+    return _FOR_CUDA.fullmatch(name) is not None and _WITHOUT_CODE.fullmatch(name) is None
 
 
 def _holds_code(name: str) -> bool:

@@ -15,8 +15,8 @@ LEGEND = {
     "yes": "what it needs loads as it is",
     "yes by PTX": "all of it loads; some is PTX, which the driver compiles when it is first loaded",
     "yes by JIT": "its own compiler makes code for this GPU when a kernel is first used",
-    "likely": "its main part loads; a call into the parts that are missing, as said above, fails",
-    "partly": "some of its main part does not load; a call into that fails",
+    "likely": "its main part loads; what calls into a part that is missing (see above) fails",
+    "partly": "some of its main part does not load; what calls into that fails",
     "no": "it does not work there: its main part does not load, or something stops it",
     "unknown": "the facts do not decide; what is missing is said above",
     "no GPU code": "none was found, so there is nothing to judge",
@@ -25,7 +25,9 @@ LEGEND = {
     "!driver": "whatever its GPU code: the CUDA it is built with is too new for the driver, so it does not start",
     "!missing": "the build inside the package that would be loaded on this GPU is not there",
     "!cpu": "whatever the GPU: this is a build for the CPU",
-    "!": "something else stands in the way or was not read: see the lines with ! above",
+    "!unread": "not all of it could be read: see the lines that begin with ! above",
+    "!compiler": "it also compiles kernels at run time, and that may fail: see the lines that begin with ! above",
+    "!": "something else may be wrong: see the lines that begin with ! above",
 }
 """What the words and the marks mean, in the order in which they are told."""
 _TONES = {

@@ -68,9 +68,10 @@ def legend(entries: Sequence[Entry], style: Style) -> Iterator[str]:
     fares += [fare for entry in entries for fare in entry.whole]
     words = {"-"} if None in fares else set()
     words.update(word for fare in fares if fare is not None for word in (fare.word, fare.mark))
-    for word, meaning in LEGEND.items():
-        if word in words:
-            yield from style.wrap(meaning, f"{word:<12}", " " * 12, "dim")
+    shown = {word: meaning for word, meaning in LEGEND.items() if word in words}
+    room = max(map(len, shown), default=0) + 2
+    for word, meaning in shown.items():
+        yield from style.wrap(meaning, word.ljust(room), " " * room, "dim")
 
 
 def all_reasons(grid: Grid, names: Sequence[str], style: Style) -> Iterator[str]:

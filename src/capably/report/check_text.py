@@ -5,6 +5,7 @@ Everything that came from files or from the command line goes through `Style.saf
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from capably.check.entries import differing, entries, told
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from capably.check.entries import Entry, Told
-    from capably.check.grid import Grid, GridRow
-    from capably.engine.verdict import Verdict
+    from capably.check.grid import Grid, GridRow, Result
     from capably.facts import Finding
     from capably.report.layout import Style
 
@@ -96,13 +96,16 @@ def _stories(
         said = group.because
         if len(said) == 1:
             title += f": {style.safe(next(iter(said)))}"
+        elif clause := _common_clause(list(said)):
+            title += f": {style.safe(clause[:-1])}"
         capabilities = sorted({grid.gpus[index].device.capability for index in group.gpus})
-        yield [
-            *style.wrap(title, f"{_lead(entry, group.rows, style)}: ", "  ", "strong"),
-            *_how_much(group, grid, style, verbose=verbose),
-            *_because(group, [str(capability) for capability in capabilities], style, verbose=verbose),
-            *_advice(group, grid, style, verbose=verbose, kernels=kernels),
-        ]
+        block = list(style.wrap(title, f"{_lead(entry, group.rows, style)}: ", "  ", "strong"))
+        block += _how_much(group, grid, style, verbose=verbose)
+        if not group.works:
+            if not group.compiled:
+                block += _because(group, [str(capability) for capability in capabilities], style, verbose=verbose)
+            block += _advice(group, grid, style, verbose=verbose, kernels=kernels)
+        yield block
 
 
 def _lead(entry: Entry, rows: Sequence[GridRow], style: Style) -> str:
@@ -117,10 +120,17 @@ def _lead(entry: Entry, rows: Sequence[GridRow], style: Style) -> str:
 def _how_much(group: Told, grid: Grid, style: Style, *, verbose: bool) -> Iterator[str]:
     """What the headline rests on where that differs, how many fatbins, and where; each said of the GPUs that it is true of."""
     said = group.because
-    texts = _each(said, grid) if len(said) > 1 else []
-    texts += _each(_counted(group), grid)
+    start = len(_common_clause(list(said)))
+    texts = _each({text[start:].lstrip(): gpus for text, gpus in said.items()}, grid) if len(said) > 1 else []
+    if not verbose and len(texts) > _MANY + 1:
+        texts[_MANY:] = [f"and so on for {len(texts) - _MANY} more (-v shows all)"]
+    decided = group.works or group.compiled  # by what counts do not tell
+    if not decided:
+        texts += _each(_counted(group), grid)
     if texts:
         yield from labelled("what", [style.safe(text) for text in texts], style)
+    if decided or (group.names_what_lacks and not verbose):
+        return
     counts, places = group.result.verdict.counts, group.story.places
     libraries = sum(1 for part in group.result.verdict.parts if part.coverage is not None)
     # Alternatives that are told together have their code in different files.
@@ -137,13 +147,14 @@ def _counted(group: Told) -> dict[str, tuple[int, ...]]:
     """How many fatbins load, and which are missing, by the GPUs for which that is so."""
     found: dict[str, list[int]] = {}
     for index, (result, *_) in zip(group.gpus, group.results, strict=True):
-        if text := _count(result.verdict):
+        if text := _count(result):
             found.setdefault(text, []).append(index)
     return {text: tuple(indices) for text, indices in found.items()}
 
 
-def _count(verdict: Verdict) -> str:
+def _count(result: Result) -> str:
     """How many fatbins load, unless the word alone says it all."""
+    verdict = result.verdict
     counts, shares = verdict.counts, verdict.shares
     parts = []
     unread = bool(verdict.unread)
@@ -156,12 +167,19 @@ def _count(verdict: Verdict) -> str:
         parts.append(f"{counts.usable} of {plural(counts.total, 'fatbin')}{read} {load}{how}")
     if counts.fails and (counts.usable or counts.unknown or unread):
         do = "does" if counts.fails == 1 else "do"
-        kinds = [plural(shares.gaps, "gap")] if shares.gaps else []
-        kinds += [f"{shares.specialised} for other GPUs"] if shares.specialised else []
-        parts.append(f"{counts.fails} {do} not{'' if counts.usable else ' load'} ({', '.join(kinds)})")
+        kinds = [
+            ("all gaps" if counts.fails > 1 else "a gap") if shares.gaps == counts.fails else plural(shares.gaps, "gap")
+        ]
+        if not shares.gaps:
+            kinds = ["all apparently for other GPUs" if counts.fails > 1 else "apparently for other GPUs"]
+        elif shares.specialised:
+            kinds += [f"{shares.specialised} for other GPUs"]
+        # Where its main part lacks something, that is no part for others, whatever the rest of its library is.
+        said = f" ({', '.join(kinds)})" if shares.gaps or not result.lacks_its_main_part else ""
+        parts.append(f"{counts.fails} {do} not{'' if counts.usable else ' load'}{said}")
     if counts.unknown and counts.usable + counts.fails:
         parts.append(f"{counts.unknown} undecided")
-    if verdict.coverage is Coverage.UNKNOWN and verdict.at_least is not verdict.at_most:
+    if verdict.coverage is Coverage.UNKNOWN and verdict.compiler is None and verdict.at_least is not verdict.at_most:
         parts.append(f"coverage at least {verdict.at_least}, at most {verdict.at_most}")
     return "; ".join(parts)
 
@@ -196,6 +214,9 @@ def _because(group: Told, capabilities: Sequence[str], style: Style, *, verbose:
 
 def _advice(group: Told, grid: Grid, style: Style, *, verbose: bool, kernels: bool) -> Iterator[str]:
     """What to do, with what to know before it or behind it."""
+    if group.compiled:
+        yield from labelled("do", _by_capability(group.steps, grid, verbose=verbose), style, "good")
+        return
     steps = [style.safe(step) for step in _by_capability(group.steps, grid, verbose=verbose)]
     yield from labelled("do", group.advice.around(steps, listed=kernels), style, "good")
 
@@ -230,16 +251,32 @@ def _common(texts: Sequence[str]) -> str:
     return ""
 
 
+def _common_clause(texts: Sequence[str]) -> str:
+    """The clause that several texts begin with, with the mark that ends it.
+
+    >>> _common_clause(["it compiles: for sm_70", "it compiles: for sm_75"])
+    'it compiles:'
+    """
+    clauses = [re.split(r"(?<=[:;]) ", text) for text in texts]
+    same: list[str] = []
+    for column in zip(*clauses, strict=False):
+        if len(texts) == 1 or len(set(column)) > 1:
+            break
+        same.append(column[0])
+    return " ".join(same)
+
+
 def _findings(entry: Entry, names: Sequence[str], grid: Grid, style: Style, *, verbose: bool) -> Iterator[list[str]]:
     """What stands beside the GPU code."""
     label = style.clip(entry.label, style.width // 2)
-    for found in beside(entry, grid):
+    for found in beside(entry, grid, whole=verbose):
         messages = _messages(found.findings, entry, style, verbose=verbose)
         lead, tone = (f"{label}: ", "dim") if found.harmless else (f"! {label}: ", "warn")
         if found.gpus:
             gpus = join(named_gpu(names[index], grid.gpus[index]) for index in found.gpus)
+            title = page_title(found.code)
             block = [
-                *style.wrap(f"{page_title(found.code)}, on {gpus}", lead, "  ", tone),
+                *style.wrap(f"no on {gpus}: {title}" if found.blocks else f"{title}, on {gpus}", lead, "  ", tone),
                 *labelled("why", messages, style),
             ]
         elif len(messages) == 1:

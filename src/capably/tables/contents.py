@@ -376,7 +376,7 @@ def run_time_compilers(rows: Rows, known: Capabilities, distributions: Collectio
 
     def read(row: Row) -> RunTimeCompiler:
         rule = row.word("rule", vocabulary.RUN_TIME_RULES) if row.has("rule") else None
-        limits = row.pairs("limits") if rule == "limited" else {}
+        limits = row.pairs("limits") if rule in ("limited", "driver") else {}
         if any(number not in known for number in limits.values()):
             raise row.wrong("limits", limits, "capabilities of architectures.json")
         span = None

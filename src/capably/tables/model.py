@@ -175,6 +175,7 @@ class RunTimeCompiler:
         rule: What it is asked for; None where nobody has seen that.
         suffixed: The GPUs for which it is asked for a target with `a`; None for no GPU.
         limits: Pairs, in rising order: from that toolkit on it is asked for machine code of that capability at most.
+            Where it makes PTX for the driver: the driver that this needs, and the least capability.
     """
 
     distributions: tuple[str, ...]

@@ -61,10 +61,12 @@ RUN_TIME_COMPILERS = {
     "nvvm": "the library that makes PTX out of LLVM IR",
     "tileiras": "the assembler of Tile IR",
     "llvm": "a compiler of its own, by LLVM",
+    "driver": "none but the driver: the package writes PTX itself",
 }
 RUN_TIME_RULES = {
     "own": "machine code for the number of the GPU",
     "limited": "machine code for the number of the GPU, or for the one of `limits` if that is lower",
+    "driver": "PTX, which the driver compiles: as for a driver of the CUDA version of `limits`, for its capability at least",
     "own-or-ptx": "machine code for the number of the GPU where the compiler knows it, else PTX for 7.5 or the GPU",
 }
 ALTERNATIVE_CHOOSERS = {
