@@ -2,28 +2,35 @@
 
     python examples/flashinfer_bug.py [--work FOLDER] [--python VENV/bin/python] [--pip-option=OPTION]...
 
-Two releases of FlashInfer are installed, each into a folder of its own, beside torch 2.13.0 in a virtual
-environment: 0.2.5 from its source distribution, which has the check of the report, and 0.7.2.post1. On Linux for
-x86-64 take the CPU build of torch (1 GB; name the place to get it by --pip-option=--find-links=FOLDER or the like): no
-GPU and no CUDA is used. The GPUs are those of the simulated driver of tests/fake_driver, which a C compiler
-builds; the case without a GPU is that of this machine, which should have none. Nothing is written outside FOLDER, a temporary one unless named; the environment of --python, which needs
-torch and pip, gets what is missing.
+Any Python that has pip will do, on Linux; it needs a C compiler and about 1.5 GB of disk, and fetches 350 MB. Everything is
+put into FOLDER, a temporary one unless it is named: a virtual environment with capably from this checkout and torch
+2.13.0, whose build for the CPU is taken where there is one (no GPU and no CUDA is used), and two releases of FlashInfer, each
+in a folder of its own: 0.2.5 from its source distribution, which has the check of the report, and 0.7.2.post1. Of what
+FlashInfer names as dependencies only what these checks import is installed. The GPUs are those of the simulated
+driver of tests/fake_driver; the case without a GPU is that of this machine, which should have none. What it does it says on
+standard error, what it finds on standard output. With --python that environment, which needs torch and pip, gets what is
+missing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import platform
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 OLD, NEW = "0.2.5", "0.7.2.post1"
 TORCH = "torch==2.13.0"
+TORCH_IMPORTS = ("filelock", "fsspec", "jinja2", "networkx", "setuptools", "sympy", "typing-extensions")
+# Of the builds for Linux on x86-64 that without CUDA: 190 MB instead of 3 GB.
+CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
 # What `flashinfer.jit` imports, without the rest of what FlashInfer names: kernels for real GPUs.
 NEEDED = {
     OLD: ("setuptools", "numpy", "packaging", "ninja"),
@@ -76,13 +83,24 @@ print("\\n" + json.dumps(said))
 """
 
 
+# Writes a library with GPU code, as the tests do.
+LIBRARY = """
+import pathlib, sys
+tests, target, place = sys.argv[1:]
+sys.path.insert(0, tests)
+import build
+pathlib.Path(place).write_bytes(build.library(build.fatbin([build.sass(target)])))
+"""
+
+
 class Bench:
     """The virtual environment, the two releases, and the machines."""
 
     def __init__(self, work: Path, python: Path | None, options: list[str]) -> None:
         self.work, self.options = work, options
+        self.started = time.monotonic()
         self.python = python or self.environment()
-        self.pip(str(ROOT))
+        self.pip("capably from this checkout", str(ROOT))
         self.releases = {version: self.release(version) for version in (OLD, NEW)}
         self.driver = work / "driver"
         self.empty = work / "no-cuda"
@@ -91,26 +109,38 @@ class Bench:
 
     def environment(self) -> Path:
         """The Python of a virtual environment with torch, which is made where it is not there."""
-        python = self.work / "venv/bin/python"
+        self.python = python = self.work / "venv/bin/python"
         if not python.exists():
-            print("making a virtual environment with torch, once: some minutes", file=sys.stderr)
+            self.say(f"a virtual environment in {self.work / 'venv'}")
             subprocess.run([sys.executable, "-m", "venv", self.work / "venv"], check=True)
-            self.python = python
-            self.pip(TORCH)
+        if not any((self.work / "venv").glob("lib/python*/site-packages/torch-*.dist-info")):
+            if (sys.platform, platform.machine()) == ("linux", "x86_64"):
+                self.pip("torch for the CPU, 190 MB", "--no-deps", f"{TORCH}+cpu", "--extra-index-url", CPU_BUILDS)
+            else:
+                self.pip("torch", "--no-deps", TORCH)
+            self.pip("what torch imports", *TORCH_IMPORTS)
         return python
 
-    def pip(self, *arguments: str) -> None:
-        """Install into the environment."""
+    def say(self, doing: str) -> None:
+        """What is done now, and how long it has taken to come so far."""
+        print(f"[{time.monotonic() - self.started:4.0f} s] {doing}", file=sys.stderr, flush=True)
+
+    def pip(self, what: str, *arguments: str) -> None:
+        """Install *what* into the environment."""
+        self.say(f"pip installs {what}")
         line = [str(self.python), "-m", "pip", "install", "--quiet", *self.options, *arguments]
-        subprocess.run(line, check=True)
+        done = subprocess.run(line, check=False)
+        if done.returncode:
+            raise SystemExit(f"pip could not install {what}: what it said is above; --work FOLDER keeps what is there")
 
     def release(self, version: str) -> Path:
         """The folder of one release of FlashInfer."""
         folder = self.work / f"flashinfer-{version}"
         if not (folder / "flashinfer").is_dir():
-            self.pip(*NEEDED[version])
+            self.pip(f"what FlashInfer {version} imports", *NEEDED[version])
             source = ("--no-build-isolation", "--no-binary=flashinfer-python") if version == OLD else ()
-            self.pip("--no-deps", *source, "--target", str(folder), f"flashinfer-python=={version}")
+            release = f"flashinfer-python=={version}"
+            self.pip(f"FlashInfer {version}", "--no-deps", *source, "--target", str(folder), release)
         return folder
 
     def build_driver(self) -> None:
@@ -118,6 +148,7 @@ class Bench:
         compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
         if compiler is None:
             raise SystemExit("the simulated driver needs a C compiler")
+        self.say(f"{Path(compiler).name} builds the simulated driver")
         self.driver.mkdir(exist_ok=True)
         for source, name in (("libcuda.c", "libcuda.so.1"), ("libnvidia_ml.c", "libnvidia-ml.so.1")):
             flags = ["-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", str(self.driver / name)]
@@ -207,14 +238,13 @@ def main() -> int:
 
 def prebuilt(bench: Bench) -> int:
     """Two modules as if they had come prebuilt, for other GPUs and for this one."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    import build  # noqa: PLC0415 - of the tests: writes libraries with GPU code
-
     folder = bench.releases[NEW] / "flashinfer/data/aot"
     names = {"built_for_80": "sm_80", "built_for_90a": "sm_90a"}
     for name, target in names.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
-        (folder / name / f"{name}.so").write_bytes(build.library(build.fatbin([build.sass(target)])))
+        # By the Python that has capably: this one need not.
+        line = [str(bench.python), "-c", LIBRARY, str(ROOT / "tests"), target, str(folder / name / f"{name}.so")]
+        subprocess.run(line, check=True)
     print(f"FlashInfer {NEW}, H100, prebuilt modules")
     try:
         told = bench.run(NEW, (H100,), PREBUILT)

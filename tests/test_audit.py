@@ -711,7 +711,8 @@ def test_an_unreadable_baseline_is_an_error(tmp_path: Path, capsys: Captured) ->
     ):
         assert main(["audit", str(path), "--baseline", name]) == 2
         shown = capsys.readouterr()
-        assert shown.out == ""
+        assert "nothing is wrong with it" in shown.out or "1.0" in shown.out  # what can be told without it
+        assert "compared" not in shown.out
         assert name in shown.err
         assert problem in shown.err
 

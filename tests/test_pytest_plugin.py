@@ -152,6 +152,81 @@ def test_last(): pass
     assert host.all_calls() == []
 
 
+REQUIRED = "import pytest\n@pytest.mark.cuda('fp8')\ndef test_fp8(): pass\ndef test_plain(): print('ran')\n"
+
+
+@needs_compiler
+@pytest.mark.parametrize("how", ["option", "ini"])
+def test_a_runner_that_lost_its_gpu_fails_with_the_reason(
+    run: Run, tmp_path: Path, pytester: pytest.Pytester, how: str
+) -> None:
+    """What --require-gpu is for: without it all is green, with nothing tested."""
+    assert run(REQUIRED, None).ret == 0
+    options = ["--require-gpu", "-s"] if how == "option" else ["-s"]
+    if how == "ini":
+        pytester.makeini("[pytest]\nrequire_gpu = true\n")
+    name = "--require-gpu" if how == "option" else "require_gpu"
+    lost = run(REQUIRED, None, *options)
+    assert lost.ret == pytest.ExitCode.TESTS_FAILED
+    lost.stdout.fnmatch_lines([f"*{name}: no GPU was found: *"])
+    assert "ran" not in lost.stdout.lines
+    broken = run(REQUIRED, Host(tmp_path / "broken", (RTX4090, "fail cuInit 803")), *options)
+    assert broken.ret == pytest.ExitCode.TESTS_FAILED
+    broken.stdout.fnmatch_lines([f"*{name}: the driver cannot be used: *803*"])
+    hidden = run(REQUIRED, Host(tmp_path / "hidden", (RTX4090,)), *options, CUDA_VISIBLE_DEVICES="")
+    assert hidden.ret == pytest.ExitCode.TESTS_FAILED
+    hidden.stdout.fnmatch_lines([f"*{name}: *CUDA_VISIBLE_DEVICES*"])
+    named = run(REQUIRED, None, *options, CAPABLY_GPUS="RTX 4090")
+    assert named.ret == pytest.ExitCode.TESTS_FAILED
+    named.stdout.fnmatch_lines([f"*{name}: no GPU is here, and CAPABLY_GPUS makes none*"])
+    # A GPU that is too old for one of the tests is a GPU; and to list the tests takes none.
+    run(REQUIRED, Host(tmp_path / "old", (RTX3090,)), *options).assert_outcomes(passed=1, skipped=1)
+    run(REQUIRED, Host(tmp_path / "good", (RTX4090,)), *options).assert_outcomes(passed=2)
+    assert run(REQUIRED, None, *options, "--collect-only").ret == 0
+
+
+@needs_compiler
+def test_the_summary_says_why_tests_were_skipped(run: Run, tmp_path: Path) -> None:
+    """Also without -rs, where pytest only counts them; and once where pytest says it."""
+    host = Host(tmp_path / "host", (RTX3090,))
+    tests = TESTS + "\n@pytest.mark.skip(reason='of its own')\ndef test_other(): pass\n"
+    plain = run(tests, host, "-r", "fE")
+    plain.assert_outcomes(passed=3, skipped=5)
+    plain.stdout.fnmatch_lines(["*tests skipped for want of a GPU*", "   2  needs `fp8`: *8.6*"])
+    # As well where workers of pytest-xdist ran them, and insisted on a GPU by who started them.
+    workers = run(tests, host, "-p", "xdist", "-n", "2", "--require-gpu", "-r", "fE")
+    workers.stdout.fnmatch_lines(["*tests skipped for want of a GPU*", "   2  needs `fp8`: *8.6*"])
+    lost = run(tests, None, "-p", "xdist", "-n", "2", "--require-gpu")
+    assert lost.ret == pytest.ExitCode.TESTS_FAILED
+    lost.stdout.fnmatch_lines(["*--require-gpu: no GPU was found: *"])
+    assert "of its own" not in plain.stdout.str()
+    assert "for want of a GPU" not in run(tests, host).stdout.str()
+
+
+@needs_compiler
+def test_the_fixture_gives_the_gpus_that_meet_the_marks(run: Run, tmp_path: Path) -> None:
+    tests = """
+import pytest
+
+@pytest.mark.cuda("fp8", devices="any")
+def test_marked(cuda_devices):
+    assert [(device.name, device.ordinal) for device in cuda_devices] == [("NVIDIA GeForce RTX 4090", 1)]
+
+@pytest.mark.cuda("fp8", devices="any")
+@pytest.mark.cuda("<8.9", devices="any")
+def test_both(cuda_devices):
+    assert cuda_devices == ()
+
+def test_plain(cuda_devices):
+    assert [str(device.capability) for device in cuda_devices] == ["8.6", "8.9"]
+"""
+    host = Host(tmp_path / "host", (RTX3090, RTX4090), environ={"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+    run(tests, host).assert_outcomes(passed=3)
+    none = run(tests, None)
+    none.assert_outcomes(skipped=3)
+    none.stdout.fnmatch_lines(["SKIPPED * test_*.py:*: needs a GPU: no GPU was found: *"])
+
+
 def test_pytest_finds_it_by_itself() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
     (name,) = project["project"]["entry-points"]["pytest11"].values()

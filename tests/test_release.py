@@ -93,6 +93,55 @@ def runner(tmp_path: Path) -> dict[str, str]:
     }
 
 
+def as_the_runner_does(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """The step in a file, by the command line that GitHub documents for `shell: bash`; its `-e` is the point."""
+    script = Path(environment["RUNNER_TEMP"]) / "step.sh"
+    script.write_text(STEP["run"])
+    command = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", str(script)]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize("failing", ["audit", "baseline"])
+def test_every_report_is_there_when_the_step_fails(tmp_path: Path, runner: dict[str, str], failing: str) -> None:
+    folder = tmp_path / "project"
+    (folder / "dist").mkdir(parents=True)
+    build.wheel(folder / "dist", "one", "1.0", {"one/_C.so": build.library(build.fatbin([build.sass("sm_90")]))})
+    inputs = {"WHEELS": "dist/*.whl", "SARIF": "out.sarif", "JUNIT": "out.xml", "REQUIRE": "H100"}
+    if failing == "audit":
+        inputs |= {"REQUIRE": "T4"}
+    else:  # an index that answers with nothing
+        (tmp_path / "index").mkdir()
+        inputs |= {"BASELINE": "one==0.9", "PIP_INDEX_URL": (tmp_path / "index").as_uri(), "PIP_NO_INPUT": "1"}
+    done = as_the_runner_does(folder, {**runner, **inputs})
+    assert done.returncode == (1 if failing == "audit" else 2), done
+    errors = [line for line in done.stdout.splitlines() if line.startswith("::error ")]
+    assert len(errors) == 1
+    assert errors[0].startswith("::error title=one 1.0" if failing == "audit" else "::error title=one==0.9::")
+    (log,) = json.loads((folder / "out.sarif").read_text())["runs"]
+    cases = ET.parse(folder / "out.xml").getroot()  # noqa: S314 - our own
+    summary = (tmp_path / "summary.md").read_text()
+    assert "    one 1.0" in summary
+    if failing == "audit":
+        assert log["results"]
+        assert list(cases.iter("failure"))
+    else:
+        assert "one==0.9" in json.dumps(log)
+        assert [case.get("name") for case in cases.iter("testcase") if case.find("error") is not None]
+        assert "error: one==0.9" in summary or "one==0.9" in summary
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_what_the_action_does_not_understand_is_an_annotation(tmp_path: Path, runner: dict[str, str]) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    done = as_the_runner_does(folder, {**runner, "WHEELS": "x.whl", "REQUIRE": "RTX 5900 100%"})
+    assert done.returncode == 2
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("::error title=capably audit::")
+    assert "RTX 5900 100%25" in line
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_the_script_of_the_action(tmp_path: Path, runner: dict[str, str]) -> None:
     folder = tmp_path / "project"
@@ -103,14 +152,7 @@ def test_the_script_of_the_action(tmp_path: Path, runner: dict[str, str]) -> Non
         build.wheel(folder / "dist", name, "1.0", {f"{name}/_C.so": library})
 
     def step(**inputs: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["bash", "-c", STEP["run"]],
-            cwd=folder,
-            env={**runner, **inputs},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return as_the_runner_does(folder, {**runner, **inputs})
 
     good = step(WHEELS="dist/*.whl", SARIF="out.sarif", JUNIT="out.xml")
     assert (good.returncode, good.stderr) == (0, "")

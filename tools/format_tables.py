@@ -17,6 +17,7 @@ COLUMNS = frozenset(
         "architectures",
         "cubin_abi",
         "families",
+        "instances",
         "loading",
         "products",
         "ptx",

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from capably.arch import ComputeCapability
 from capably.errors import AmbiguousNameError, CapablyError, ParseError, UnknownNameError
 from capably.facts import Device
-from capably.tables import tables
+from capably.tables import tables, vocabulary
 from capably.tables.product_names import SLICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from capably.tables import Product
+    from capably.tables import Instance, Product
 
-__all__ = ["find_gpus", "full_name", "hosts_of", "named_devices", "short_name"]
+__all__ = ["find_gpus", "find_instance", "full_name", "hosts_of", "named_devices", "short_name"]
 
 _OLDEST_OF_ALL = ComputeCapability(7, 0)
 _EXPLICIT = re.compile(r"(?i)(?:sm_?|compute_?|cc ?)[0-9]{2,3}[a-z]?|[0-9]{1,2}\.[0-9][a-z]?")
@@ -82,6 +82,8 @@ def find_gpus(name: str) -> tuple[tuple[Product, ...], bool]:
     name = name.strip()
     if not name or name.lower() == "all":
         return tables().products, False
+    if instance := find_instance(name):
+        return (instance.gpu,), True
     if several := _several(name):
         return several, False
     if not _EXPLICIT.fullmatch(name):
@@ -96,6 +98,27 @@ def find_gpus(name: str) -> tuple[tuple[Product, ...], bool]:
         error.add_note("no product with that compute capability is known")
         raise error
     return products, False
+
+
+def find_instance(name: str) -> Instance | None:
+    """The cloud instance type that *name* is, with its cloud: ``aws:g5.xlarge``; None where it names no cloud.
+
+    Raises:
+        UnknownNameError: It names a cloud, and no type that is known with an NVIDIA GPU.
+
+    >>> find_instance("aws:g5.xlarge").gpu.name
+    'A10G'
+    """
+    cloud, colon, kind = name.strip().casefold().partition(":")
+    if not colon or cloud not in vocabulary.CLOUDS:
+        return None
+    known = {instance.name.casefold(): instance for instance in tables().instances if instance.cloud == cloud}
+    if kind.strip() in known:
+        return known[kind.strip()]
+    close = difflib.get_close_matches(kind.strip(), known, n=3, cutoff=_CLOSE)
+    error = UnknownNameError("instance type", name, tuple(known[one].title for one in close))
+    error.add_note(f"{len(known)} types of {vocabulary.CLOUDS[cloud]} are known; the name of its GPU is taken too")
+    raise error
 
 
 def _several(name: str) -> tuple[Product, ...]:
@@ -155,6 +178,9 @@ def _find(name: str) -> tuple[Product, ...]:
             raise part from None
         if re.fullmatch("1[0-9]", name):
             raise UnknownNameError("GPU", name, (f"{name}.0",)) from None
+        types = tuple(one.title for one in tables().instances if one.name.casefold() == name.casefold())
+        if types:
+            raise UnknownNameError("GPU", name, types) from None
         close = () if _FOREIGN.fullmatch(name) else tuple(s for s in error.suggestions if _likeness(name, s) >= _CLOSE)
         better = UnknownNameError("GPU", name, close)
         words = name.split()
@@ -206,6 +232,8 @@ def _typical(products: list[Product]) -> Product:
 
 
 def _device(name: str) -> Device:
+    if instance := find_instance(name):
+        return Device(instance.gpu.capability, instance.gpu.name, (instance.host,), assumed=True)
     if _EXPLICIT.fullmatch(name):
         return _by_capability(name)
     if several := _several(name):

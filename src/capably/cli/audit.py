@@ -157,8 +157,6 @@ def audit(  # noqa: PLR0917 - click passes options by name
         older = read[0][1], _size(read[0][1])
     if write_policy:
         return _write_policy(found, reader)
-    if baseline is not None and older is None:
-        return 2
     reports = [
         (
             asked,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
+    from capably.engine.accepting import accepted_targets
     from capably.engine.advice import Advice, advise
     from capably.engine.at_run_time import run_time_package, takes_compiler
     from capably.engine.bundled import choose
@@ -37,6 +38,7 @@ __all__ = [
     "OutcomeCounts",
     "Shares",
     "Verdict",
+    "accepted_targets",
     "advise",
     "best_share",
     "choose",
@@ -68,6 +70,7 @@ _HOME = {
     "OutcomeCounts": "verdict",
     "Shares": "verdict",
     "Verdict": "verdict",
+    "accepted_targets": "accepting",
     "advise": "advice",
     "best_share": "shares",
     "choose": "bundled",

@@ -1,7 +1,7 @@
 """Tests that say what they need of a GPU: ``@pytest.mark.cuda("sm90+,fp8")``.
 
 Loaded by pytest itself. Until a test has the mark nothing of capably is imported, and until one is run nothing looks
-for GPUs; CUDA is not initialised in the process of the tests.
+for GPUs; CUDA is not initialised in the process of the tests. With ``--require-gpu`` they are looked for first.
 """
 
 from __future__ import annotations
@@ -27,17 +27,26 @@ _DEVICES = ("current", "any", "all")
 _GPUS = pytest.StashKey[list[tuple[str, "Device"]]]()
 _SKIPS = pytest.StashKey[dict[object, str | None]]()
 _SKIPPED = pytest.StashKey[bool]()
+_OURS = "skipped_by_capably"  # of a report, which pytest-xdist carries from its workers
+_REQUIRED = "require_gpu"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option that stands in for GPUs."""
-    parser.getgroup("capably", "GPUs").addoption(
+    """The options that stand in for GPUs, or insist on one."""
+    group = parser.getgroup("capably", "GPUs")
+    group.addoption(
         "--assume-gpu",
         action="append",
         default=[],
         metavar="GPU",
         help="show which of the tests marked cuda would run on this GPU, by name or compute capability; runs nothing",
     )
+    group.addoption(
+        "--require-gpu",
+        action="store_true",
+        help="fail with the reason, before any test is run, where CUDA can use no GPU, instead of skipping tests",
+    )
+    parser.addini(_REQUIRED, "always as with --require-gpu: no GPU, no pass", type="bool", default=False)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -100,7 +109,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if key not in known:
             from capably.escaping import escaped  # noqa: PLC0415 - not until a marked test is run
 
-            reason = _reason(mark)
+            reason = _reason_of(mark)
             known[key] = escaped(reason) if reason is not None else None
         reason = known[key]
         if reason is not None:
@@ -115,21 +124,63 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if item.stash.get(_SKIPPED, False) and isinstance(report.longrepr, tuple):
         path, line, _ = item.reportinfo()
         report.longrepr = (os.fspath(path), (line or 0) + 1, report.longrepr[2])
+        setattr(report, _OURS, True)
     return report
 
 
-def _reason(mark: pytest.Mark) -> str | None:
-    """Why a test is skipped here; None where it runs."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """With ``--require-gpu``: stop before the first test where there is none."""
+    config = session.config
+    option = "--require-gpu" if config.getoption("--require-gpu") else _REQUIRED if config.getini(_REQUIRED) else None
+    if option is None or config.option.collectonly or hasattr(config, "workerinput"):
+        return  # a worker of pytest-xdist is asked once by who started it
+    from capably.escaping import escaped  # noqa: PLC0415 - not until it is asked for
+    from capably.wanted import read_requirement  # noqa: PLC0415 - as above
+
+    reason = _reason(read_requirement(_ANY_GPU), "needs a GPU", "any")
+    if reason is not None:
+        pytest.exit(escaped(f"{option}: {reason.removeprefix('needs a GPU: ')}"), pytest.ExitCode.TESTS_FAILED)
+
+
+@pytest.fixture
+def cuda_devices(request: pytest.FixtureRequest) -> tuple[Device, ...]:
+    """The GPUs that meet all marks ``cuda`` of the test, as `capably.facts.Device`, in the order in which CUDA numbers them.
+
+    Without a mark, all GPUs of this process. Where there is none, the test is skipped with the reason.
+    """
+    from capably import gate  # noqa: PLC0415 - not until a test asks for it
+    from capably.escaping import escaped  # noqa: PLC0415 - as above
+
+    mark = pytest.mark.cuda(devices="any").mark
+    reason = _reason_of(mark)
+    if reason is not None:
+        request.node.stash[_SKIPPED] = True
+        pytest.skip(escaped(reason))
+    found: dict[Device, None] | None = None
+    for one in (*request.node.iter_markers("cuda"), mark):
+        meeting = gate.usable(_requirement(one), thorough=True).devices
+        found = dict.fromkeys(device for device in meeting if found is None or device in found)
+    return tuple(found or ())
+
+
+def _reason_of(mark: pytest.Mark) -> str | None:
+    """Why a test with *mark* is skipped here; None where it runs."""
+    requirement = _requirement(mark)
+    needs = f"needs `{requirement}`" if mark.args else "needs a GPU"
+    return _reason(requirement, needs, mark.kwargs.get("devices", "current"))
+
+
+def _reason(requirement: Requirement, needs: str, devices: str | list[int]) -> str | None:
+    """Why the GPUs here do not do; None where they do."""
     from capably import gate  # noqa: PLC0415 - not until a marked test is run
     from capably.errors import IncompatibleError, UndecidedError  # noqa: PLC0415 - as above
 
-    requirement = _requirement(mark)
-    needs = f"needs `{requirement}`" if mark.args else "needs a GPU"
     answer = gate.usable(requirement, thorough=True)  # a test will start CUDA, so that has to work
     if any(verdict.device.assumed for verdict in answer.verdicts):
         return f"{needs}: no GPU is here, and {answer.decided_by} makes none"
     try:
-        answer.require(devices=mark.kwargs.get("devices", "current"))
+        answer.require(devices=devices)
     except UndecidedError as error:
         return f"unknown whether the GPU meets `{requirement}`: {_one_line(*_about_gpus(error), error.way_out)}"
     except IncompatibleError as error:
@@ -148,11 +199,20 @@ def _one_line(*parts: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------
-# What would run elsewhere
+# The summary, and what would run elsewhere
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """With ``--assume-gpu``: what would become of each marked test."""
+    """Why marked tests were skipped, where ``-rs`` does not say; with ``--assume-gpu``, what would become of each."""
+    reasons: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", ()):
+        if getattr(report, _OURS, False):
+            reason = str(report.longrepr[2]).removeprefix("Skipped: ")
+            reasons[reason] = reasons.get(reason, 0) + 1
+    if reasons and not terminalreporter.hasopt("skipped"):
+        terminalreporter.section("tests skipped for want of a GPU")
+        for reason, count in reasons.items():
+            terminalreporter.write_line(f"{count:>4}  {reason}")
     for name, device in config.stash.get(_GPUS, []):
         items: list[pytest.Item] = terminalreporter.config.stash.get(_MARKED, [])
         told = [(item.nodeid, *_elsewhere(item, device)) for item in items]

@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from capably.arch import ComputeCapability
+    from capably.catalogue import Catalogue
     from capably.check.grid import Grid, Result
     from capably.codes import Reason
     from capably.engine.verdict import Compilation, OutcomeCounts
     from capably.facts import Artifact, Driver, Finding, Image, Library, Role
-    from capably.tables import Product, Tables
+    from capably.tables import Instance, Product, Tables
 
 __all__ = [
+    "catalogue_document",
     "check_document",
     "driver_object",
     "dumps",
@@ -290,12 +292,52 @@ def _details(found: list[tuple[Image, int]]) -> dict[str, Any]:
 # -- gpus
 
 
-def gpus_document(products: Sequence[Product]) -> dict[str, Any]:
-    """The answer of ``capably gpus``."""
-    return {"schema": _SCHEMA, "gpus": [_product(product) for product in products]}
+def gpus_document(
+    products: Sequence[Product], instances: Sequence[Instance] = (), *, targets: bool = False
+) -> dict[str, Any]:
+    """The answer of ``capably gpus``: *products*, the cloud instance types that were named, and perhaps what they accept."""
+    return {
+        "schema": _SCHEMA,
+        "gpus": [_product(product, targets=targets) for product in products],
+        "instances": [_instance(instance) for instance in instances],
+    }
 
 
-def _product(product: Product) -> dict[str, Any]:
+def catalogue_document(found: Catalogue) -> dict[str, Any]:
+    """The answer of ``capably gpus --meets``."""
+    return {
+        **gpus_document(found.products, found.instances),
+        "requirement": str(found.requirement),
+        "not_known": {
+            "gpus": [product.name for product in found.undecided_products],
+            "instances": [instance.title for instance in found.undecided_instances],
+            "conditions": list(found.why),
+        },
+    }
+
+
+def _instance(instance: Instance) -> dict[str, Any]:
+    return {
+        "name": instance.title,
+        "gpu": instance.gpu.name,
+        "capability": str(instance.gpu.capability),
+        "count": instance.count,
+        "share": instance.share,
+        "memory_bytes": instance.memory_bytes,
+        "host": instance.host,
+        "note": instance.note,
+        "grade": instance.grade,
+        "sources": list(instance.sources),
+    }
+
+
+def _accepted(product: Product) -> dict[str, Any]:
+    from capably.engine import accepted_targets  # noqa: PLC0415 - only where it is asked for
+
+    return {"targets": [str(target) for target, _ in accepted_targets(product.capability)]}
+
+
+def _product(product: Product, *, targets: bool = False) -> dict[str, Any]:
     known = _tables()
     architecture = known.architectures.get(product.capability)
     served = known.driver_ranges.get(product.capability)
@@ -306,6 +348,8 @@ def _product(product: Product) -> dict[str, Any]:
         "architecture": architecture.name if architecture else None,
         "aliases": list(product.aliases),
         "hosts": list(product.hosts),
+        "memory_bytes": product.memory_bytes,
+        **(_accepted(product) if targets else {}),
         "drivers": {"first": served.first if served else None, "last": served.last if served else None},
         "grade": product.grade,
         "sources": list(product.sources),

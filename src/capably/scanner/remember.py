@@ -353,20 +353,25 @@ def _unpacked(value: Any) -> Artifact:  # noqa: ANN401 - from a file
     """
     try:
         alike, files = value["libraries"]
-        codes = [from_object(Library, code) for code in alike]
+        codes = [_values(from_object(Library, code)) for code in alike]
         libraries = tuple(_library(codes[code], *file) for code, *file in files)
     except (TypeError, KeyError, IndexError) as error:
         raise ValueError("no libraries") from error
     return replace(from_object(Artifact, {**value, "libraries": []}), libraries=libraries)
 
 
-def _library(code: Library, path: object, size: object, copies: object, digest: object) -> Library:
+def _values(library: Library) -> dict[str, Any]:
+    return {field.name: getattr(library, field.name) for field in fields(library)}
+
+
+def _library(code: dict[str, Any], path: object, size: object, copies: object, digest: object) -> Library:
+    """A file with that *code*; quicker by far than `dataclasses.replace`."""
     if not (isinstance(path, str) and type(size) is int and isinstance(copies, list)):
         raise TypeError("no library")
     others = tuple(copy for copy in copies if isinstance(copy, str))
     if len(others) < len(copies) or not (digest is None or isinstance(digest, str)):
         raise TypeError("no library")
-    return Library(path, size, code.fatbins, code.bare, code.machine, code.needed, others, 1, digest, code.kernels)
+    return Library(**{**code, "path": path, "size_bytes": size, "copies": others, "sha256": digest})
 
 
 def _without_path(artifact: Artifact) -> Artifact:

@@ -21,6 +21,7 @@ from capably.tables.model import (
     Family,
     Feature,
     FileRole,
+    Instance,
     KnownBuild,
     KnownError,
     KnownToolkit,
@@ -288,11 +289,42 @@ def products(rows: Rows, known: Capabilities) -> tuple[Product, ...]:
             aliases=row.texts("aliases"),
             hosts=row.words("hosts", vocabulary.HOSTS),
             first_branch=row.whole("first_branch", _FIRST_BRANCH, _LAST_BRANCH) if row.has("first_branch") else None,
+            memory_bytes=row.whole("memory_gib", 1, 1024) << 30 if row.has("memory_gib") else None,
             sources=row.sources(),
             grade=row.grade(),
         )
 
     return rows.keyed(read, lambda one: (one.name, one.capability))
+
+
+def instances(rows: Rows, known: Collection[Product]) -> tuple[Instance, ...]:
+    """Cloud instance types; *known* are the products."""
+    by_name: dict[str, list[Product]] = {}
+    for product in known:
+        by_name.setdefault(product.name, []).append(product)
+    single = {name: several[0] for name, several in by_name.items() if len(several) == 1}
+
+    def read(row: Row) -> Instance:
+        gpu = row.text("gpu")
+        if gpu not in single:
+            raise row.wrong("gpu", gpu, "the name of one row of products.json")
+        host = row.word("host", vocabulary.HOSTS)
+        if single[gpu].hosts and host not in single[gpu].hosts:
+            raise row.wrong("host", host, f"a host of {gpu}: {', '.join(single[gpu].hosts)}")
+        return Instance(
+            cloud=row.word("cloud", vocabulary.CLOUDS),
+            name=row.pattern("instance", r"[A-Za-z0-9][A-Za-z0-9_.+-]*", "a name as the cloud writes it"),
+            gpu=single[gpu],
+            count=row.whole("count", 1, 72) if row.has("count") else None,
+            share=row.flag("share"),
+            memory_bytes=row.whole("memory_mib", 512, 1 << 20) << 20 if row.has("memory_mib") else None,
+            host=host,
+            note=row.text("note") if row.has("note") else "",
+            sources=row.sources(),
+            grade=row.grade(),
+        )
+
+    return rows.keyed(read, lambda one: (one.cloud, one.name.casefold()))
 
 
 def alternatives(rows: Rows, known: Capabilities, distributions: Collection[str]) -> tuple[Alternatives, ...]:

@@ -21,6 +21,7 @@ __all__ = [
     "Family",
     "Feature",
     "FileRole",
+    "Instance",
     "KnownBuild",
     "KnownError",
     "KnownToolkit",
@@ -316,6 +317,8 @@ class Product:
         aliases: Other names that no rule derives.
         first_branch: The first driver branch whose lists of products name it; None where nobody looked.
         hosts: Processors of the machines that it comes in, where that is fixed.
+        memory_bytes: As it is sold; None where no source was read, or there are several of that name. What CUDA finds
+            is less, by a sixteenth and more where memory corrects errors.
     """
 
     name: str
@@ -324,8 +327,41 @@ class Product:
     aliases: tuple[str, ...]
     hosts: tuple[str, ...]
     first_branch: int | None
+    memory_bytes: int | None
     sources: tuple[str, ...]
     grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """A type of machine that a cloud lets, with GPUs of one product.
+
+    Attributes:
+        cloud: ``aws``, ``azure``, ``gcp`` …
+        name: As the cloud writes it: ``g5.xlarge``.
+        gpu: The product.
+        count: How many of it; None where it is not fixed or not stated.
+        share: It has a part of one.
+        memory_bytes: Of each, or of that part, as the source states it; None where it does not.
+        host: Its processor.
+        note: What else is to be known; empty where nothing is.
+    """
+
+    cloud: str
+    name: str
+    gpu: Product
+    count: int | None
+    share: bool
+    memory_bytes: int | None
+    host: str
+    note: str
+    sources: tuple[str, ...]
+    grade: Grade
+
+    @property
+    def title(self) -> str:
+        """As ``--gpu`` takes it: ``aws:g5.xlarge``."""
+        return f"{self.cloud}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Family,
         Feature,
         FileRole,
+        Instance,
         KnownBuild,
         KnownError,
         KnownToolkit,
@@ -139,6 +140,11 @@ class Tables:
     def products(self) -> tuple[Product, ...]:
         """GPUs as NVIDIA sells them."""
         return contents.products(self._rows("products"), self._capabilities)
+
+    @functools.cached_property
+    def instances(self) -> tuple[Instance, ...]:
+        """Cloud instance types and their GPUs."""
+        return contents.instances(self._rows("instances"), self.products)
 
     @functools.cached_property
     def alternatives(self) -> tuple[Alternatives, ...]:

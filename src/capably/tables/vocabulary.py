@@ -15,6 +15,7 @@ from __future__ import annotations
 
 __all__ = [
     "ALTERNATIVE_CHOOSERS",
+    "CLOUDS",
     "COMPILERS",
     "DIALECT_LISTS",
     "DIALECT_RULES",
@@ -42,6 +43,15 @@ PRODUCT_CLASSES = {
     "geforce": "for consumers",
     "jetson": "a module or kit with a Tegra part",
     "system": "a computer that is sold as one, with its GPU",
+}
+CLOUDS = {
+    "aws": "Amazon EC2",
+    "azure": "Microsoft Azure",
+    "gcp": "Google Cloud",
+    "oci": "Oracle Cloud",
+    "lambda": "Lambda",
+    "alibaba": "Alibaba Cloud",
+    "tencent": "Tencent Cloud",
 }
 HOSTS = {"x86_64": "Intel and AMD", "aarch64": "Arm, 64 bit"}
 KERNELS = {
