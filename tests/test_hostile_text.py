@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from xml.etree import ElementTree as ET
 
 import build
 import pytest
+import tomllib
 from hypothesis import example, given
 from hypothesis import strategies as st
 from plain import SYSTEMS, enter_plain_folder

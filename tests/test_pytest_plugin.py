@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+import tomllib
 from fakes import RTX3090, RTX4090, Host, needs_compiler
 
 pytest_plugins = ["pytester"]

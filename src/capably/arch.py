@@ -8,15 +8,15 @@ number; whether code for a target runs on a device is never an operator but a qu
 
 from __future__ import annotations
 
-import enum
 import re
 from dataclasses import dataclass
 
+from capably.compat import StrEnum
 from capably.errors import ParseError
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
-    from typing import Self
+    from capably.compat import Self
 
 __all__ = ["ComputeCapability", "Suffix", "Target", "TargetKind", "by_kind"]
 
@@ -81,7 +81,7 @@ class ComputeCapability:
         return f"{self.major}.{self.minor}"
 
 
-class Suffix(enum.StrEnum):
+class Suffix(StrEnum):
     """How far code for a target reaches, as its suffix says."""
 
     NONE = ""
@@ -89,7 +89,7 @@ class Suffix(enum.StrEnum):
     FAMILY_SPECIFIC = "f"
 
 
-class TargetKind(enum.StrEnum):
+class TargetKind(StrEnum):
     """What is compiled: machine code, PTX, or IR for the link step. Values are the prefixes of nvcc."""
 
     REAL = "sm"

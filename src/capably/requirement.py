@@ -35,7 +35,7 @@ from capably.errors import ParseError
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
-    from typing import Self
+    from capably.compat import Self
 
 __all__ = ["Clause", "CodeFor", "Comparison", "Generation", "Limit", "NamedFeature", "OneOf", "Requirement", "Version"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import enum
+from capably.compat import StrEnum
 
 __all__ = ["GPUS_HERE", "LISTS", "OVERRIDE", "TORCH_LIST", "Policy"]
 
@@ -13,7 +13,7 @@ LISTS = (TORCH_LIST, "FLASHINFER_CUDA_ARCH_LIST")
 GPUS_HERE = "the GPUs of this process"
 
 
-class Policy(enum.StrEnum):
+class Policy(StrEnum):
     """Who decides."""
 
     DEVICE = "device"  # the devices that this process sees; where there are none, those that CAPABLY_GPUS names

@@ -5,7 +5,6 @@ torch and FlashInfer are not imported for it, and no code of theirs is run: vers
 
 from __future__ import annotations
 
-import enum
 import functools
 import os
 import sys
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capably.archlist import applying
+from capably.compat import StrEnum
 from capably.escaping import escaped
 from capably.facts import Device, Finding, Toolkit, ToolkitKind
 from capably.jit_targets import TOOLS, JitTargets, Unusable, choose_jit_targets
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ConfigureOutcome", "Configured", "VariableChange", "configure", "installed_version"]
 
 
-class ConfigureOutcome(enum.StrEnum):
+class ConfigureOutcome(StrEnum):
     """What came of it."""
 
     SET = "set"  # GPUs were found that the tool serves, and it compiles for these

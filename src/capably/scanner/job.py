@@ -14,8 +14,8 @@ from capably.scanner.parallel import Load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Self
 
+    from capably.compat import Self
     from capably.facts import Finding
     from capably.scanner.kernels import KernelReader  # noqa: TC004 - annotations of `Job` are never resolved
     from capably.scanner.remember import Memory  # noqa: TC004 - annotations of `Job` are never resolved
