@@ -20,4 +20,4 @@ else:  # pragma: no cover - depends on the version
         """Members that are texts, and print as such."""
 
         __str__ = str.__str__
-        __format__ = str.__format__
+        __format__ = str.__format__  # type: ignore[assignment]  # the stubs know no positional-only one

@@ -12,7 +12,6 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
-
 from capably.arch import Target, TargetKind
 from capably.audit import ALLOWABLE, GAPS, Allowance, AuditPolicy, Ptx
 from capably.bounded import read_given

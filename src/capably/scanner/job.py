@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Job"]
 
 # What another time, another user or another disk may read.
-_PASSING = DAMAGE | {"unreadable-file"}
+_PASSING = DAMAGE | {"unreadable-file", "codec-missing"}
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from capably.scanner.codecs import NoCodecError
 from capably.scanner.source import Source, StreamSource
 from capably.scanner.unpack import CutOffError, DamageError, Feed, MemoryLimitError, unpack
 
@@ -87,6 +88,8 @@ class PackedContent:
                         yield chunk
             except MemoryLimitError as error:
                 code, message = "limit-reached", f"It cannot be unpacked: {error}."
+            except NoCodecError as error:
+                code, message = "unreadable-file", f"It cannot be unpacked: {error}."
             except CutOffError:
                 code, message = "truncated-file", "Its compressed data is cut off."
             except DamageError:
