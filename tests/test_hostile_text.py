@@ -18,7 +18,6 @@ from xml.etree import ElementTree as ET
 
 import build
 import pytest
-import tomllib
 from hypothesis import example, given
 from hypothesis import strategies as st
 from plain import SYSTEMS, enter_plain_folder
@@ -26,6 +25,11 @@ from plain import SYSTEMS, enter_plain_folder
 from capably import errors, gate
 from capably.cli import app, console, main
 from capably.escaping import inert, json_text, printable
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,12 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-import tomllib
 from fakes import RTX3090, RTX4090, Host, needs_compiler
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 pytest_plugins = ["pytester"]
 
