@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,11 @@ from plain import SYSTEMS, enter_plain_folder
 from capably import errors, gate
 from capably.cli import app, console, main
 from capably.escaping import inert, json_text, printable
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

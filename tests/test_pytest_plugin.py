@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from fakes import RTX3090, RTX4090, Host, needs_compiler
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 pytest_plugins = ["pytester"]
 

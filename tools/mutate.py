@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
-import enum
 import hashlib
 import itertools
 import os
@@ -31,6 +30,8 @@ from xml.etree import ElementTree as ET
 
 import platformdirs
 from coverage import CoverageData
+
+from capably.compat import StrEnum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -294,7 +295,7 @@ def chosen(mutant: Mutant, reached: Sequence[Reach]) -> tuple[list[str], float]:
 # -- The program
 
 
-class Fate(enum.StrEnum):
+class Fate(StrEnum):
     """What became of a mutant."""
 
     KILLED = "killed"

@@ -8,16 +8,18 @@ number; whether code for a target runs on a device is never an operator but a qu
 
 from __future__ import annotations
 
-import enum
 import re
 from dataclasses import dataclass
 
+from capably.compat import StrEnum
 from capably.errors import ParseError
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any, Self
+    from typing import Any
+
+    from capably.compat import Self
 
 __all__ = ["ComputeCapability", "Suffix", "Target", "TargetKind", "by_kind"]
 
@@ -149,7 +151,7 @@ def _pair(value: object) -> tuple[Any, ...] | None:
     return value if isinstance(value, tuple) else None
 
 
-class Suffix(enum.StrEnum):
+class Suffix(StrEnum):
     """How far code for a target reaches, as its suffix says."""
 
     NONE = ""
@@ -157,7 +159,7 @@ class Suffix(enum.StrEnum):
     FAMILY_SPECIFIC = "f"
 
 
-class TargetKind(enum.StrEnum):
+class TargetKind(StrEnum):
     """What is compiled: machine code, PTX, or IR for the link step. Values are the prefixes of nvcc."""
 
     REAL = "sm"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from capably.codes import Outcome
-from capably.engine import judge
+from capably.engine import accepted_targets, judge
 from capably.facts import Device
 from capably.requirement import Requirement
 from capably.tables import Instance, Product, tables
 
-__all__ = ["Catalogue", "meeting"]
+__all__ = ["Catalogue", "accepted_targets", "meeting"]
 
 # The memory that CUDA finds, beside the memory as it is sold or stated: correcting errors takes a sixteenth of some, the
 # driver a little of all, and who states it counts by thousands or by 1024.

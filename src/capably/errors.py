@@ -84,8 +84,8 @@ class CapablyError(Exception):
         return "\n".join(map(escaped, self.as_lines()))
 
     def add_note(self, note: str, /) -> None:
-        """Add a line to what is shown with the error."""
-        super().add_note(escaped(note))
+        """Add a line to what is shown with the error. Python 3.10 keeps it, but leaves it out of tracebacks."""
+        self.__notes__ = [*getattr(self, "__notes__", ()), escaped(note)]
 
 
 class ParseError(CapablyError, ValueError):

@@ -40,7 +40,8 @@ from capably.errors import ParseError
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Self
+
+    from capably.compat import Self
 
 __all__ = [
     "LOADED",

@@ -14,7 +14,7 @@ from capably.errors import ParseError
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
-    from typing import Self
+    from capably.compat import Self
 
 __all__ = ["CudaVersion", "DriverRelease", "PtxVersion"]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from capably.arch import ComputeCapability, Suffix, Target, TargetKind
+from capably.compat import StrEnum
 from capably.errors import ParseError
 from capably.escaping import printable
 from capably.tables import DialectVersion, KnownToolkit, tables
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-class ListError(enum.StrEnum):
+class ListError(StrEnum):
     """Why a tool stops at a list. The values are permanent."""
 
     UNKNOWN_ARCH = "unknown-arch"  # an entry that it does not know
@@ -31,7 +31,7 @@ class ListError(enum.StrEnum):
     INVALID_TARGET_PASSED_ON = "invalid-target-passed-on"  # accepted, and fails in the compiler later
 
 
-class NoteKind(enum.StrEnum):
+class NoteKind(StrEnum):
     """What a note is about."""
 
     DROPPED = "dropped"  # asked for, and left out without a word

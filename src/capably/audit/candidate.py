@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from capably.audit.policy import BLOCKERS, AuditPolicy
 from capably.audit.questions import other_host, promised_driver
@@ -13,6 +13,7 @@ from capably.facts import Artifact, Device, Driver
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from capably.compat import Self
     from capably.facts import Finding
 
 __all__ = ["Candidate"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import fnmatch
 import functools
 import re
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from capably.arch import Target
 from capably.codes import FINDINGS
+from capably.compat import StrEnum
 from capably.facts import Device, Driver
 from capably.version import CudaVersion
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ALLOWABLE", "BLOCKERS", "CHECKS", "GAPS", "Allowance", "AuditPolicy", "Ptx", "matches"]
 
 
-class Ptx(enum.StrEnum):
+class Ptx(StrEnum):
     """What a policy says about PTX for GPUs to come."""
 
     REQUIRED = "required"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capably.arch import Target
 from capably.codes import FINDINGS
+from capably.compat import StrEnum
 from capably.engine import Coverage, OutcomeCounts, Verdict
 from capably.facts import Artifact, Device, Driver
 
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-class RemarkSeverity(enum.StrEnum):
+class RemarkSeverity(StrEnum):
     """How bad a remark is."""
 
     ERROR = "error"  # a definite breach of what was asked for

@@ -14,7 +14,7 @@ from capably import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main", "program"]
+__all__ = ["is_of_the_extra", "main", "program"]
 
 # Objects that came and did not go before the collector looks for circles among them; Python's 700 make it look a
 # hundred times while modules are imported, for 10 ms in all.
@@ -22,6 +22,8 @@ _COLLECT_AFTER = 50_000
 # Seconds until a thread that has inflated a chunk, in a millisecond, may go on with the next. Python's 5 ms are for
 # threads that all compute.
 _SWITCH_AFTER = 0.0001
+# What the commands cannot do without. What else is in the extra only makes them faster, or lets them read more.
+_OF_THE_EXTRA = frozenset({"click", "packaging", "platformdirs", "rich", "tomli"})
 _INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 
 
@@ -73,6 +75,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0  # noqa: TRY300 - as said
         except OSError:
             pass  # `run` meets the same, and has the words for it
-    from capably.cli.app import run  # noqa: PLC0415 - imports click
+    try:
+        from capably.cli.app import run  # noqa: PLC0415 - imports click
 
-    return run(arguments)
+        return run(arguments)
+    except ModuleNotFoundError as error:
+        if not is_of_the_extra(error):
+            raise
+        sys.stderr.write(f"capably: the commands need {error.name}: pip install 'capably[cli]'\n")
+        return 2
+
+
+def is_of_the_extra(error: Exception) -> bool:
+    """Whether it says that a package is missing which the extra ``cli`` brings."""
+    return isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _OF_THE_EXTRA

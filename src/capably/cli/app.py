@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from capably import __version__
+from capably.cli import is_of_the_extra
 from capably.cli.console import OutputError, complain, explain, give_up_output, hint
 from capably.errors import CapablyError, UnknownNameError
 
@@ -109,7 +110,9 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(error, UnknownNameError):
             hint(_WHERE_NAMES_ARE.get(error.what, ""))
         return 2
-    except Exception as error:  # noqa: BLE001 - the one place where a defect of capably becomes a message
+    except Exception as error:
+        if is_of_the_extra(error):
+            raise
         if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
             give_up_output()  # a help text or the version, which click writes itself
             explain(OutputError(error.strerror or "no space left"))

@@ -18,8 +18,9 @@ from capably.report.safe import clip
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
-    from typing import BinaryIO, Self
+    from typing import BinaryIO
 
+    from capably.compat import Self
     from capably.report.layout import Style
 
 __all__ = [

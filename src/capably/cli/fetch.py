@@ -1,4 +1,4 @@
-"""Fetches ``NAME==VERSION`` with pip, once, into a store.
+"""Fetches ``NAME==VERSION`` with the pip that is there, or that uv brings, once, into a store.
 
 Only wheels are taken, and nothing of them is run: pip neither builds nor installs anything here, and
 dependencies are left alone.
@@ -126,7 +126,7 @@ def fetch(
         problem = store.problem()
         if problem is not None:
             raise _unusable(requirement, store, problem)
-        question = _question(release, [*options, *platforms], Pip(store.max_bytes))
+        question = _question(release, [*options, *platforms], Pip(store.max_bytes, offline=offline))
         if offline:
             kept = _answered(store, question)
             if kept is None:
@@ -147,7 +147,10 @@ def fetch(
             store.put(question, json.dumps({"sha256": digest, "name": wheel.name}).encode())
             return wheel
     except NoPipError as error:
-        raise FetchError(requirement, "the environment that capably is installed in has no pip", _BY_HAND) from error
+        problem = "capably is installed where there is no pip" + (
+            f", and {error}" if str(error) else ", nor is there uv"
+        )
+        raise FetchError(requirement, problem, "Install pip or uv, or give the path of a wheel.") from error
     except OSError as error:
         raise _unusable(requirement, store, error.strerror or type(error).__name__) from error
 
@@ -210,7 +213,10 @@ def _question(release: _Release, arguments: Sequence[str], pip: Pip) -> str:
     """The key of an answer: all that decides which wheel pip takes. It is a hash, since URLs can hold passwords."""
     from packaging.tags import sys_tags  # noqa: PLC0415 - for fetching only
 
-    configured = pip.output("config", "list")  # its files and PIP_* variables, as pip itself understands them
+    try:
+        configured = pip.output("config", "list")  # its files and PIP_* variables, as pip itself understands them
+    except NoPipError:  # what is kept can be had all the same
+        configured = ""
     urls = [value for name, value in itertools.pairwise(arguments) if name.endswith("index-url")]
     here = "" if all(map(_is_absolute, [*urls, *_places(configured)])) else os.getcwd()  # noqa: PTH109
     parts = [release.pin, *arguments, configured, here, sys.version, *map(str, sys_tags())]

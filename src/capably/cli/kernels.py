@@ -106,8 +106,13 @@ def find_kernels(
 
 
 def _expression(text: str) -> Callable[[str, float], bool]:
-    import regex  # noqa: PLC0415 - that of the standard library cannot be told when to give up
-
+    try:
+        import regex  # noqa: PLC0415 - that of the standard library cannot be told when to give up
+    except ImportError:
+        raise WrongUseError(
+            "--kernel /EXPRESSION/ needs the package regex, which is not installed (pip install 'capably[cli]'): name a "
+            "part of the kernel's name"
+        ) from None
     try:
         search = regex.compile(text, regex.IGNORECASE).search
     except regex.error as error:

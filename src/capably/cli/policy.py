@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import errno
 import re
-import tomllib
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from capably.arch import Target, TargetKind
@@ -22,6 +22,11 @@ from capably.errors import CapablyError, PolicyError
 from capably.escaping import printable
 from capably.gpu_names import named_devices
 from capably.report.safe import clip
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

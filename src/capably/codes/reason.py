@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 
 from capably.codes.registry import REASONS
+from capably.compat import StrEnum
 
 __all__ = ["Grade", "Outcome", "Reason"]
 
 
-class Outcome(enum.StrEnum):
+class Outcome(StrEnum):
     """What becomes of an image or fatbin on a device."""
 
     RUNS = "runs"  # machine code loads as it is
@@ -19,7 +19,7 @@ class Outcome(enum.StrEnum):
     UNKNOWN = "unknown"  # the facts or the tables do not decide
 
 
-class Grade(enum.StrEnum):
+class Grade(StrEnum):
     """How a fact came to be known, best first."""
 
     MEASURED = "measured"

@@ -69,6 +69,14 @@ PAGES = (
         "Get the file again; if it stays so, please report it.",
     ),
     Page(
+        "codec-missing",
+        "A codec that is not installed",
+        "images compressed in a way that needs a package which is not installed",
+        "The kind and target of each image are known from its header. Whether it holds kernels is not, so that where it "
+        "would decide, the answer is unknown.",
+        "Install the codecs: `pip install 'capably[cli]'`.",
+    ),
+    Page(
         "damaged-elf",
         "A damaged ELF file",
         "headers that contradict each other or the size of the file",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capably.codes import FINDINGS
+from capably.compat import StrEnum
 from capably.engine import Advice, Coverage, Verdict
 from capably.facts import Artifact, Device
 
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-class Severity(enum.StrEnum):
+class Severity(StrEnum):
     """How much a diagnosis matters, worst first."""
 
     ERROR = "error"  # something does not work
@@ -36,7 +36,7 @@ class Severity(enum.StrEnum):
     NOTE = "note"  # good to know
 
 
-class Area(enum.StrEnum):
+class Area(StrEnum):
     """What a diagnosis is about, in the order in which causes are looked for."""
 
     DRIVER = "driver"

@@ -6,12 +6,12 @@ headline asks first for what the package does nothing without, its core library,
 
 from __future__ import annotations
 
-import enum
 from collections import Counter
 from dataclasses import dataclass
 
 from capably import facts
 from capably.codes import Outcome
+from capably.compat import StrEnum
 from capably.engine.lacking import exact_only, widest
 from capably.engine.roles import role_of
 from capably.engine.verdict import OutcomeCounts, Verdict
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Conclusion", "Ground", "Headline", "conclude", "headline"]
 
 
-class Headline(enum.StrEnum):
+class Headline(StrEnum):
     """Whether a package works on a device. Values are those of the JSON of ``capably check``."""
 
     YES = "yes"  # nothing is missing
@@ -38,7 +38,7 @@ class Headline(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
-class Ground(enum.StrEnum):
+class Ground(StrEnum):
     """What a headline rests on: the first that holds."""
 
     BLOCKED = "blocked"

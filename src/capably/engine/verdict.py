@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 
 from capably.arch import Target
 from capably.codes import FINDINGS, Outcome, Reason
+from capably.compat import StrEnum
 from capably.facts import Device, Driver, Finding
 from capably.version import CudaVersion
 
@@ -37,7 +37,7 @@ __all__ = [
 SEVERITY = {Outcome.RUNS: 0, Outcome.COMPILES: 1, Outcome.UNKNOWN: 2, Outcome.FAILS: 3}
 
 
-class Coverage(enum.StrEnum):
+class Coverage(StrEnum):
     """How much of a library, artifact or environment is usable on a device."""
 
     FULL = "full"  # every fatbin has something that loads or compiles
@@ -117,7 +117,7 @@ def _covered(usable: int, lacking: int) -> Coverage | None:
     return Coverage.FULL if usable else Coverage.NONE if lacking else None
 
 
-class Lack(enum.StrEnum):
+class Lack(StrEnum):
     """What it means that a fatbin has nothing for a device."""
 
     SPECIALITY = "speciality"  # for others: something else of its library loads, or it is for exact architectures only

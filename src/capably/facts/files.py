@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field
 
 from capably.arch import Target
+from capably.compat import StrEnum
 from capably.facts.finding import Finding
 from capably.facts.machine import Toolkit
 from capably.version import CudaVersion, PtxVersion
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-class ImageKind(enum.StrEnum):
+class ImageKind(StrEnum):
     """What one image holds. Values are those of the JSON of ``capably scan``."""
 
     SASS = "sass"
@@ -37,7 +37,7 @@ class ImageKind(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
-class Compression(enum.StrEnum):
+class Compression(StrEnum):
     """How the payload of a fatbin entry is stored."""
 
     NONE = "none"
@@ -46,7 +46,7 @@ class Compression(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
-class Role(enum.StrEnum):
+class Role(StrEnum):
     """What a file is for in its distribution. Only the product decides what becomes of the distribution on a device."""
 
     PRODUCT = "product"
@@ -221,7 +221,7 @@ class Library:
         return bool(real) and all(fatbin.relocatable or fatbin.idle for fatbin in real)
 
 
-class ArtifactKind(enum.StrEnum):
+class ArtifactKind(StrEnum):
     """What was scanned."""
 
     LIBRARY = "library"

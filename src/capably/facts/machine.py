@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from capably.arch import ComputeCapability, Target
+from capably.compat import StrEnum
 from capably.facts.finding import Finding
 from capably.version import CudaVersion, DriverRelease
 
@@ -23,7 +24,7 @@ __all__ = [
 ]
 
 
-class Confidence(enum.StrEnum):
+class Confidence(StrEnum):
     """How sure a fact about the machine is, best first."""
 
     EXACT = "exact"  # whoever decides it was asked: the driver
@@ -91,7 +92,7 @@ class Device:
         return Device(self.capability, self.name, self.hosts, self.assumed)
 
 
-class PtxJit(enum.StrEnum):
+class PtxJit(StrEnum):
     """What the environment tells the driver about compiling PTX."""
 
     ALLOWED = "allowed"
@@ -180,7 +181,7 @@ class Visibility:
     via: str = "rules"
 
 
-class ToolkitKind(enum.StrEnum):
+class ToolkitKind(StrEnum):
     """A program or library that makes GPU code."""
 
     NVCC = "nvcc"

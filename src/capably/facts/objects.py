@@ -8,6 +8,7 @@ import functools
 import types
 
 from capably.arch import ComputeCapability, Target
+from capably.compat import StrEnum
 from capably.errors import ParseError, RecordError
 from capably.version import CudaVersion, DriverRelease, PtxVersion
 
@@ -127,7 +128,7 @@ def _read(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401 - a type an
             _read(option, item, f"{place}[{index}]")
             for index, (option, item) in enumerate(zip(options, value, strict=True))
         )
-    if kind in _AS_TEXT or issubclass(kind, enum.StrEnum):
+    if kind in _AS_TEXT or issubclass(kind, StrEnum):
         if not isinstance(value, str):
             raise RecordError(place, "a text was expected")
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import enum
+from capably.compat import StrEnum
 
 __all__ = ["BROKEN", "GPUS_HERE", "LISTS", "OVERRIDE", "TORCH_LIST", "UNTOLD", "Policy"]
 
@@ -23,7 +23,7 @@ BROKEN = frozenset(
 UNTOLD = frozenset(("probe-timed-out", "probe-failed"))
 
 
-class Policy(enum.StrEnum):
+class Policy(StrEnum):
     """Who decides."""
 
     DEVICE = "device"  # the devices that this process sees; where no GPU is, those that CAPABLY_GPUS names

@@ -5,7 +5,6 @@ torch and FlashInfer are not imported for it, and no code of theirs is run: vers
 
 from __future__ import annotations
 
-import enum
 import functools
 import os
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from capably.archlist import applying
 from capably.codes import FINDINGS
+from capably.compat import StrEnum
 from capably.escaping import escaped
 from capably.facts import Device, Finding, Toolkit, ToolkitKind
 from capably.gate import BROKEN
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ConfigureOutcome", "Configured", "VariableChange", "configure", "installed_version"]
 
 
-class ConfigureOutcome(enum.StrEnum):
+class ConfigureOutcome(StrEnum):
     """What came of it."""
 
     SET = "set"  # GPUs were found that the tool serves, and it compiles for these

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import itertools
 import re
 from functools import cached_property, lru_cache
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from capably.arch import ComputeCapability, Target, TargetKind
 from capably.archlist import applying, read
+from capably.compat import StrEnum
 from capably.engine import emits
 from capably.errors import ParseError
 from capably.facts import Device, Image, ImageKind, ToolkitKind
@@ -42,7 +42,7 @@ __all__ = [
 _T = TypeVar("_T")
 
 
-class State(enum.StrEnum):
+class State(StrEnum):
     """What the facts say about a cause."""
 
     HOLDS = "holds"

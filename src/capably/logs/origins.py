@@ -7,12 +7,12 @@ user says so. What somebody gives by hand stands above all.
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from capably.compat import StrEnum
 from capably.facts import Artifact, Device, Driver, System, Toolkit
 from capably.gpu_names import hosts_of
 from capably.tables import tables
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["FactOrigin", "Given", "Known", "Values", "comes_from", "contradictions", "join"]
 
 
-class FactOrigin(enum.StrEnum):
+class FactOrigin(StrEnum):
     """Who says a fact."""
 
     LOG = "log"

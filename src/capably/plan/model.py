@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import enum
 import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capably.arch import Suffix, Target, TargetKind
 from capably.codes import Outcome
+from capably.compat import StrEnum
 from capably.engine import Verdict
 from capably.facts import Device, Driver, Finding, Image, ImageKind
 from capably.requirement import Requirement
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "PlanPolicy", "Served", "compiled", "entries"]
 
 
-class PlanPolicy(enum.StrEnum):
+class PlanPolicy(StrEnum):
     """What a plan is for."""
 
     NATIVE = "native"  # machine code for every GPU

@@ -332,7 +332,7 @@ def _instance(instance: Instance) -> dict[str, Any]:
 
 
 def _accepted(product: Product) -> dict[str, Any]:
-    from capably.engine import accepted_targets  # noqa: PLC0415 - only where it is asked for
+    from capably.catalogue import accepted_targets  # noqa: PLC0415 - only where it is asked for
 
     return {"targets": [str(target) for target, _ in accepted_targets(product.capability)]}
 

@@ -2,18 +2,20 @@
 
 A library holds tens of thousands of instances of a few templates, so names are told in families: by the mangled
 beginning, which costs nothing, and only what is shown is demangled. That is done by a library which bounds depth
-and size: a name of a hundred bytes can stand for a text that fills the memory.
+and size: a name of a hundred bytes can stand for a text that fills the memory. Without it they are shown as they are.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import ModuleType
 
 __all__ = ["KernelFamily", "demangled", "families", "without_parameters"]
 
@@ -38,32 +40,45 @@ class KernelFamily:
     members: tuple[str, ...]
 
 
+@functools.cache
+def _demangler() -> ModuleType | None:
+    """The package ``demangle`` where it is installed: 30 ms, and only where names are shown."""
+    try:
+        return importlib.import_module("demangle")
+    except ImportError:
+        return None
+
+
 @functools.lru_cache(maxsize=4096)
 def demangled(name: str) -> str:
-    """*name* as it was written in C++, in the spelling of ``c++filt``; as it is where it is nothing of the kind, or very long.
+    """*name* as it was written in C++, in the spelling of ``c++filt``.
+
+    As it is where it is nothing of the kind, very long, or where no demangler is installed.
 
     >>> demangled("_Z6kernelIfEvPT_"), demangled("main"), demangled("_Zz")
     ('void kernel<float>(float*)', 'main', '_Zz')
     """
     if len(name) > _LONGEST:
         return name
-    import demangle  # noqa: PLC0415 - 30 ms, only where names are shown
-
-    return demangle.demangle(name, language="itanium", style="gnu")
+    demangle = _demangler()
+    if demangle is None:
+        return name
+    return str(demangle.demangle(name, language="itanium", style="gnu"))
 
 
 def without_parameters(name: str) -> str:
-    """*name* demangled, without what it returns and takes; as it is where it is no such name, or a very long one.
+    """*name* demangled, without what it returns and takes; as it is where `demangled` leaves it so.
 
     >>> without_parameters("_Z6kernelIfEvPT_"), without_parameters("main")
     ('kernel<float>', 'main')
     """
     if len(name) > _LONGEST:
         return name
-    import demangle  # noqa: PLC0415 - as above
-
+    demangle = _demangler()
+    if demangle is None:
+        return name
     try:
-        return demangle.signature(name, language="itanium", style="gnu").qualified_name
+        return str(demangle.signature(name, language="itanium", style="gnu").qualified_name)
     except demangle.DemanglingError:
         return name
 

@@ -19,6 +19,7 @@ from capably.scanner.forms import HEAD_BYTES, Form, classify
 from capably.scanner.inflate import ERRORS, crc32, deflate_decompressor
 from capably.scanner.limits import is_source
 from capably.scanner.names import UNSAFE, is_unsafe, shown, too_long
+from capably.scanner.release import normal_version
 from capably.scanner.source import FileSource, StreamSource
 from capably.scanner.stated import MOST_TEXT, cpu_build, is_metadata, is_version_file, read_compiler, requirements
 from capably.scanner.tally import Tally
@@ -45,9 +46,6 @@ _PARALLEL_BYTES = 4 << 20  # of compressed data; less is read sooner than thread
 _PARALLEL_MEMBER = 256 << 10  # likewise, of one member
 _AHEAD_BYTES = 1 << 20  # of one member, likewise
 _AHEAD = 32  # pieces; where a walk takes long for a while, the thread gets on with what will be walked soon
-
-# As most are, and as `packaging` writes them.
-_PLAIN_VERSION = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*(?:\.post(?:0|[1-9][0-9]*))?")
 
 
 def named(artifact: Artifact, name: str) -> Artifact:
@@ -249,20 +247,15 @@ def _wheel_tags(name: str) -> tuple[str, str, tuple[str, ...]] | None:
     """Name, version and platforms as the file name of a wheel tells them."""
     if not name.endswith(".whl"):
         return None
-    # As `packaging.utils` does, which takes 8 ms to import.
+    # As `packaging.utils` does.
     parts = name.removesuffix(".whl").split("-")
     if len(parts) not in (5, 6) or "__" in parts[0] or re.fullmatch(r"[\w.]*", parts[0]) is None:
         return None
     if len(parts) == 6 and not re.match(r"[0-9]", parts[2]):
         return None
-    version = parts[1]
-    if _PLAIN_VERSION.fullmatch(version) is None:
-        from packaging.version import InvalidVersion, Version  # noqa: PLC0415 - 2 ms
-
-        try:
-            version = str(Version(version))
-        except InvalidVersion:
-            return None
+    version = normal_version(parts[1])
+    if version is None:
+        return None
     return re.sub(r"[-_.]+", "-", parts[0]).lower(), version, tuple(parts[-1].split("."))
 
 

@@ -21,6 +21,7 @@ from capably.arch import ComputeCapability, Suffix, Target, TargetKind
 from capably.errors import LimitError
 from capably.facts import Compression, Image, ImageKind
 from capably.scanner import cubin, ptx
+from capably.scanner.codecs import NoCodecError, no_codec
 from capably.scanner.payload import Payload, PayloadError
 from capably.scanner.search import Needle, Search
 from capably.scanner.source import BytesSource, NearSource
@@ -401,7 +402,7 @@ class _Walker:
         blob: bytes | None
         try:
             blob = payload.full()
-        except (PayloadError, LimitError) as error:
+        except (PayloadError, LimitError, NoCodecError) as error:
             self._problem(found, offset, error)
             blob = None
         if blob is not None and len(blob) < payload.stored_bytes and payload.compression is Compression.NONE:
@@ -448,7 +449,7 @@ class _Walker:
                     stub = _is_ptx_stub(payload, self._known)
                 elif kind is ImageKind.RELPTX:
                     stub = _is_relptx_stub(payload)
-            except (PayloadError, LimitError) as error:
+            except (PayloadError, LimitError, NoCodecError) as error:
                 self._problem(found, offset, error)
                 stub = None
         if self._kernels is not None:
@@ -469,11 +470,13 @@ class _Walker:
             )
         return image
 
-    def _problem(self, found: Found, offset: int, error: PayloadError | LimitError) -> None:
+    def _problem(self, found: Found, offset: int, error: PayloadError | LimitError | NoCodecError) -> None:
         if isinstance(error, LimitError):
             if self._budget.exhausted:
                 raise error
             found.problems.append(("limit-reached", f"In the entry at byte {offset}, {error.problem}."))
+        elif isinstance(error, NoCodecError):
+            found.problems.append(no_codec(error))
         else:
             found.problems.append(("damaged-image", f"The image of the entry at byte {offset}: {error}."))
 

@@ -310,7 +310,10 @@ def _digest(file: FileIO) -> str:
     import hashlib  # noqa: PLC0415 - OpenSSL, 3 ms
 
     file.seek(0)
-    return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _walk(root: str, job: Job, watch: Watch | None) -> Iterator[tuple[str, str, bool]]:

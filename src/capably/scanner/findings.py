@@ -33,6 +33,8 @@ class Findings:
             self.log.append([code, path, message])
         if len(self._all) >= self._most and code != "no-gpu-code":
             return  # without a count: names of files would be kept for nothing
+        if Finding(code, path, message) in self._all:
+            return
         self._alike[code, path] += 1
         alike = self._alike[code, path]
         if alike > _MOST_ALIKE:

@@ -14,8 +14,8 @@ from capably.scanner.parallel import Load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Self
 
+    from capably.compat import Self
     from capably.facts import Finding
     from capably.scanner.kernels import KernelReader  # noqa: TC004 - annotations of `Job` are never resolved
     from capably.scanner.remember import Memory  # noqa: TC004 - annotations of `Job` are never resolved
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Job"]
 
 # What another time, another user or another disk may read.
-_PASSING = DAMAGE | {"unreadable-file"}
+_PASSING = DAMAGE | {"unreadable-file", "codec-missing"}
 
 
 @dataclass(slots=True, eq=False, repr=False)

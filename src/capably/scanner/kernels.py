@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from capably.errors import LimitError
 from capably.facts import ImageKind
 from capably.scanner import parallel, ptx
+from capably.scanner.codecs import NoCodecError, no_codec
 from capably.scanner.cubin import CubinError, noted_toolkit, read_header, section_table
 from capably.scanner.payload import Payload, PayloadError
 from capably.scanner.source import BytesSource
@@ -155,7 +156,7 @@ class KernelReader:
         try:
             data = payload.full()
             return self._table(kind, data, payload.stored_bytes, payload.budget)
-        except (PayloadError, LimitError) as error:
+        except (PayloadError, LimitError, NoCodecError) as error:
             if isinstance(error, LimitError) and payload.budget.exhausted:
                 raise
             return _unread(payload.stored_bytes, error)
@@ -193,9 +194,11 @@ class KernelReader:
         return tuple([known[name] for name in found])
 
 
-def _unread(stored: int, error: PayloadError | CubinError | LimitError) -> Table:
+def _unread(stored: int, error: PayloadError | CubinError | LimitError | NoCodecError) -> Table:
     if isinstance(error, LimitError):
         problem = ("limit-reached", f"The kernels of an image were not read: {error.problem}.")
+    elif isinstance(error, NoCodecError):
+        problem = no_codec(error)
     else:
         problem = ("damaged-image", f"The kernels of an image cannot be read: {error}.")
     return Table(None, stored_bytes=stored, problem=problem)

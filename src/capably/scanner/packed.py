@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from capably.scanner.codecs import NoCodecError
 from capably.scanner.source import Source, StreamSource
 from capably.scanner.unpack import CutOffError, DamageError, Feed, MemoryLimitError, unpack
 
@@ -26,6 +27,7 @@ class PackedContent:
     Attributes:
         size: Only right after `finish`.
         damaged: The first run ended early, as a finding says.
+        no_codec: What would have to be installed for it; else empty.
 
     Args:
         path: How to name it in findings.
@@ -36,6 +38,7 @@ class PackedContent:
     def __init__(self, path: str, content: Content, job: Job) -> None:
         self.size = 0
         self.damaged = False
+        self.no_codec = ""
         self._path = path
         self._content = content
         self._job = job
@@ -87,6 +90,8 @@ class PackedContent:
                         yield chunk
             except MemoryLimitError as error:
                 code, message = "limit-reached", f"It cannot be unpacked: {error}."
+            except NoCodecError as error:
+                self.damaged, self.no_codec = True, str(error)
             except CutOffError:
                 code, message = "truncated-file", "Its compressed data is cut off."
             except DamageError:

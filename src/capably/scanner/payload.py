@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from capably.errors import LimitError
 from capably.facts import Compression
+from capably.scanner.codecs import NoCodecError, codec
 
 if TYPE_CHECKING:
     from capably.scanner.limits import Budget
@@ -20,6 +21,7 @@ __all__ = ["Payload", "PayloadError", "lz4_prefix"]
 
 # A row of LZ4 has at least as many bytes when decompressed as it has in the block, less one for each 255.
 _PREFIX_INPUT = 512
+_LZ4_BY_HAND = 1 << 20  # of an image, where there is no codec: stubs are small, and this takes milliseconds
 _ZSTD_STEP = 32 << 10
 _ZSTD_WINDOW = 1 << 27  # what `zstd --long` needs; larger windows only serve to claim memory
 
@@ -54,6 +56,7 @@ class Payload(NamedTuple):
 
         Raises:
             PayloadError: They cannot be had.
+            NoCodecError: What decompresses them is not installed.
         """
         if self.compression is Compression.NONE:
             return self.source.read(self.offset, min(size, self.stored_bytes))
@@ -69,6 +72,7 @@ class Payload(NamedTuple):
 
         Raises:
             PayloadError: It cannot be had.
+            NoCodecError: What decompresses it is not installed.
             LimitError: It is larger than the limits allow.
         """
         limits = self.budget.limits
@@ -83,8 +87,6 @@ class Payload(NamedTuple):
         raise PayloadError("its compression is not known")
 
     def _inflate_lz4(self) -> bytes:
-        import lz4.block  # noqa: PLC0415 - most scans need only prefixes
-
         # One byte of a block makes 255 of output at most, so a larger claim is a lie; and lz4 allocates
         # what it is told.
         if not 0 < self.size_bytes <= 255 * self.stored_bytes + 64:
@@ -94,13 +96,21 @@ class Payload(NamedTuple):
         self.budget.spend(self.size_bytes)
         data = self.source.read(self.offset, self.stored_bytes)
         try:
-            return bytes(lz4.block.decompress(data, uncompressed_size=self.size_bytes))
-        except (lz4.block.LZ4BlockError, ValueError, MemoryError):
+            lz4 = codec("lz4.block")
+        except NoCodecError:
+            if self.size_bytes > _LZ4_BY_HAND:
+                raise
+            image = lz4_prefix(data, self.size_bytes)
+            if len(image) < self.size_bytes:
+                raise PayloadError("its LZ4 data is damaged") from None
+            return image
+        try:
+            return bytes(lz4.decompress(data, uncompressed_size=self.size_bytes))
+        except (lz4.LZ4BlockError, ValueError, MemoryError):
             raise PayloadError("its LZ4 data is damaged") from None
 
     def _inflate_zstd(self, size: int | None) -> bytes:
-        import zstandard  # noqa: PLC0415 - only where there is zstd
-
+        zstandard = codec("zstandard")
         engine = getattr(_local, "zstd", None)
         if engine is None:
             engine = _local.zstd = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
@@ -112,7 +122,7 @@ class Payload(NamedTuple):
                 stated = zstandard.frame_content_size(data)
                 if 0 < stated <= cap:
                     self.budget.spend(stated)
-                    return engine.decompress(data)  # into its place, which takes two thirds of the time
+                    return bytes(engine.decompress(data))  # into its place, which takes two thirds of the time
             except (zstandard.ZstdError, MemoryError):
                 pass  # what there is of it, the reader gives
         # The input is fetched at growing length, always from the same offset, so that a stream need not go

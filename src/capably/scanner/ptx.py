@@ -17,21 +17,19 @@ __all__ = ["HEAD_BYTES", "PtxHead", "entries", "has_code", "read_head"]
 # Comments (licences, command lines) may precede the directives; 64 KiB of them were never seen.
 HEAD_BYTES = 64 << 10
 
-# Possessive, so that hostile text costs linear time: nothing skipped is ever looked at again.
-_SKIP = rb"(?>[\s\x00]+|//[^\n]*+\n|/\*(?>.*?\*/))*+"
-_HEAD = re.compile(
-    rb"(?:\xef\xbb\xbf)?+" + _SKIP + rb"\.version\s++([0-9]{1,3})\.([0-9]{1,3})(?![0-9])"
-    # A text whose target cannot be read is still PTX.
-    rb"(?:" + _SKIP + rb"\.target\s++(?:sm|compute)_([0-9]{2,3})([af]?)(?![0-9A-Za-z_]))?",
-    re.DOTALL,
-)
+# What may stand between directives. It is skipped piece by piece, so that hostile text costs linear time: nothing skipped
+# is ever looked at again. (Python 3.10 has no possessive repeats.)
+_SKIPPED = re.compile(rb"[\s\x00]+|//[^\n]*\n|/\*.*?\*/", re.DOTALL)
+_BYTE_ORDER = b"\xef\xbb\xbf"
+_VERSION = re.compile(rb"\.version\s+([0-9]{1,3})\.([0-9]{1,3})(?![0-9])")
+_TARGET = re.compile(rb"\.target\s+(?:sm|compute)_([0-9]{2,3})([af]?)(?![0-9A-Za-z_])")
 _MOST_LINES = 50  # that have a directive in a comment; more of them are faster read from there on than one by one
 _BLOCK_COMMENT = re.compile(rb"/\*")
-_CODE = re.compile(rb"\"[^\"\n]*+\"?|//[^\n]*+|/\*.*?(?:\*/|\Z)|\.(entry|func)(?![0-9A-Za-z_$])", re.DOTALL)
+_CODE = re.compile(rb"\"[^\"\n]*\"?|//[^\n]*|/\*.*?(?:\*/|\Z)|\.(entry|func)(?![0-9A-Za-z_$])", re.DOTALL)
 _DIRECTIVE = re.compile(rb"\.(?:entry|func)(?![0-9A-Za-z_$])")
 # What is no code: text in quotes and comments.
-_NOISE = re.compile(rb"\"[^\"\n]*+\"?|//[^\n]*+|/\*.*?(?:\*/|\Z)", re.DOTALL)
-_ENTRY = re.compile(rb"\.entry\s++([A-Za-z_$%][0-9A-Za-z_$]*+)")
+_NOISE = re.compile(rb"\"[^\"\n]*\"?|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_ENTRY = re.compile(rb"\.entry\s+([A-Za-z_$%][0-9A-Za-z_$]*)")
 
 
 class PtxHead(NamedTuple):
@@ -52,15 +50,25 @@ def read_head(text: bytes) -> PtxHead | None:
     Args:
         text: Its first `HEAD_BYTES` bytes at most are looked at.
     """
-    match = _HEAD.match(text[:HEAD_BYTES])
-    if match is None:
+    text = text[:HEAD_BYTES]
+    found = _VERSION.match(text, _skip(text, len(_BYTE_ORDER) if text.startswith(_BYTE_ORDER) else 0))
+    if found is None:
         return None
-    version = PtxVersion(int(match[1]), int(match[2]))
+    version = PtxVersion(int(found[1]), int(found[2]))
+    # A text whose target cannot be read is still PTX.
+    found = _TARGET.match(text, _skip(text, found.end()))
     target = None
-    if match[3] is not None and int(match[3]) >= 10:
-        capability = ComputeCapability.from_number(int(match[3]))
-        target = Target(capability, Suffix(match[4].decode()), TargetKind.VIRTUAL)
+    if found is not None and int(found[1]) >= 10:
+        capability = ComputeCapability.from_number(int(found[1]))
+        target = Target(capability, Suffix(found[2].decode()), TargetKind.VIRTUAL)
     return PtxHead(version, target)
+
+
+def _skip(text: bytes, position: int) -> int:
+    """Where the space and the comments that begin at *position* end."""
+    while (found := _SKIPPED.match(text, position)) is not None:
+        position = found.end()
+    return position
 
 
 def has_code(text: bytes) -> bool:

@@ -12,6 +12,7 @@ import lzma
 from typing import IO, TYPE_CHECKING, cast
 
 from capably.errors import LimitError
+from capably.scanner.codecs import codec
 from capably.scanner.inflate import ERRORS, gzip_decompressor
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def unpack(feed: Feed, take: Callable[[int], None]) -> Iterator[bytes]:
         CutOffError: The data ends in the middle.
         DamageError: It cannot be unpacked any further.
         MemoryLimitError: It takes more memory than there is room for.
+        NoCodecError: What unpacks it is not installed.
     """
     granted = 0
 
@@ -189,8 +191,7 @@ def _xz_window(head: bytes) -> int:
 
 def _frames(feed: Feed, claim: Callable[[int], None]) -> Iterator[bytes]:
     """One frame of zstd after the other: each has a window of its own."""
-    import zstandard  # noqa: PLC0415 - only where there is zstd
-
+    zstandard = codec("zstandard")
     engine = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
     while head := feed.peek(_ZSTD_HEADER):
         feed.streams += 1

@@ -123,5 +123,5 @@ def unpacked(path: str, content: Content, job: Job) -> Iterator[Content | None]:
     with closing(PackedContent(path, content, job)) as inner:
         head = inner.stream().read(0, BLOCK)
         if not head and inner.damaged:
-            raise ScanError(path, "its compressed data is damaged")
+            raise ScanError(path, inner.no_codec or "its compressed data is damaged")
         yield inner if is_tar(head) else None
