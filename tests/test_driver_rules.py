@@ -299,3 +299,11 @@ def test_a_distribution_that_is_for_a_newer_major_version_is_stopped(
     assert [one.code for one in found.blocked] == (["cuda-major-newer-than-driver"] if needed else [])
     assert all(f"needs the {needed} runtime" in one.message for one in found.blocked)
     assert not judge(replace(named, name=None), device("T4"), read_driver("390.48")).blocked
+
+
+@pytest.mark.parametrize(
+    ("target", "outcome"), [("compute_100f@8.8", "fails"), ("compute_90a@8.0", "fails"), ("compute_90@8.0", "unknown")]
+)
+def test_ptx_of_a_family_is_no_good_for_another_major_version_that_nobody_knows(target: str, outcome: str) -> None:
+    """PTX ISA: `f` stays inside its family, and a family inside its major version, whatever comes."""
+    assert judge(read_image(target), Device(ComputeCapability(99, 9))).outcome == outcome
