@@ -163,7 +163,7 @@ def refusal(tool: str, version: str | None, text: str | None, devices: Iterable[
         ParseError: *version* is no version.
 
     >>> refusal("flashinfer", "0.2.5", "7.0 9.0+PTX").partition(":")[0]
-    "its own check stops with `FlashInfer requires sm75+`, whatever the GPU is"
+    'its own check stops with `FlashInfer requires sm75+`, whatever the GPU is'
     """
     row = applying(tool, version)
     if row.requires is None or tool != "flashinfer":

@@ -117,7 +117,7 @@ def explain(  # noqa: PLR0917 - click passes options by name
     json_wanted = as_json or format_ == "json"
     if here and record is not None:
         raise WrongUseError("--here and --system name two machines: the log comes from one of them")
-    asked = _Asked(record, python, here, _given(gpus, driver, packages))
+    asked = _FactsAsked(record, python, here, _given(gpus, driver, packages))
     code = " ".join(words) if words else None
     if code not in (None, "-") and log is not None:
         raise WrongUseError("a code and a log are two questions: ask one of them")
@@ -139,7 +139,7 @@ def explain(  # noqa: PLR0917 - click passes options by name
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _FactsAsked:
     """Where the facts are to come from."""
 
     record: str | None
@@ -206,7 +206,7 @@ def _page(code: str, *, json_wanted: bool, color: str) -> int:
     return 0
 
 
-def _log(text: bytes, asked: _Asked, *, json_wanted: bool, color: str, quiet: bool) -> int:
+def _log(text: bytes, asked: _FactsAsked, *, json_wanted: bool, color: str, quiet: bool) -> int:
     from capably.logs import FactOrigin, files_of, recognise  # noqa: PLC0415 - see capably.cli.app
     from capably.logs import explain as explain_log  # noqa: PLC0415 - as above
     from capably.report.explain import log_document, log_text  # noqa: PLC0415 - as above
@@ -237,7 +237,7 @@ def _is_file(path: str) -> bool:
 def _facts(
     text: bytes,
     recognised: Sequence[SeenMessage],
-    asked: _Asked,
+    asked: _FactsAsked,
     present: frozenset[str] | None,
     *,
     color: str,

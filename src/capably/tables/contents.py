@@ -1,4 +1,7 @@
-"""What each table holds: its fields, their kinds, their words and their bounds; one function for a table."""
+"""What each table holds: its fields, their kinds, their words and their bounds; one function for a table.
+
+Long, and one room: the functions are alike, and whoever changes one looks at the others.
+"""
 
 from __future__ import annotations
 
