@@ -101,8 +101,7 @@ def known(module: str, name: str | None = None) -> bool:
 
 def new_expression(text: str | bytes) -> bool:
     """Whether it has what regular expressions got in 3.11: possessive repeats and atomic groups. Prose has neither."""
-    mark = rb"[*+?}]\+|\(\?>" if isinstance(text, bytes) else r"[*+?}]\+|\(\?>"
-    if not re.search(mark, text):  # type: ignore[call-overload]  # both of one kind
+    if not re.search(r"[*+?}]\+|\(\?>", text.decode("latin-1") if isinstance(text, bytes) else text):
         return False
     try:
         parts = repr(list(_parser.parse(text)))

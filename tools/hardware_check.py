@@ -837,7 +837,7 @@ def make_record(options: argparse.Namespace, folder: Path) -> Object:
         left += unasked
     return {
         "schema": SCHEMA,
-        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "date": dt.datetime.now(dt.timezone.utc).date().isoformat(),
         "gpus": [one.name for one in system.devices],
         "capabilities": [str(one.capability) for one in system.devices],
         "driver": to_object(replace(system.driver, jit=PtxJit.ALLOWED)),
