@@ -66,7 +66,7 @@ def values() -> None:
     try:
         named_devices(["no such GPU"])
     except capably.UnknownNameError as error:
-        tell("notes of an error", len(error.__notes__), 1)  # Python 3.10 has none
+        tell("notes of an error", len(error.__notes__), 1)
 
 
 def scans(folder: Path) -> None:

@@ -190,10 +190,10 @@ def test_without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     venv.create(tmp_path / "bare", symlinks=os.name == "posix", with_pip=False)
     places = (tmp_path / "bare" / place for place in ("bin/python", "Scripts/python.exe"))
     monkeypatch.setattr(sys, "executable", str(next(place for place in places if place.exists())))
-    with pytest.raises(FetchError, match="has no pip"):
+    with pytest.raises(FetchError, match="there is no pip"):
         get("demo==1.0", tmp_path / "cache")
     monkeypatch.setattr(sys, "executable", None)
-    with pytest.raises(FetchError, match="has no pip"):
+    with pytest.raises(FetchError, match="there is no pip"):
         get("demo==1.0", tmp_path / "cache")
 
 

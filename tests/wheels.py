@@ -17,11 +17,11 @@ from packaging.utils import parse_wheel_filename
 def _matches(path: Path, sha256: str) -> bool:
     if not path.is_file():
         return False
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest() == sha256
+        digest = hashlib.sha256()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+        return digest.hexdigest() == sha256
 
 
 def wheel_path(filename: str, sha256: str) -> Path:

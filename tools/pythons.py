@@ -49,12 +49,22 @@ def tried(python: Path, wheel: Path, files: Path, folder: Path) -> tuple[bool, s
     } | FRESH
     own = folder / "bin/python"
     said = []
-    commands: tuple[list[str | Path], ...] = (
-        [python, "-m", "venv", "--without-pip", folder],
-        [sys.executable, "-m", "pip", "--python", own, "install", "--quiet", "--no-index", "--no-compile", wheel],
-        [own, "-I", ROOT / "tests/core_check.py", files],
-    )
-    for command in commands:
+    for command in (
+        [str(python), "-m", "venv", "--without-pip", str(folder)],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            str(own),
+            "install",
+            "--quiet",
+            "--no-index",
+            "--no-compile",
+            str(wheel),
+        ],
+        [str(own), "-I", str(ROOT / "tests/core_check.py"), str(files)],
+    ):
         done = subprocess.run(
             command,
             env=environ,
@@ -77,18 +87,8 @@ def main() -> int:
         folder = Path(temporary)
         files = folder / "files"
         files.mkdir()
-        subprocess.run([sys.executable, ROOT / "tests/core_files.py", files], check=True)
-        build: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--quiet",
-            "--no-deps",
-            "--wheel-dir",
-            folder,
-            ROOT,
-        ]
+        subprocess.run([sys.executable, str(ROOT / "tests/core_files.py"), str(files)], check=True)
+        build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
         subprocess.run(build, env=os.environ | FRESH, check=True)
         (wheel,) = folder.glob("*.whl")
         with ThreadPoolExecutor(2) as pool:
