@@ -20,7 +20,7 @@ from capably.errors import (
     UnsupportedDeviceError,
 )
 from capably.escaping import escaped
-from capably.gate.devices import choice_of, current
+from capably.gate.devices import choice_of, current, number_of
 from capably.gate.lists import gpus_in_words, listed_devices, targets_of_list
 from capably.gate.policy import GPUS_HERE, OVERRIDE, TORCH_LIST, Policy
 from capably.requirement import Requirement
