@@ -538,13 +538,13 @@ from capably.requirement import Requirement
 class Slow(Requirement):
     \"\"\"Between the first line of a call and the look at the GPUs another thread sets a variable.\"\"\"
     changed = False
-    def mentions(self, *what):
+    def __str__(self):
         if not Slow.changed:
             Slow.changed = True
             thread = threading.Thread(target=os.environ.__setitem__, args=("CUDA_VISIBLE_DEVICES", "1"))
             thread.start()
             thread.join()
-        return super().mentions(*what)
+        return super().__str__()
 def require(needed):
     try:
         return len(capably.require(needed))

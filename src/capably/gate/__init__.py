@@ -13,9 +13,25 @@ threads, and until a variable changes that decides which devices a process sees.
 
 from __future__ import annotations
 
-from capably.gate.answer import Answer
 from capably.gate.calls import capability, require, supports, usable
-from capably.gate.deciding import decide
 from capably.gate.policy import BROKEN, Policy
 
+TYPE_CHECKING = False  # to import typing costs 8 ms
+if TYPE_CHECKING:
+    from capably.gate.answer import Answer
+    from capably.gate.deciding import decide
+
 __all__ = ["BROKEN", "Answer", "Policy", "capability", "decide", "require", "supports", "usable"]
+
+
+def __getattr__(name: str) -> object:
+    """What is loaded by the first answer, while the driver is asked, or by who names it before."""
+    if name == "Answer":
+        from capably.gate.answer import Answer  # noqa: PLC0415 - see above
+
+        return Answer
+    if name == "decide":
+        from capably.gate.deciding import decide  # noqa: PLC0415 - see above
+
+        return decide
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from capably.codes import FINDINGS, Outcome
@@ -20,13 +20,14 @@ from capably.errors import (
     UnsupportedDeviceError,
 )
 from capably.escaping import escaped
-from capably.gate.devices import current, number_of
+from capably.gate.devices import choice_of, current, number_of
 from capably.gate.lists import gpus_in_words, listed_devices, targets_of_list
 from capably.gate.policy import GPUS_HERE, OVERRIDE, TORCH_LIST, Policy
 from capably.requirement import Requirement
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import overload
 
     from capably.codes import Reason
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from capably.gate.devices import DeviceLike
     from capably.version import CudaVersion
 
-__all__ = ["Answer", "choice_of"]
+__all__ = ["Answer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,48 +221,6 @@ def _against(verdict: Verdict) -> tuple[str, ...]:
     if verdict.outcome is Outcome.RUNS:
         return ()
     return tuple(dict.fromkeys(reason.message for reason in verdict.reasons if reason.outcome is verdict.outcome))
-
-
-_CHOICES = ("any", "all", "listed")
-_NO_CHOICE = (
-    "devices is {!r}: it takes `any`, `all`, `current`, `listed`, a device as capably.supports takes it, or several, such "
-    "as [0, 1]{}"
-)
-
-
-def choice_of(devices: DeviceLike | Iterable[DeviceLike]) -> str | tuple[int, ...]:
-    """Which devices are meant: ``any``, ``all``, ``listed``, or their numbers.
-
-    Raises:
-        ValueError: *devices* is no choice.
-        TypeError: *devices* is nothing that stands for some.
-    """
-    if isinstance(devices, str):
-        if devices in _CHOICES:
-            return devices
-        if devices == "current":
-            return (current(),)
-        try:
-            return _numbers(devices, (number_of(devices),))
-        except ValueError:
-            import difflib  # noqa: PLC0415 - for mistakes only
-
-            close = difflib.get_close_matches(devices.lower(), (*_CHOICES, "current"), n=1, cutoff=0.4)
-            meant = f"; did you mean `{close[0]}`?" if close else "; did you mean `any`?"
-            raise ValueError(_NO_CHOICE.format(devices, meant)) from None
-    if isinstance(devices, Iterable) and not hasattr(devices, "type"):
-        found = tuple(number_of(one) for one in devices)
-        if not found:
-            raise ValueError(_NO_CHOICE.format(devices, "; did you mean `any`?"))
-        return _numbers(devices, found)
-    return _numbers(devices, (number_of(devices),))  # type: ignore[arg-type]
-
-
-def _numbers(devices: object, found: tuple[int | Device | None, ...]) -> tuple[int, ...]:
-    numbers = [one if isinstance(one, int) or one is None else one.ordinal for one in found]
-    if None in numbers:
-        raise ValueError(_NO_CHOICE.format(devices, ""))
-    return tuple(number for number in numbers if number is not None)
 
 
 def _chosen(answer: Answer, devices: str | tuple[int, ...]) -> tuple[int, ...]:

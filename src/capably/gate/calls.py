@@ -1,32 +1,32 @@
-"""What a framework calls: looks at the GPUs, and has the answer decided."""
+"""What a framework calls: looks at the GPUs, and has the answer decided.
+
+What judges is loaded while the child process that asks the driver starts: it takes as long as that.
+"""
 
 from __future__ import annotations
 
 import os
-import sys
 from sys import modules
 from warnings import warn
 
 from capably import probe
-from capably.codes import Outcome
-from capably.errors import DeviceWarning, IncompatibleError, ParseError
-from capably.gate.answer import choice_of
-from capably.gate.deciding import decide
-from capably.gate.devices import current, number_of
+from capably.errors import DeviceWarning, IncompatibleError
+from capably.gate.devices import choice_of, current, number_of
 from capably.gate.memo import (
+    BARE,
     FLASHINFER_LIST,
     NAMED,
     ORDER,
     REPLAYED,
     TORCH_LIST,
+    UNLISTED,
     VARIABLES,
     VISIBLE,
     WARM,
     now,
     remember,
 )
-from capably.gate.policy import GPUS_HERE, LISTS, Policy
-from capably.requirement import LOADED, Requirement
+from capably.gate.policy import GPUS_HERE, Policy
 
 TYPE_CHECKING = False  # to import typing costs 8 ms
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from capably.facts import Device, Toolkit
     from capably.gate.answer import Answer
     from capably.gate.devices import DeviceLike
+    from capably.requirement import Requirement
 
 __all__ = ["capability", "require", "supports", "usable"]
 
@@ -74,16 +75,30 @@ def usable(
     >>> capably.usable("sm75+").requirement
     Requirement(alternatives=((Comparison(operator='>=', capability=ComputeCapability(major=7, minor=5)),),))
     """
-    needed, decider = _read(requirement), Policy(policy)
-    given = _given(toolkit)
-    if dialect is not None:
-        from capably.gate.lists import lists_set  # noqa: PLC0415 - rarely needed
+    decider = Policy(policy)
+    seen = probe.look(
+        # That "sms" is in it is enough of a reason: it is read, and refused, when the child is started.
+        thorough=thorough or "sms" in str(requirement).lower(),
+        meanwhile=lambda: _prepare(requirement, dialect, toolkit),
+    )
+    from capably.gate import asked, deciding  # noqa: PLC0415 - see above
 
-        lists_set({}, dialect)  # raises what is wrong with it
-    seen = probe.look(thorough=thorough or needed.mentions("sms"), meanwhile=lambda: _check(requirement, needed))
-    _check(requirement, needed)
-    compiler, installed = given or _compiler(needed), _installed(needed)
-    return decide(needed, decider, seen, os.environ, dialect=dialect, toolkit=compiler, installed=installed)
+    needed, given = _prepare(requirement, dialect, toolkit)
+    compiler, versions = given or asked.compiler_asked(needed), asked.versions_asked(needed)
+    return deciding.decide(needed, decider, seen, os.environ, dialect=dialect, toolkit=compiler, installed=versions)
+
+
+def _prepare(
+    requirement: str | Requirement, dialect: str | None, toolkit: str | None
+) -> tuple[Requirement, Toolkit | None]:
+    """Read what is asked, refuse what makes no sense on any machine, and load what judges."""
+    from capably.engine import judge  # noqa: PLC0415, F401 - it is used by the latter
+    from capably.gate import asked, deciding  # noqa: PLC0415 - see above
+
+    needed, given = asked.needed_of(requirement), asked.compiler_given(toolkit)
+    if dialect is not None:
+        deciding.lists_set({}, dialect)  # raises what is wrong with it
+    return needed, given
 
 
 def require(
@@ -134,9 +149,19 @@ def require(
         devices = choice_of(devices)
     choice: object = devices
     if not (policy is _DEVICE and dialect is None and toolkit is None and thorough is False):
-        choice = (devices, policy, dialect, toolkit, thorough, _own_list(dialect))
-    refreshes, visible, order, replayed, named, torch_list, other_list, known = WARM[0]
+        choice = (devices, policy, dialect, toolkit, thorough, dialect and _own_list(dialect))
     try:
+        if (
+            VISIBLE not in VARIABLES
+            and ORDER not in VARIABLES
+            and REPLAYED not in VARIABLES
+            and NAMED not in VARIABLES
+            and TORCH_LIST not in VARIABLES
+            and FLASHINFER_LIST not in VARIABLES
+        ):
+            answer: Answer = UNLISTED[0][choice][requirement]
+            return answer
+        _, visible, order, replayed, named, torch_list, other_list, known = WARM[0]
         if (
             (VISIBLE not in VARIABLES if visible is None else VARIABLES[VISIBLE] is visible)
             and (ORDER not in VARIABLES if order is None else VARIABLES[ORDER] is order)
@@ -144,9 +169,8 @@ def require(
             and (NAMED not in VARIABLES if named is None else VARIABLES[NAMED] is named)
             and (TORCH_LIST not in VARIABLES if torch_list is None else VARIABLES[TORCH_LIST] is torch_list)
             and (FLASHINFER_LIST not in VARIABLES if other_list is None else VARIABLES[FLASHINFER_LIST] is other_list)
-            and probe.refreshes == refreshes
         ):
-            answer: Answer = known[choice][requirement]
+            answer = known[choice][requirement]
             return answer
     except (KeyError, TypeError):  # a variable is gone, or nothing is known of this; what is no key is refused below
         pass
@@ -163,7 +187,9 @@ def require(
             own.code = refusal.code  # type: ignore[attr-defined]
         raise own from refusal
     if devices == "any" and answer.decided_by == GPUS_HERE and len(answer) < len(answer.verdicts):
-        warn(_left_out(answer, feature), DeviceWarning, stacklevel=2)
+        from capably.gate.asked import left_out  # noqa: PLC0415 - see above
+
+        warn(left_out(answer, feature), DeviceWarning, stacklevel=2)
     if answer.lasting:
         remember(before, choice, requirement, answer)
     return answer
@@ -186,41 +212,66 @@ def supports(requirement: str | Requirement, device: DeviceLike = None, *, thoro
         TypeError: *requirement* is no text, or *device* nothing that stands for one.
         ValueError: *device* is a text, and names none.
     """
-    if device.__class__ is not int:
-        device = (current() if "torch" in modules else 0) if device is None else number_of(device)
-    if thorough is False:
-        refreshes, visible, order, replayed, named, _, _, known = WARM[0]
-        try:
-            if (
-                (VISIBLE not in VARIABLES if visible is None else VARIABLES[VISIBLE] is visible)
-                and (ORDER not in VARIABLES if order is None else VARIABLES[ORDER] is order)
-                and (REPLAYED not in VARIABLES if replayed is None else VARIABLES[REPLAYED] is replayed)
-                and (NAMED not in VARIABLES if named is None else VARIABLES[NAMED] is named)
-                and probe.refreshes == refreshes
-            ):
-                return known[device][requirement] is True
-        except (KeyError, TypeError):  # as in `require`
-            pass
+    if device is None:
+        device = current() if "torch" in modules else 0
+    elif device.__class__ is not int:
+        device = number_of(device)
+    try:
+        if (
+            thorough is False
+            and VISIBLE not in VARIABLES
+            and ORDER not in VARIABLES
+            and REPLAYED not in VARIABLES
+            and NAMED not in VARIABLES
+        ):
+            met: bool = BARE[0][device][requirement]
+            return met
+        _, visible, order, replayed, named, _, _, known = WARM[0]
+        if (
+            thorough is False
+            and (VISIBLE not in VARIABLES if visible is None else VARIABLES[VISIBLE] is visible)
+            and (ORDER not in VARIABLES if order is None else VARIABLES[ORDER] is order)
+            and (REPLAYED not in VARIABLES if replayed is None else VARIABLES[REPLAYED] is replayed)
+            and (NAMED not in VARIABLES if named is None else VARIABLES[NAMED] is named)
+        ):
+            met = known[device][requirement]
+            return met
+    except (KeyError, TypeError):  # as in `require`
+        pass
     return _supports(requirement, device, thorough=thorough)
+
+
+def _own_list(dialect: str) -> object:
+    from capably.gate.asked import own_list  # noqa: PLC0415 - see above
+
+    return own_list(dialect)
 
 
 def _supports(requirement: str | Requirement, device: int | Device | None, *, thorough: bool) -> bool:
     before = now()
     if not isinstance(device, int):
-        needed = _read(requirement)
-        _check(requirement, needed)
-        if device is None:  # no GPU
-            return False
-        from capably.engine import judge  # noqa: PLC0415 - waited for by those who need it
-
-        driver = probe.look(thorough=thorough).driver if needed.mentions("driver", "cuda") else None
-        verdict = judge(needed, device, driver, toolkit=_compiler(needed), installed=_installed(needed))
-        return verdict.outcome is Outcome.RUNS
+        return _judged(requirement, device, thorough=thorough)
     answer = usable(requirement, thorough=thorough)
+    from capably.codes import Outcome  # noqa: PLC0415 - see above
+
     met = 0 <= device < len(answer.verdicts) and answer.verdicts[device].outcome is Outcome.RUNS
     if answer.lasting and not thorough:
         remember(before, device, requirement, met)
     return met
+
+
+def _judged(requirement: str | Requirement, device: Device | None, *, thorough: bool) -> bool:
+    """Whether a device that is given as a record meets *requirement*; None is no GPU."""
+    from capably.codes import Outcome  # noqa: PLC0415 - see above
+    from capably.engine import judge  # noqa: PLC0415 - see above
+    from capably.gate import asked  # noqa: PLC0415 - see above
+
+    needed = asked.needed_of(requirement)
+    if device is None:
+        return False
+    driver = probe.look(thorough=thorough).driver if needed.mentions("driver", "cuda") else None
+    compiler, versions = asked.compiler_asked(needed), asked.versions_asked(needed)
+    return judge(needed, device, driver, toolkit=compiler, installed=versions).outcome is Outcome.RUNS
 
 
 def capability(device: DeviceLike = None) -> ComputeCapability:
@@ -244,114 +295,3 @@ def capability(device: DeviceLike = None) -> ComputeCapability:
 
 
 _ANY_GPU = ">=1.0"
-
-
-def _left_out(answer: Answer, feature: str | None) -> str:
-    """Which of the GPUs here do not qualify, beside one that does."""
-    short = [
-        line
-        for line, verdict in zip(answer.lines, answer.verdicts, strict=False)
-        if verdict.outcome is not Outcome.RUNS
-    ]
-    whose = f"{feature}: " if feature else ""
-    do = "do" if len(short) > 1 else "does"
-    return "\n  ".join(
-        (f"{whose}{len(short)} of {len(answer.verdicts)} GPUs {do} not meet `{answer.requirement}`", *short)
-    )
-
-
-def _own_list(dialect: str | None) -> object:
-    """The list of a tool, where it is none of those with which everything that is remembered goes."""
-    if dialect is None:
-        return None
-    from capably.gate.lists import lists_set  # noqa: PLC0415 - rarely needed
-
-    own, _ = lists_set({}, dialect)
-    return None if own is None or own in LISTS else os.environ.get(own)
-
-
-def _read(requirement: str | Requirement) -> Requirement:
-    if isinstance(requirement, Requirement):
-        return requirement
-    if not isinstance(requirement, str):
-        raise TypeError(f"the requirement is {requirement!r}: it takes a text, such as '>=7.5'{_meant(requirement)}")
-    try:
-        return Requirement.parse(requirement)
-    except ParseError:
-        from capably.wanted import read_requirement  # noqa: PLC0415 - only for the error, which says what was meant
-
-        return read_requirement(requirement)
-
-
-def _meant(value: object) -> str:
-    """What a number in place of a requirement may mean: frameworks compare it in three ways."""
-    from capably.arch import ComputeCapability  # noqa: PLC0415 - only for the error
-
-    if isinstance(value, bytes):
-        return f"; did you mean {value.decode(errors='replace')!r}?"
-    if isinstance(value, list | set | tuple | frozenset) and all(isinstance(one, str) for one in value) and value:
-        return f"; did you mean {' | '.join(sorted(value))!r}?"
-    try:
-        number = round(value * 10) if isinstance(value, float) else value
-        found = ComputeCapability.of(number)  # type: ignore[arg-type]
-    except (TypeError, ParseError, ValueError, OverflowError):
-        return "; did you mean '>=1.0', which any GPU meets?" if value is None else ""
-    return f"; did you mean '>={found}', '{found}' (exactly that) or '{found.major}.x'?"
-
-
-def _check(requirement: str | Requirement, needed: Requirement) -> None:
-    """Refuse what makes no sense on any machine. It is read while the child process that asks the driver starts."""
-    from capably.wanted import check, read_requirement  # noqa: PLC0415 - it loads what judges
-
-    if isinstance(requirement, str):
-        read_requirement(requirement)
-    else:
-        check(needed)
-
-
-def _given(toolkit: str | None) -> Toolkit | None:
-    if toolkit is None:
-        return None
-    from capably.facts import Toolkit, ToolkitKind  # noqa: PLC0415 - rarely needed
-    from capably.version import CudaVersion  # noqa: PLC0415 - rarely needed
-
-    if not isinstance(toolkit, str):
-        raise TypeError(f"toolkit is {toolkit!r}: it takes a text; did you mean '{toolkit}'?")
-    try:
-        return Toolkit(ToolkitKind.NVCC, "", cuda=CudaVersion.parse(toolkit))
-    except ParseError as error:
-        digits = "".join(character for character in toolkit if character.isdigit())
-        meant = f"{digits[:2]}.{digits[2]}" if len(digits) == 3 else "12.8"
-        raise ParseError(
-            error.what, toolkit, error.start, error.end, f"{error.expected}; did you mean `{meant}`?"
-        ) from None
-
-
-def _compiler(needed: Requirement) -> Toolkit | None:
-    if not needed.mentions("toolkit"):
-        return None
-    from capably.gate.compiler import nvcc_here  # noqa: PLC0415 - rarely needed
-
-    return nvcc_here()
-
-
-def _installed(needed: Requirement) -> tuple[tuple[str, str], ...] | None:
-    if not needed.mentions("installed", *LOADED):
-        return None
-    versions: list[tuple[str, str]] = []
-    if needed.mentions("installed"):
-        from capably.scanner.metadata import installed_versions  # noqa: PLC0415 - rarely needed
-
-        found = installed_versions(needed.distributions, sys.path)
-        versions += ((name, version or "(version unknown)") for name, version in found.items())
-    if needed.mentions(*LOADED):
-        from capably.probe.loaded import loaded_versions  # noqa: PLC0415 - rarely needed
-
-        loaded = loaded_versions()
-        if needed.mentions("ptxas") and ("triton" in modules or "torch" in modules):
-            from capably.gate.compiler import ptxas_here  # noqa: PLC0415 - rarely needed
-
-            ptxas = ptxas_here()
-            loaded |= {"ptxas": str(ptxas.cuda)} if ptxas is not None and ptxas.cuda is not None else {}
-        versions += ((f"{name}:", version) for name, version in loaded.items())
-    return tuple(sorted(versions))

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "BARE",
     "FLASHINFER_LIST",
     "NAMED",
     "ORDER",
     "REPLAYED",
     "TORCH_LIST",
+    "UNLISTED",
     "VARIABLES",
     "VISIBLE",
     "WARM",
@@ -47,6 +49,11 @@ WARM: list[tuple[Any, ...]] = [_NOTHING]
 One element, replaced at once, so that threads see all of it or nothing. Who compares the values does so by identity:
 a variable that is set anew has a new object as its value, and what does not change keeps the one that it has.
 """
+BARE: list[dict[Any, Any]] = [{}]
+"""The answers of `WARM` where none of the variables is set that decide about devices, as on most machines: to see that
+they are still not set takes half the time. Empty where one was."""
+UNLISTED: list[dict[Any, Any]] = [{}]
+"""Those of `BARE` where no list was set either."""
 
 
 def now() -> tuple[object, ...]:
@@ -63,9 +70,10 @@ def now() -> tuple[object, ...]:
 
 
 def _forget() -> None:
-    WARM[0] = _NOTHING
+    WARM[0], BARE[0], UNLISTED[0] = _NOTHING, {}, {}
 
 
+probe.forgetters.append(_forget)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)  # a child may not use the driver that its parent has initialised
 
@@ -83,3 +91,8 @@ def remember(values: tuple[object, ...], devices: object, requirement: object, a
         known = {}
     known.setdefault(devices, {})[requirement] = answer
     WARM[0] = (*values, known)
+    bare = not any(value is not None for value in values[1:5])
+    BARE[0] = known if bare else {}
+    UNLISTED[0] = known if bare and values[5] is values[6] is None else {}
+    if probe.refreshes != values[0]:  # somebody has refreshed since the first line, and would be told of the past
+        _forget()

@@ -49,7 +49,9 @@ _ASKED = (_REPLAY, PATIENCE, "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "LD_LI
 
 _known: dict[tuple[object, ...], Look] = {}
 refreshes = 0
-"""How often somebody has had the machine looked at again: whoever remembers an answer compares it."""
+"""How often somebody has had the machine looked at again: whoever is about to remember an answer compares it."""
+forgetters: list[Callable[[], None]] = []
+"""Called then, by those who remember answers."""
 
 
 def __getattr__(name: str) -> object:
@@ -155,6 +157,8 @@ def look(
     if refresh:
         _known.clear()  # also what was seen under other variables, or more thoroughly
         refreshes += 1
+        for forget in forgetters:
+            forget()
     here = _here(None, strict=strict)
     replayed = here.environ.get(_REPLAY)
     library = None if replayed else initialised_here(here)

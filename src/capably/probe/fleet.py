@@ -137,7 +137,7 @@ def _in_doubt(machine: Machine, so_far: Answers, value: str | None, order: str |
 
 def _compat_likely(machine: Machine) -> bool:
     """A forward-compatibility package may stand before the driver's own library; whether it works, cuInit says."""
-    return "compat" in machine.environ.get("LD_LIBRARY_PATH", "") or machine.at("/usr/local/cuda/compat").exists()
+    return "compat" in machine.environ.get("LD_LIBRARY_PATH", "") or machine.exists("/usr/local/cuda/compat")
 
 
 def _may_not_start(machine: Machine, so_far: Answers) -> bool:
