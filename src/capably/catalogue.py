@@ -81,8 +81,9 @@ def _outcome(requirement: Requirement, device: Device, memory: int | None, why: 
         for amount in amounts
     ]
     outcomes = {verdict.outcome for verdict in verdicts}
-    if len(outcomes) == 1 and Outcome.UNKNOWN not in outcomes:
-        return outcomes.pop()
+    for decided in (Outcome.RUNS, Outcome.FAILS):
+        if outcomes == {decided}:
+            return decided
     told = [{(reason.subject, reason.outcome) for reason in verdict.reasons} for verdict in verdicts]
     close = {subject for subject, _ in told[0] ^ told[-1]}
     unknown = {subject for one in told for subject, outcome in one if outcome is Outcome.UNKNOWN}
