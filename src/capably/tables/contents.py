@@ -1,4 +1,7 @@
-"""What each table holds: its fields, their kinds, their words and their bounds; one function for a table."""
+"""What each table holds: its fields, their kinds, their words and their bounds; one function for a table.
+
+It is one room, however many tables there are: they refer to each other, and are read in the same few words.
+"""
 
 from __future__ import annotations
 
