@@ -28,12 +28,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 OLD, NEW = "0.2.5", "0.7.2.post1"
 TORCH = "torch==2.13.0"
-TORCH_IMPORTS = ("filelock", "fsspec", "jinja2", "networkx", "setuptools", "sympy", "typing-extensions")
+TORCH_IMPORTS = ("filelock", "fsspec", "jinja2", "networkx", "setuptools>=70.1", "sympy", "typing-extensions")
 # Of the builds for Linux on x86-64 that without CUDA: 190 MB instead of 3 GB.
 CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
 # What `flashinfer.jit` imports, without the rest of what FlashInfer names: kernels for real GPUs.
 NEEDED = {
-    OLD: ("setuptools", "numpy", "packaging", "ninja"),
+    OLD: ("setuptools>=70.1", "numpy", "packaging", "ninja"),
     NEW: ("apache-tvm-ffi<0.2", "nvidia-ml-py", "requests", "tabulate", "tqdm", "einops", "click"),
 }
 REPORTED = "5.2 6.0 7.0 7.5 8.0 8.6 9.0+PTX"

@@ -552,6 +552,20 @@ def test_progress_is_shown_on_a_terminal_once_it_takes_a_while(monkeypatch: pyte
         progress("a.so", 1, 10)
 
 
+def test_progress_says_which_of_how_many_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("one", "two", "three")
+    wheels = [
+        build.wheel(tmp_path, name, "1.0", {"a.so": build.library(build.fatbin([build.sass("sm_90")]))})
+        for name in names
+    ]
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(console.ProgressBar, "patience", 0.0)
+    assert main(["check", *map(str, wheels), "--gpu", "all"]) in {0, 1, 3}
+    assert "reading 3 of 3" in terminal.getvalue()
+    assert "100%" in terminal.getvalue().rpartition("judging")[2]
+
+
 def test_progress_leaves_the_screen_before_anything_else_is_written_there(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = _Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
@@ -586,7 +600,7 @@ def test_progress_is_shown_while_judging_too(hopper: Path, monkeypatch: pytest.M
     told: list[tuple[str, int, int]] = []
     columns = [Gpu(Device(ComputeCapability.parse(text)), Driver(cuda=CudaVersion(13, 0))) for text in ("8.0", "9.0")]
     judge_all([("a", scan(hopper)), ("b", scan(hopper))], columns, lambda *step: told.append(step))
-    assert told == [("a", 0, 4), ("a", 1, 4), ("b", 2, 4), ("b", 3, 4)]
+    assert told == [("a", 0, 4), ("a", 1, 4), ("b", 2, 4), ("b", 3, 4), ("b", 4, 4)]
 
 
 def test_a_pinned_release_is_fetched_with_all_options(

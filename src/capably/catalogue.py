@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from capably.codes import Outcome
-from capably.engine import accepted_targets, judge
+from capably.engine import judge
 from capably.facts import Device
 from capably.requirement import Requirement
 from capably.tables import Instance, Product, tables
 
-__all__ = ["Catalogue", "accepted_targets", "meeting"]
+__all__ = ["Catalogue", "meeting"]
 
 # The memory that CUDA finds, beside the memory as it is sold or stated: correcting errors takes a sixteenth of some, the
 # driver a little of all, and who states it counts by thousands or by 1024.
@@ -80,9 +80,10 @@ def _outcome(requirement: Requirement, device: Device, memory: int | None, why: 
         )
         for amount in amounts
     ]
-    first = verdicts[0].outcome or Outcome.UNKNOWN
-    if first is not Outcome.UNKNOWN and all(verdict.outcome is first for verdict in verdicts):
-        return first
+    outcomes = {verdict.outcome for verdict in verdicts}
+    for decided in (Outcome.RUNS, Outcome.FAILS):
+        if outcomes == {decided}:
+            return decided
     told = [{(reason.subject, reason.outcome) for reason in verdict.reasons} for verdict in verdicts]
     close = {subject for subject, _ in told[0] ^ told[-1]}
     unknown = {subject for one in told for subject, outcome in one if outcome is Outcome.UNKNOWN}

@@ -56,4 +56,6 @@ def judge_all(
             GridRow(asked, whole, alternative, tuple(found.get(index) for index in range(len(gpus))))
             for alternative, found in cells.items()
         ]
+    if artifacts:
+        progress(artifacts[-1][0], len(artifacts) * len(gpus), len(artifacts) * len(gpus))
     return Grid(tuple(gpus), tuple(rows))

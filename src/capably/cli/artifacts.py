@@ -68,6 +68,7 @@ def read_artifacts(
     store: Store | None = None,
     with_sha256: bool = False,
     with_kernels: bool = False,
+    step: Callable[[int, int], object] = lambda _number, _total: None,
 ) -> Iterator[tuple[str, Artifact]]:
     """Each artifact under the name by which it was asked for.
 
@@ -80,6 +81,7 @@ def read_artifacts(
         store: See `capably.scanner.scan`.
         with_sha256: Whether to hash files.
         with_kernels: Whether to read the kernels of each image.
+        step: Is told which of how many is read now.
 
     Raises:
         WrongUseError: A name and a version are apart.
@@ -96,7 +98,8 @@ def read_artifacts(
         environment = find_environment(python)
         return environment, distributions(environment)
 
-    for text in asked:
+    for number, text in enumerate(asked, 1):
+        step(number, len(asked))
         try:
             found = _find(text, installed, fetch_pinned)
             if isinstance(found, str):

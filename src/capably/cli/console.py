@@ -99,7 +99,8 @@ def output_options(command: str, formats: Sequence[str] = ("text", "json")) -> C
                     default="auto",
                     show_default=True,
                     envvar=[f"{prefix}_COLOR", "CAPABLY_COLOR"],
-                    help="Whether to colour text; auto does on a terminal.",
+                    help="Whether to colour text; auto does on a terminal. Green is yes, cyan yes by a compiler, yellow partly, "
+                    "red no, magenta unknown: each stands there in words, too.",
                 ),
                 click.option("-q", "--quiet", is_flag=True, help="No notes and no progress on standard error."),
             )
@@ -248,6 +249,11 @@ class ProgressBar:
         self._doing = doing
         self._start = time.monotonic()
         self._task: Any = None
+        self._place = ""
+
+    def step(self, number: int, total: int) -> None:
+        """Say which of how many things comes now, counted from 1."""
+        self._place = f" {number} of {total}" if total > 1 else ""
 
     @classmethod
     def clear(cls) -> None:
@@ -272,7 +278,11 @@ class ProgressBar:
             self._open()
         # The name comes from a file and is no markup, hence the column that takes it as it is.
         ProgressBar._on_screen.update(
-            self._task, description=printable(name)[-60:], completed=done, total=total or None
+            self._task,
+            description=printable(name)[-60:],
+            completed=done,
+            total=total or None,
+            doing=self._doing + self._place,
         )
 
     def _open(self) -> None:
@@ -280,7 +290,7 @@ class ProgressBar:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn  # noqa: PLC0415 - as above
 
         ProgressBar._on_screen = bar = Progress(
-            TextColumn(self._doing),
+            TextColumn("{task.fields[doing]}"),
             BarColumn(20),
             TaskProgressColumn(),
             TextColumn("{task.description}", markup=False),
@@ -288,4 +298,4 @@ class ProgressBar:
             transient=True,
         )
         bar.start()
-        self._task = bar.add_task("", total=None)
+        self._task = bar.add_task("", total=None, doing=self._doing + self._place)

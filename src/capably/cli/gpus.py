@@ -48,15 +48,20 @@ def gpus(  # noqa: PLR0917 - click passes options by name
 
     products, by_name = find_gpus(name)
     instance = find_instance(name)
+    accepted = None
+    if targets:
+        from capably.engine import accepted_targets  # noqa: PLC0415 - see capably.cli.app
+
+        accepted = {product.capability: accepted_targets(product.capability) for product in products}
     if as_json:
         from capably.report.machine import dumps, gpus_document  # noqa: PLC0415 - see capably.cli.app
 
         found = () if instance is None else (instance,)
-        print_answer(dumps(gpus_document(products, found, targets=targets)) + "\n")
+        print_answer(dumps(gpus_document(products, found, accepted)) + "\n")
     else:
         from capably.report.gpus_text import gpus_text  # noqa: PLC0415 - see capably.cli.app
 
-        print_answer(gpus_text(products, style_of(color), details=by_name, instance=instance, targets=targets))
+        print_answer(gpus_text(products, style_of(color), details=by_name, instance=instance, targets=accepted))
     return 0
 
 

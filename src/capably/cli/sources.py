@@ -96,6 +96,7 @@ class ArtifactReader:
                     store=store,
                     with_sha256=with_sha256,
                     with_kernels=with_kernels,
+                    step=progress.step,
                 )
             )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from dataclasses import replace
 
 from capably import facts
 from capably.codes import Outcome
-from capably.engine.containers import judge_fatbin
+from capably.engine.image import judge_image
 from capably.engine.roles import role_of
 from capably.tables import tables
 
@@ -48,12 +49,23 @@ def best_share(artifact: Artifact) -> float | None:
 
 @functools.lru_cache(maxsize=4096)
 def _served(fatbin: Fatbin, linked_from: tuple[Image, ...]) -> tuple[int, ...]:
-    """The known devices, by number, on which *fatbin* loads."""
+    """The known devices, by number, on which *fatbin* loads: those on which one of its images does."""
+    images = dict.fromkeys((*fatbin.images, *linked_from))
+    # How an image is stored decides nothing: most of a wheel are of a few kinds without it.
+    plain = {replace(image, compression=facts.Compression.NONE, concatenated=False) for image in images}
+    return tuple(set().union(*map(_reached, plain)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _reached(image: Image) -> frozenset[int]:
+    """The known devices, by number, on which *image* loads. Link-time IR loads on none: a linker takes it."""
+    if image.kind is facts.ImageKind.LTOIR:
+        return frozenset()
     usable = (Outcome.RUNS, Outcome.COMPILES)
-    return tuple(
+    return frozenset(
         index
         for index, (device, driver) in enumerate(_devices())
-        if judge_fatbin(fatbin, device, driver, linked_from).outcome in usable
+        if judge_image(image, device, driver).outcome in usable
     )
 
 

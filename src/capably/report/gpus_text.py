@@ -11,7 +11,7 @@ from capably.report.layout import HARD_SPACE
 from capably.tables import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from capably.arch import ComputeCapability
     from capably.catalogue import Catalogue
@@ -27,7 +27,7 @@ def gpus_text(
     *,
     details: bool,
     instance: Instance | None = None,
-    targets: bool = False,
+    targets: Mapping[ComputeCapability, Sequence[tuple[Target, Outcome]]] | None = None,
 ) -> str:
     """Products: all of them by capability, or the few that a name may mean, in full.
 
@@ -36,7 +36,7 @@ def gpus_text(
         style: How.
         details: The few.
         instance: The cloud instance type that was named, where one was.
-        targets: Say of each capability what it accepts.
+        targets: What devices of each capability accept, in order of preference; None where nobody asked.
     """
     out: list[str] = []
     if not details:
@@ -54,15 +54,15 @@ def gpus_text(
                 kinds.setdefault(product.kind, []).append(style.safe(product.name).replace(" ", HARD_SPACE))
             for kind, names in kinds.items():
                 out += style.wrap(", ".join(names), f"  {kind:<12} ", " " * 15, "dim")
-            if targets:
-                out += _accepted(capability, style)
+            if targets is not None:
+                out += _accepted(targets[capability], style)
         return "\n".join(out) + "\n"
     for product in products:
         out += [*([""] if out else []), *_product(product, style)]
         if instance is not None:
             out += style.wrap(_of_instance(instance, style), "  instance     ", " " * 15, "dim")
-        if targets:
-            out += _accepted(product.capability, style)
+        if targets is not None:
+            out += _accepted(targets[product.capability], style)
     return "\n".join(out) + "\n"
 
 
@@ -79,9 +79,8 @@ def memory_in_words(gpu: Product | Instance) -> str:
     return "" if gpu.memory_bytes is None else f"{round(gpu.memory_bytes / (1 << 30), 1):g} GiB"
 
 
-def _accepted(capability: ComputeCapability, style: Style) -> list[str]:
+def _accepted(found: Sequence[tuple[Target, Outcome]], style: Style) -> list[str]:
     """What devices accept, machine code and PTX."""
-    found = accepted_targets(capability)
     rows = (
         ("machine code", [str(target) for target, outcome in found if outcome is Outcome.RUNS]),
         ("PTX", [str(target) for target, outcome in found if outcome is not Outcome.RUNS]),

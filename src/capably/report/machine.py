@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from capably.escaping import json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from capably.arch import ComputeCapability
+    from capably.arch import ComputeCapability, Target
     from capably.catalogue import Catalogue
     from capably.check.grid import Grid, Result
-    from capably.codes import Reason
+    from capably.codes import Outcome, Reason
     from capably.engine.verdict import Compilation, OutcomeCounts
     from capably.facts import Artifact, Driver, Finding, Image, Library, Role
     from capably.tables import Instance, Product, Tables
@@ -293,12 +293,18 @@ def _details(found: list[tuple[Image, int]]) -> dict[str, Any]:
 
 
 def gpus_document(
-    products: Sequence[Product], instances: Sequence[Instance] = (), *, targets: bool = False
+    products: Sequence[Product],
+    instances: Sequence[Instance] = (),
+    targets: Mapping[ComputeCapability, Sequence[tuple[Target, Outcome]]] | None = None,
 ) -> dict[str, Any]:
     """The answer of ``capably gpus``: *products*, the cloud instance types that were named, and perhaps what they accept."""
     return {
         "schema": _SCHEMA,
-        "gpus": [_product(product, targets=targets) for product in products],
+        "gpus": [
+            _product(product)
+            | ({"targets": [str(target) for target, _ in targets[product.capability]]} if targets is not None else {})
+            for product in products
+        ],
         "instances": [_instance(instance) for instance in instances],
     }
 
@@ -331,13 +337,7 @@ def _instance(instance: Instance) -> dict[str, Any]:
     }
 
 
-def _accepted(product: Product) -> dict[str, Any]:
-    from capably.catalogue import accepted_targets  # noqa: PLC0415 - only where it is asked for
-
-    return {"targets": [str(target) for target, _ in accepted_targets(product.capability)]}
-
-
-def _product(product: Product, *, targets: bool = False) -> dict[str, Any]:
+def _product(product: Product) -> dict[str, Any]:
     known = _tables()
     architecture = known.architectures.get(product.capability)
     served = known.driver_ranges.get(product.capability)
@@ -349,7 +349,6 @@ def _product(product: Product, *, targets: bool = False) -> dict[str, Any]:
         "aliases": list(product.aliases),
         "hosts": list(product.hosts),
         "memory_bytes": product.memory_bytes,
-        **(_accepted(product) if targets else {}),
         "drivers": {"first": served.first if served else None, "last": served.last if served else None},
         "grade": product.grade,
         "sources": list(product.sources),

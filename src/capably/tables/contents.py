@@ -1,6 +1,6 @@
 """What each table holds: its fields, their kinds, their words and their bounds; one function for a table.
 
-Long, and one room: the functions are alike, and whoever changes one looks at the others.
+It is one room, however many tables there are: they refer to each other, and are read in the same few words.
 """
 
 from __future__ import annotations
