@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from capably.check.entries import differing, entries, told
 from capably.check.findings import beside
 from capably.engine.verdict import Coverage
+from capably.report.cells import cell_of
 from capably.report.check_notes import all_reasons, drivers, legend
 from capably.report.kernels_text import check_kernels_text
+from capably.report.layout import Cell, table
 from capably.report.matrix import matrix
 from capably.report.words import (
     finding_sentence,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from capably.facts import Finding
     from capably.report.layout import Style
 
-__all__ = ["check_text"]
+__all__ = ["by_system_text", "check_text"]
 
 _FEW = 3
 _SOME = 2
@@ -77,6 +79,44 @@ def check_text(
     if verbose:
         out += all_reasons(grid, names, style)
     return "\n".join(out).rstrip("\n") + "\n"
+
+
+def by_system_text(grids: Sequence[tuple[str, Grid]], style: Style) -> str:
+    """One table for several machines: a line for each GPU of each, a column for each package.
+
+    Args:
+        grids: What was judged, by the name of the record of the machine.
+        style: How to print.
+    """
+    columns = list(dict.fromkeys(entry.rows[0].called for _, grid in grids for entry in entries(grid)))
+    if not columns:
+        return "nothing to judge: no GPU code found\n"
+    header = [
+        Cell("system", "strong"),
+        Cell("GPU", "strong"),
+        *(Cell(style.clip(one, _ROOM), "strong") for one in columns),
+    ]
+    rows = [header]
+    for name, grid in grids:
+        lead = Cell(style.clip(name, _ROOM), "strong")
+        found = {entry.rows[0].called: entry for entry in entries(grid)}
+        for index, gpu in enumerate(grid.gpus if found else ()):
+            fares = [
+                (entry.whole or entry.lines[0].fares)[index] if (entry := found.get(one)) is not None else None
+                for one in columns
+            ]
+            there = [
+                cell_of(fare) if one in found else Cell("not there", "dim")
+                for one, fare in zip(columns, fares, strict=True)
+            ]
+            rows.append([lead, Cell(gpu_name(gpu, style)), *there])
+        if not found:
+            rows.append([lead, Cell("-", "dim"), *(Cell("not judged", "doubt") for _ in columns)])
+    note = style.wrap("why, and what to do: the same command with one --system alone", "note: ")
+    return "\n".join([*table(rows, style, fixed=2), "", *note]) + "\n"
+
+
+_ROOM = 28
 
 
 def _stories(
