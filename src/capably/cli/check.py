@@ -135,6 +135,9 @@ def check(  # noqa: PLR0917 - click passes options by name
             error.add_note(text)
         raise
     kernels = kernels or pattern is not None
+    # A variable puts a machine in the place of this one, and leaves the environment as it is.
+    source = click.get_current_context().get_parameter_source("records")
+    named = source is click.core.ParameterSource.COMMANDLINE
     read = functools.cache(
         lambda names: reader.read(
             names,
@@ -144,7 +147,7 @@ def check(  # noqa: PLR0917 - click passes options by name
     )
     runs = []
     for record, (columns, notes) in zip(recorded, chosen, strict=True):
-        if record is None or reader.python is not None or kernels:
+        if record is None or reader.python is not None or kernels or (record.packages is None and not named):
             found = read(artifacts)
         else:
             found = record.find(artifacts, read, reader.report)
@@ -162,8 +165,8 @@ def check(  # noqa: PLR0917 - click passes options by name
             from capably.report.machine import by_system_document, check_document, dumps  # noqa: PLC0415 - as above
 
             answers = [check_document(grid, reader.errors, kernels=kernels, wanted=wanted) for grid in grids]
-            named = zip(records, answers, strict=False)
-            text = dumps(answers[0] if len(grids) == 1 else by_system_document(named)) + "\n"
+            several = by_system_document(zip(records, answers, strict=False))
+            text = dumps(answers[0] if len(grids) == 1 else several) + "\n"
         elif not everything and reader.errors:
             text = ""
         elif len(grids) == 1:

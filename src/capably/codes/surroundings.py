@@ -62,7 +62,6 @@ PAGES = (
         example={
             "compiler": "nvrtc of CUDA 11.8",
             "kind": "machine code",
-            "target": "sm_90",
             "why": "it does not load",
         },
     ),

@@ -23,6 +23,7 @@ from capably.report.words import (
     page_title,
     plural,
     short_gpu,
+    without_common_folder,
 )
 from capably.wording import by_number, join
 
@@ -97,7 +98,8 @@ def by_system_text(grids: Sequence[tuple[str, Grid]], style: Style) -> str:
         *(Cell(style.clip(one, _ROOM), "strong") for one in columns),
     ]
     rows = [header]
-    for name, grid in grids:
+    names = without_common_folder([name for name, _ in grids])
+    for name, (_, grid) in zip(names, grids, strict=True):
         lead = Cell(style.clip(name, _ROOM), "strong")
         found = {entry.rows[0].called: entry for entry in entries(grid)}
         for index, gpu in enumerate(grid.gpus if found else ()):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from capably.codes import FINDINGS, REASONS, Page
 from capably.logs import FactOrigin, State
+from capably.report.words import without_common_folder
 from capably.tables import tables
 
 if TYPE_CHECKING:
@@ -268,7 +269,7 @@ def _explanation(one: Explanation, style: Style, options: str) -> Iterator[str]:
 
 def _how_sure(one: Explanation) -> str:
     """What is said of the first cause, where nothing decides."""
-    return "likely" if one.causes[0].state is State.LIKELY else "usually" if one.because else "possibly"
+    return "likely" if one.causes[0].state in (State.HOLDS, State.LIKELY) else "usually" if one.because else "possibly"
 
 
 def logs_text(answers: Sequence[tuple[str, Sequence[Explanation]]], style: Style) -> str:
@@ -279,6 +280,7 @@ def logs_text(answers: Sequence[tuple[str, Sequence[Explanation]]], style: Style
         style: How to print.
     """
     lines: list[str] = []
+    names = without_common_folder([name for name, _ in answers])
     for number, first in enumerate(answers[0][1]):
         lines += [*([""] if lines else []), style.paint(first.found.message.title, "strong")]
         lines += [
@@ -286,7 +288,7 @@ def logs_text(answers: Sequence[tuple[str, Sequence[Explanation]]], style: Style
             *style.wrap(first.found.message.means),
             "",
         ]
-        for name, explained in answers:
+        for name, (_, explained) in zip(names, answers, strict=True):
             one = explained[number]
             left = [judged.cause for judged in one.causes if judged.state is not State.EXCLUDED]
             cause = tables().causes.get(one.answer or "") or (left[0] if left else None)

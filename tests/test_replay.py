@@ -1,0 +1,160 @@
+"""Records of machines with their packages, judged and explained elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import build
+import pytest
+from schemas import fits_schema
+from test_doctor import environment, made
+
+from capably.cli.app import run
+from capably.facts import Record, to_object
+from capably.probe import dumps, load, load_record
+
+SYSTEMS = Path(__file__).parent / "data" / "systems"
+MESSAGE = "RuntimeError: CUDA error: no kernel image is available for execution on the device"
+Captured = pytest.CaptureFixture[str]
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the interpreter of the environments is a script")
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CAPABLY_SYSTEM", "CAPABLY_DRIVER", "VIRTUAL_ENV", "CONDA_PREFIX"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def recorded(folder: Path, system: str, *wheels: Path, gpu: str = "") -> Path:
+    """What `doctor --save` writes of a recorded machine and an environment with *wheels*."""
+    folder.mkdir()
+    file = folder / "machine.json"
+    asked = ["doctor", "--system", str(SYSTEMS / f"{system}.json"), "--python", str(environment(folder, *wheels))]
+    assert run([*asked, "--save", str(file), *(["--gpu", gpu] if gpu else []), "-q"]) == 0
+    return file
+
+
+@pytest.fixture
+def three(tmp_path: Path, capsys: Captured) -> list[Path]:
+    """Three machines that fare differently with packages of the same name."""
+    found = [
+        recorded(tmp_path / "ada", "rtx-3090-4090", made(tmp_path, "kernels", "1.0", "sm_89")),
+        recorded(
+            tmp_path / "old",
+            "rtx-3090-4090",
+            made(tmp_path, "kernels", "0.9", "sm_70"),
+            made(tmp_path, "more", "2", "sm_80"),
+        ),
+        recorded(tmp_path / "named", "none", made(tmp_path, "kernels", "1.1", "sm_90"), gpu="RTX 5090, H100"),
+    ]
+    capsys.readouterr()
+    return found
+
+
+def options(files: list[Path]) -> list[str]:
+    return [part for file in files for part in ("--system", str(file))]
+
+
+def as_json(capsys: Captured, *arguments: str, code: int = 0) -> Any:
+    assert run([*arguments, "--json", "-q"]) == code
+    found = json.loads(capsys.readouterr().out)
+    fits_schema(found)
+    return found
+
+
+WORDS = {"yes": "yes", "yes-compiled": "yes by PTX", "partly": "partly", "no": "no", "likely": "likely"}
+
+
+def test_three_records_in_one_check_answer_as_each_alone(three: list[Path], capsys: Captured) -> None:
+    together = as_json(capsys, "check", *options(three))
+    alone = [as_json(capsys, "check", "--system", str(file)) for file in three]
+    assert together["systems"] == [
+        {"system": str(file), "answer": answer} for file, answer in zip(three, alone, strict=True)
+    ]
+    assert [len(one["results"]) for one in alone] == [2, 4, 2], "not all alike"
+    assert run(["check", *options(three), "-q"]) == 0
+    table = [re.split(r"  +", line) for line in capsys.readouterr().out.splitlines()]
+    assert table[0] == ["system", "GPU", "kernels", "more"], "a column for each package"
+    shown = iter(table[1:])
+    for name, answer in zip(("ada", "old", "named"), alone, strict=True):
+        for index, gpu in enumerate(answer["gpus"]):
+            own = {one["artifact"]: WORDS[one["headline"]] for one in answer["results"] if one["gpu"] == index}
+            words = [own.get(package, "not there") for package in ("kernels", "more")]
+            line = next(shown)
+            assert line[0] == f"{name}/machine.json"
+            assert line[1] in gpu["name"]
+            assert line[2:] == words
+
+
+def test_three_records_in_one_explain_answer_as_each_alone(three: list[Path], capsys: Captured) -> None:
+    together = as_json(capsys, "explain", MESSAGE, *options(three))
+    alone = [as_json(capsys, "explain", MESSAGE, "--system", str(file)) for file in three]
+    assert together["systems"] == [
+        {"system": str(file), "answer": answer} for file, answer in zip(three, alone, strict=True)
+    ]
+    answers = [one["explanations"][0]["answer"] for one in alone]
+    assert answers[1:] == ["build-lacks-device", "gpus-differ"]
+    assert run(["explain", MESSAGE, *options(three), "-q"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for code in answers[1:]:
+        assert f"[{code}]" in text
+
+
+def test_a_record_is_judged_by_its_own_packages_and_the_gpus_that_were_named(
+    three: list[Path], capsys: Captured
+) -> None:
+    found = as_json(capsys, "check", "--system", str(three[2]))
+    assert [gpu["capability"] for gpu in found["gpus"]] == ["12.0", "9.0"]
+    assert [(one["artifact"], one["version"], one["headline"]) for one in found["results"]] == [
+        ("kernels", "1.1", "no"),
+        ("kernels", "1.1", "yes"),
+    ]
+    assert as_json(capsys, "check", "Kernels==1.1", "--system", str(three[2]))["results"][0]["headline"] == "no"
+    assert run(["check", "kernel", "--system", str(three[2])]) == 2
+    assert "did you mean `kernels`" in capsys.readouterr().err
+    doctor = as_json(capsys, "doctor", "--system", str(three[2]))
+    assert [gpu["capability"] for gpu in doctor["gpus"]] == ["12.0", "9.0"]
+    assert {(one["artifact"], one["headline"]) for one in doctor["packages"]} == {("kernels", "no"), ("kernels", "yes")}
+
+
+def test_an_empty_judgement_exits_with_3_and_says_what_would_help(tmp_path: Path, capsys: Captured) -> None:
+    old = str(SYSTEMS / "rtx-3090-4090.json")
+    for level in ([], ["--fail-on", "none"]):
+        assert run(["check", "--system", old, *level]) == 3
+        shown = capsys.readouterr()
+        assert shown.out == "nothing to judge: no GPU code found\n"
+        assert "capably doctor --save FILE" in shown.err
+    empty = recorded(tmp_path / "empty", "rtx-3090-4090")
+    assert run(["check", "--system", str(empty)]) == 3
+    assert "no package with GPU code was found when" in capsys.readouterr().err
+    assert run(["check", "--system", old, "--system", str(empty)]) == 3
+
+
+def test_a_record_of_packages_names_no_place_of_the_machine(tmp_path: Path, capsys: Captured) -> None:
+    members = {"p/_C.so": build.library(build.fatbin([build.sass("sm_80")]))}
+    wheel = build.wheel(tmp_path, "p", "1", members)
+    file = recorded(tmp_path / "secret-place", "rtx-3090-4090", wheel)
+    capsys.readouterr()
+    text = file.read_text(encoding="ascii")
+    assert "secret-place" not in text
+    assert str(tmp_path) not in text
+    assert '"p/_C.so"' in text
+
+
+def test_older_records_are_read_and_the_rest_is_refused(tmp_path: Path) -> None:
+    system = load(SYSTEMS / "none.json")
+    assert load_record(SYSTEMS / "none.json") == Record(system)
+    file = tmp_path / "x.json"
+    for name, value, said in (("packages", {}, r"\$.packages"), ("gpus", [{}], r"\$.gpus\[0\]"), ("other", 1, "other")):
+        file.write_text(json.dumps({**to_object(system), name: value}), encoding="ascii")
+        with pytest.raises(ValueError, match=said):
+            load(file)
+    assert load_record(SYSTEMS / "none.json").packages is None
+    file.write_text(dumps(replace(system, python="3.99")), encoding="ascii")
+    assert load(file).python == "3.99"
