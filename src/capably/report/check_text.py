@@ -89,33 +89,34 @@ def by_system_text(grids: Sequence[tuple[str, Grid]], style: Style) -> str:
         grids: What was judged, by the name of the record of the machine.
         style: How to print.
     """
-    columns = list(dict.fromkeys(entry.rows[0].called for _, grid in grids for entry in entries(grid)))
+    columns = list(dict.fromkeys(row.asked for _, grid in grids for row in grid.rows))
     if not columns:
         return "nothing to judge: no GPU code found\n"
-    header = [
-        Cell("system", "strong"),
-        Cell("GPU", "strong"),
-        *(Cell(style.clip(one, _ROOM), "strong") for one in columns),
-    ]
-    rows = [header]
+    titles = ["system", "GPU", *(style.clip(one, _ROOM) for one in columns)]
+    rows = [[Cell(title, "strong") for title in titles]]
     names = without_common_folder([name for name, _ in grids])
     for name, (_, grid) in zip(names, grids, strict=True):
         lead = Cell(style.clip(name, _ROOM), "strong")
-        found = {entry.rows[0].called: entry for entry in entries(grid)}
-        for index, gpu in enumerate(grid.gpus if found else ()):
-            fares = [
-                (entry.whole or entry.lines[0].fares)[index] if (entry := found.get(one)) is not None else None
-                for one in columns
-            ]
-            there = [
-                cell_of(fare) if one in found else Cell("not there", "dim")
-                for one, fare in zip(columns, fares, strict=True)
-            ]
-            rows.append([lead, Cell(gpu_name(gpu, style)), *there])
+        found = {entry.rows[0].asked: entry for entry in entries(grid)}
         if not found:
             rows.append([lead, Cell("-", "dim"), *(Cell("not judged", "doubt") for _ in columns)])
+            continue
+        for index, gpu in enumerate(grid.gpus):
+            cells = (_in_column(found.get(one), index, style) for one in columns)
+            rows.append([lead, Cell(gpu_name(gpu, style)), *cells])
     note = style.wrap("why, and what to do: the same command with one --system alone", "note: ")
     return "\n".join([*table(rows, style, fixed=2), "", *note]) + "\n"
+
+
+def _in_column(entry: Entry | None, gpu: int, style: Style) -> Cell:
+    """How a package fares on one GPU of a machine, with its version there where nobody named that."""
+    if entry is None:
+        return Cell("not there", "dim")
+    cell = cell_of((entry.whole or entry.lines[0].fares)[gpu])
+    version = entry.rows[0].artifact.version
+    if version is None or version in entry.rows[0].asked:
+        return cell
+    return Cell(f"{cell.text} ({style.clip(version, _ROOM)})", cell.tone)
 
 
 _ROOM = 28
