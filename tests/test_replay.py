@@ -158,3 +158,21 @@ def test_older_records_are_read_and_the_rest_is_refused(tmp_path: Path) -> None:
     assert load_record(SYSTEMS / "none.json").packages is None
     file.write_text(dumps(replace(system, python="3.99")), encoding="ascii")
     assert load(file).python == "3.99"
+
+
+@pytest.mark.parametrize("mark", ["pyvenv.cfg", "conda-meta"])
+def test_an_environment_on_path_that_is_not_the_judged_one_is_named(
+    mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    other = environment(tmp_path)
+    monkeypatch.setenv("PATH", str(other / "bin"))
+    monkeypatch.setenv("CAPABLY_SYSTEM", str(SYSTEMS / "none.json"))
+    run(["check", "--gpu", "T4"])
+    assert "not that of" not in capsys.readouterr().err, "a Python of the system"
+    (other / mark).touch()
+    run(["check", "--gpu", "T4"])
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"(capably's own, not that of {other}/bin/python on PATH: name it with --python)" in said
+    monkeypatch.delenv("CAPABLY_SYSTEM")
+    assert run(["doctor", "--no-cache"]) == 0
+    assert f"not that of {other}/bin/python" in " ".join("".join(capsys.readouterr()).split())
