@@ -109,8 +109,8 @@ def doctor(  # noqa: PLR0917 - click passes options by name
     system = recorded.system
     if environment is None:
         installed = _recorded(recorded)
-    elif not installed:
-        note(f"no package to judge in {environment.place} ({environment.chosen_by})", quiet=quiet)
+    elif environment.other is not None:
+        note(f"looking at the packages of {environment.place} ({environment.chosen_by})", quiet=quiet)
     if save is not None:
         text = probe.dumps_record(_to_save(recorded, installed, gpus, with_uuids=with_uuids))
         if save == "-":

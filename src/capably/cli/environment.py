@@ -24,11 +24,13 @@ class Environment:
         place: Where it is, for people: without the name of the user.
         chosen_by: Why this one, for people.
         paths: Directories that hold distributions, in order.
+        other: The interpreter on PATH, where that is of an environment that nobody chose; None where there is none.
     """
 
     place: str
     chosen_by: str
     paths: tuple[str, ...]
+    other: str | None = None
 
 
 def find_environment(python: str | None) -> Environment:
@@ -57,7 +59,7 @@ def find_environment(python: str | None) -> Environment:
     chosen_by = (
         "capably's own" if other is None else f"capably's own, not that of {other} on PATH: name it with --python"
     )
-    return Environment(shown_path(sys.prefix), chosen_by, tuple(path for path in sys.path if path))
+    return Environment(shown_path(sys.prefix), chosen_by, tuple(path for path in sys.path if path), other)
 
 
 def _other_on_path() -> str | None:
