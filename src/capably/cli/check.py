@@ -147,14 +147,15 @@ def check(  # noqa: PLR0917 - click passes options by name
     )
     runs = []
     for record, (columns, notes) in zip(recorded, chosen, strict=True):
-        if record is None or reader.python is not None or kernels or (record.packages is None and not named):
+        replayed = record is not None and reader.python is None and (named or record.packages is not None)
+        if record is None or not replayed or kernels:
             found = read(artifacts)
         else:
             found = record.find(artifacts, read, reader.report)
         where = f"{record.name}: " if record is not None and len(recorded) > 1 else ""
         for text in notes if found or not reader.errors else ():
             note(f"{where}{text}", quiet=quiet)  # where there is something to judge
-        runs.append(Run(record, columns, found))
+        runs.append(Run(record if replayed else None, columns, found))
     everything = [one for run in runs for one in run.found]
     wanted = None if pattern is None else reader.find_kernels(everything, pattern)
     json_wanted = as_json or format_ == "json"
