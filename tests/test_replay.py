@@ -176,3 +176,19 @@ def test_an_environment_on_path_that_is_not_the_judged_one_is_named(
     monkeypatch.delenv("CAPABLY_SYSTEM")
     assert run(["doctor", "--no-cache"]) == 0
     assert f"not that of {other}/bin/python" in " ".join("".join(capsys.readouterr()).split())
+
+
+def test_bitsandbytes_without_code_for_the_gpu_is_not_told_to_look_for_another_cuda(capsys: Captured) -> None:
+    text = (
+        "CUDA Setup failed despite GPU being available\n"
+        "Error no kernel image is available for execution on the device at line 167 in file D:\\csrc\\ops.cu\n"
+    )
+    found = as_json(capsys, "explain", text, "--system", str(SYSTEMS / "none.json"))["explanations"]
+    assert [one["message"] for one in found] == ["no-kernel-image"]
+
+
+def test_a_cause_that_holds_beside_open_ones_is_likely_and_says_why(capsys: Captured) -> None:
+    text = "ptxas fatal   : Value 'sm_120' is not defined for option 'gpu-name'"
+    assert run(["explain", text, "--system", str(SYSTEMS / "none.json"), "-q"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "likely: The compiler is older than the GPU, because every toolkit from CUDA 12.8 on knows sm_120." in shown
