@@ -658,8 +658,10 @@ def test_without_artifact_the_environment_is_judged(
 def test_an_environment_without_gpu_code(capsys: Captured, tmp_path: Path) -> None:
     root = tmp_path / "bare"
     venv.create(root, symlinks=True, with_pip=False)
-    assert main(["check", "--gpu", "H100", "--python", str(root)]) == 0
-    assert capsys.readouterr().out == "nothing to judge: no GPU code found\n"
+    assert main(["check", "--gpu", "H100", "--python", str(root)]) == 3
+    shown = capsys.readouterr()
+    assert shown.out == "nothing to judge: no GPU code found\n"
+    assert "name another environment with --python, or name a release" in shown.err
 
 
 def test_a_distribution_that_cannot_be_read_is_reported(

@@ -427,7 +427,7 @@ def test_files_that_are_no_records_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="No such file"):
         probe.load(tmp_path / "none.json")
     with path.open("wb") as file:
-        file.truncate((16 << 20) + 1)
+        file.truncate((64 << 20) + 1)
     with pytest.raises(ValueError, match="too large"):
         probe.load(path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from capably.doctor import Installed
-    from capably.facts import Device, Driver, System
+    from capably.facts import Device, Driver, Record, System
 
 __all__ = ["doctor"]
 
@@ -43,7 +44,9 @@ __all__ = ["doctor"]
     help="The interpreter or environment whose distributions are meant. Default: the active one, else capably's own.",
 )
 @click.option(
-    "--save", metavar="FILE", help="Write a record of the machine, to be sent and replayed; - is standard output."
+    "--save",
+    metavar="FILE",
+    help="Write a record of the machine and its packages, to be sent and replayed; - is standard output.",
 )
 @click.option("--with-uuids", is_flag=True, help="Keep the UUIDs of the GPUs in that record.")
 @click.option(
@@ -51,7 +54,7 @@ __all__ = ["doctor"]
     "record",
     metavar="FILE",
     envvar=["CAPABLY_DOCTOR_SYSTEM", "CAPABLY_SYSTEM"],
-    help="A recorded machine, instead of this one. Its packages are read only where --python names them.",
+    help="A recorded machine, instead of this one, with the packages of the record, or those that --python names.",
 )
 @click.option(
     "--fail-on",
@@ -99,19 +102,24 @@ def doctor(  # noqa: PLR0917 - click passes options by name
     installed: list[Installed] = []
     present: frozenset[str] | None = None
     with environment_and_machine(record, python) as (environment, system_to_come):
-        if environment is not None and save != "-":
+        if environment is not None:
             installed = read_installed(environment, no_cache=no_cache, quiet=quiet, color=color)
             present = system_libraries() if record is None else None
-        system = system_to_come.result()
+        recorded = system_to_come.result()
+    system = recorded.system
+    if environment is None:
+        installed = _recorded(recorded)
+    elif environment.other is not None:
+        note(f"looking at the packages of {environment.place} ({environment.chosen_by})", quiet=quiet)
     if save is not None:
-        text = probe.dumps(system if with_uuids else without_uuids(system))
+        text = probe.dumps_record(_to_save(recorded, installed, gpus, with_uuids=with_uuids))
         if save == "-":
             print_answer(text)
             return 0
         _write(save, text)
         note(f"the record of the machine is in {save}", quiet=quiet)
-    columns = _columns(system, gpus, driver, quiet=quiet)
-    examination = diagnose(system, installed or _recorded(system), columns, present=present)
+    columns = _columns(recorded, gpus, driver, quiet=quiet)
+    examination = diagnose(system, installed, columns, present=present)
     place = f"{environment.place} ({environment.chosen_by})" if environment else None
     if as_json or format_ == "json":
         from capably.report.doctor import doctor_document  # noqa: PLC0415 - see capably.cli.app
@@ -134,16 +142,39 @@ def _write(place: str, text: str) -> None:
         raise WrongUseError(f"cannot write the record: {place}: {error.strerror or type(error).__name__}") from error
 
 
+def _to_save(record: Record, installed: list[Installed], gpus: tuple[str, ...], *, with_uuids: bool) -> Record:
+    """What is written of a machine and its packages: nothing that names a person or a place outside of them."""
+    from capably.cli.targets import read_gpus  # noqa: PLC0415 - see capably.cli.app
+    from capably.engine import condense  # noqa: PLC0415 - as above
+    from capably.facts import RecordedPackage  # noqa: PLC0415 - as above
+
+    def bare(requires: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(re.sub(r"\s*@\s*\S+", "", text) for text in requires)  # an address, or a path of somebody's
+
+    packages = []
+    for one in installed:
+        artifact = condense(one.artifact)
+        artifact = replace(artifact, path=one.name, sha256=None, requires=bare(artifact.requires))
+        packages.append(RecordedPackage(artifact, bare(one.requires), tuple(sorted(one.libraries))))
+    return replace(
+        record,
+        system=record.system if with_uuids else without_uuids(record.system),
+        packages=tuple(packages),
+        gpus=read_gpus(gpus) if gpus else record.gpus,
+    )
+
+
 def _columns(
-    system: System, gpus: tuple[str, ...], driver: str | None, *, quiet: bool
+    record: Record, gpus: tuple[str, ...], driver: str | None, *, quiet: bool
 ) -> tuple[tuple[Device, Driver], ...]:
     """The devices that are meant, each with its driver: every one that was found, since each can fail alone."""
     from capably.cli.targets import models, read_driver, read_gpus  # noqa: PLC0415 - see capably.cli.app
     from capably.tables import tables  # noqa: PLC0415 - as above
 
+    system = record.system
     taken = read_driver(driver) if driver is not None else system.driver
-    if gpus:
-        devices = read_gpus(gpus)
+    if gpus or record.gpus:
+        devices = read_gpus(gpus) if gpus else record.gpus
         if driver is None and taken is not None:
             note(f"by the driver of the machine, {driver_text(taken)}; name another with --driver", quiet=quiet)
     else:
@@ -156,8 +187,6 @@ def _columns(
 
 def system_libraries() -> frozenset[str] | None:
     """Names of the shared libraries that the dynamic linker finds; None where that is not known."""
-    import re  # noqa: PLC0415 - see capably.cli.app
-
     try:
         cache = Path("/etc/ld.so.cache").read_bytes()
     except OSError:
@@ -174,14 +203,16 @@ def system_libraries() -> frozenset[str] | None:
     return frozenset(names)
 
 
-def _recorded(system: System) -> list[Installed]:
-    """The distributions that a record names: their versions, without their files."""
+def _recorded(record: Record) -> list[Installed]:
+    """The packages of a record; of one of an older release, their versions without their files."""
     from capably.doctor import Installed  # noqa: PLC0415 - see capably.cli.app
     from capably.facts import Artifact, ArtifactKind  # noqa: PLC0415 - as above
 
+    if record.packages is not None:
+        return [Installed(one.artifact, one.requires, frozenset(one.libraries)) for one in record.packages]
     return [
         Installed(Artifact(name, ArtifactKind.DISTRIBUTION, name=name, version=version))
-        for name, version in system.distributions
+        for name, version in record.system.distributions
     ]
 
 

@@ -24,11 +24,13 @@ class Environment:
         place: Where it is, for people: without the name of the user.
         chosen_by: Why this one, for people.
         paths: Directories that hold distributions, in order.
+        other: The interpreter on PATH, where that is of an environment that nobody chose; None where there is none.
     """
 
     place: str
     chosen_by: str
     paths: tuple[str, ...]
+    other: str | None = None
 
 
 def find_environment(python: str | None) -> Environment:
@@ -53,7 +55,28 @@ def find_environment(python: str | None) -> Environment:
         except EnvironmentProblem as error:
             error.add_note(f"{variable} names it; unset that, or name an interpreter with --python")
             raise
-    return Environment(shown_path(sys.prefix), "capably's own", tuple(path for path in sys.path if path))
+    other = _other_on_path()
+    chosen_by = (
+        "capably's own" if other is None else f"capably's own, not that of {other} on PATH: name it with --python"
+    )
+    return Environment(shown_path(sys.prefix), chosen_by, tuple(path for path in sys.path if path), other)
+
+
+def _other_on_path() -> str | None:
+    """The interpreter on PATH, where that is of an environment and capably runs in one of its own, as with uvx."""
+    import shutil  # noqa: PLC0415 - for this question only
+
+    for name in ("python", "python3"):
+        found = shutil.which(name)
+        if found is None:
+            continue
+        prefix = os.path.dirname(os.path.dirname(os.path.abspath(found)))  # noqa: PTH100, PTH120 - pathlib takes 3 ms
+        if os.path.realpath(prefix) == os.path.realpath(sys.prefix):
+            return None
+        # A Python of the system holds what is meant as often as not: only an environment was chosen by somebody.
+        if any(os.path.exists(os.path.join(prefix, mark)) for mark in ("pyvenv.cfg", "conda-meta")):  # noqa: PTH110, PTH118
+            return shown_path(found)
+    return None
 
 
 def distributions(environment: Environment) -> dict[str, Distribution]:

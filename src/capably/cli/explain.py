@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from capably.codes import Page
-    from capably.facts import Artifact, System
-    from capably.logs import SeenMessage
+    from capably.facts import Artifact, Record
+    from capably.logs import Explanation, SeenMessage
     from capably.tables import Cause
 
 __all__ = ["explain"]
@@ -42,10 +42,13 @@ _MOST_READ = 1 << 30
 @click.option("--log", "log", metavar="FILE", envvar="CAPABLY_EXPLAIN_LOG", help="A log to explain; - reads a pipe.")
 @click.option(
     "--system",
-    "record",
+    "records",
+    multiple=True,
+    type=click.Path(),
     metavar="FILE",
     envvar=["CAPABLY_EXPLAIN_SYSTEM", "CAPABLY_SYSTEM"],
-    help="A record of the machine that the log comes from, as `capably doctor --save` writes it.",
+    help="A record of the machine that the log comes from, as `capably doctor --save` writes it; with several, one line "
+    "for each.",
 )
 @click.option(
     "--here",
@@ -86,7 +89,7 @@ _MOST_READ = 1 << 30
 def explain(  # noqa: PLR0917 - click passes options by name
     words: tuple[str, ...],
     log: str | None,
-    record: str | None,
+    records: tuple[str, ...],
     here: bool,
     gpus: tuple[str, ...],
     driver: str | None,
@@ -115,9 +118,10 @@ def explain(  # noqa: PLR0917 - click passes options by name
     from capably.report.machine import dumps  # noqa: PLC0415 - see capably.cli.app
 
     json_wanted = as_json or format_ == "json"
-    if here and record is not None:
+    if here and records:
         raise WrongUseError("--here and --system name two machines: the log comes from one of them")
-    asked = _FactsAsked(record, python, here, _given(gpus, driver, packages))
+    given = _given(gpus, driver, packages)
+    asked = [_Sought(record, python, here, given) for record in records or (None,)]
     code = " ".join(words) if words else None
     if code not in (None, "-") and log is not None:
         raise WrongUseError("a code and a log are two questions: ask one of them")
@@ -139,7 +143,7 @@ def explain(  # noqa: PLR0917 - click passes options by name
 
 
 @dataclass(frozen=True, slots=True)
-class _FactsAsked:
+class _Sought:
     """Where the facts are to come from."""
 
     record: str | None
@@ -206,26 +210,42 @@ def _page(code: str, *, json_wanted: bool, color: str) -> int:
     return 0
 
 
-def _log(text: bytes, asked: _FactsAsked, *, json_wanted: bool, color: str, quiet: bool) -> int:
+def _log(text: bytes, asked: Sequence[_Sought], *, json_wanted: bool, color: str, quiet: bool) -> int:
+    """What a log means: on one machine in full, on several a line for each."""
+    from capably.report.explain import log_document, log_text, logs_text  # noqa: PLC0415 - see capably.cli.app
+    from capably.report.machine import by_system_document, dumps  # noqa: PLC0415 - as above
+
+    answers = [_explained(text, one, color=color, quiet=quiet) for one in asked]
+    found = any(answers)
+    named = [(one.record or "", answer) for one, answer in zip(asked, answers, strict=True)]
+    if json_wanted:
+        documents = [(name, log_document(answer)) for name, answer in named]
+        print_answer(dumps(documents[0][1] if len(named) == 1 else by_system_document(documents)) + "\n")
+    elif not found:
+        print_answer("no message that is known\n")
+        note("`capably doctor` looks at the machine and at what is installed, whatever a log says", quiet=quiet)
+    elif len(named) == 1:
+        print_answer(log_text(answers[0], style_of(color), options=asked[0].options))
+    else:
+        print_answer(logs_text(named, style_of(color)))
+    return 0 if found else 3
+
+
+def _explained(text: bytes, asked: _Sought, *, color: str, quiet: bool) -> tuple[Explanation, ...]:
     from capably.logs import FactOrigin, files_of, recognise  # noqa: PLC0415 - see capably.cli.app
     from capably.logs import explain as explain_log  # noqa: PLC0415 - as above
-    from capably.report.explain import log_document, log_text  # noqa: PLC0415 - as above
-    from capably.report.machine import dumps  # noqa: PLC0415 - as above
 
     # The machine is looked at only where there is something to explain.
     recognised = recognise(text)
+    if not recognised:
+        return ()
     origin = FactOrigin.SYSTEM if asked.record else FactOrigin.THIS_MACHINE
     present = None if asked.here or asked.record else frozenset(filter(_is_file, files_of(text)))
-    system, artifacts = _facts(text, recognised, asked, present, color=color, quiet=quiet) if recognised else (None, [])
-    found = explain_log(text, system, artifacts, origin=origin, given=asked.given, present=present)
-    if json_wanted:
-        print_answer(dumps(log_document(found)) + "\n")
-    elif found:
-        print_answer(log_text(found, style_of(color), options=asked.options))
-    else:
-        print_answer("no message that is known\n")
-        note("`capably doctor` looks at the machine and at what is installed, whatever a log says", quiet=quiet)
-    return 0 if found else 3
+    record, artifacts = _facts(text, recognised, asked, present, color=color, quiet=quiet)
+    given = asked.given
+    if record.gpus and not record.system.devices and not given.devices:
+        given = replace(given, devices=record.gpus)  # as they were named when it was recorded
+    return explain_log(text, record.system, artifacts, origin=origin, given=given, present=present)
 
 
 def _is_file(path: str) -> bool:
@@ -237,31 +257,37 @@ def _is_file(path: str) -> bool:
 def _facts(
     text: bytes,
     recognised: Sequence[SeenMessage],
-    asked: _FactsAsked,
+    asked: _Sought,
     present: frozenset[str] | None,
     *,
     color: str,
     quiet: bool,
-) -> tuple[System, list[Artifact]]:
+) -> tuple[Record, list[Artifact]]:
     """The machine, and what is installed on it where that could tell something."""
     from capably.cli.environment import distributions  # noqa: PLC0415 - see capably.cli.app
     from capably.cli.installed import environment_and_machine, read_installed  # noqa: PLC0415 - as above
     from capably.logs import is_from, reads_packages  # noqa: PLC0415 - as above
 
     with environment_and_machine(asked.record, asked.python) as (environment, system_to_come):
-        system = system_to_come.result()
+        record = system_to_come.result()
+    system = record.system
     if present is not None and not is_from(text, asked.given, system, present):
-        return system, []  # nothing of it counts
+        return record, []  # nothing of it counts
     if asked.record is None and environment is not None:
         note(f"using the packages of {environment.place} ({environment.chosen_by})", quiet=quiet)
     if asked.record is not None and environment is not None:
         # Named, so it is what was running there.
         versions = ((name, one.version or "") for name, one in distributions(environment).items())
-        system = replace(system, distributions=tuple(versions))
+        record = replace(record, system=replace(system, distributions=tuple(versions)))
+    elif record.packages is not None:
+        kept = [one.artifact for one in record.packages]
+        versions = ((one.name, one.version) for one in kept if one.name and one.version)
+        known = tuple({**dict(versions), **dict(system.distributions)}.items())
+        return replace(record, system=replace(system, distributions=known)), kept
     if environment is None or not system.devices or not reads_packages(recognised):
-        return system, []
+        return record, []
     installed = read_installed(environment, no_cache=False, quiet=quiet, color=color)
-    return system, [one.artifact for one in installed]
+    return record, [one.artifact for one in installed]
 
 
 def _read(place: str, *, quiet: bool) -> bytes:

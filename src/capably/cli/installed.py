@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from capably.cli.environment import Environment
     from capably.doctor import Installed
-    from capably.facts import System
+    from capably.facts import Record
+    from capably.probe import Machine
     from capably.scanner.metadata import Distribution
 
 __all__ = ["environment_and_machine", "read_installed", "shared_libraries"]
@@ -26,7 +27,7 @@ _LONGEST_NAME = 255  # of a file, wherever Python runs
 @contextmanager
 def environment_and_machine(
     record: str | None, python: str | None
-) -> Iterator[tuple[Environment | None, Future[System]]]:
+) -> Iterator[tuple[Environment | None, Future[Record]]]:
     """The environment, and the machine, which a thread of its own looks at: it mostly waits for others.
 
     Args:
@@ -51,15 +52,23 @@ def environment_and_machine(
             environment = asked.result() if asked else None
             paths = environment.paths if environment else ()
             if record is not None:
-                yield environment, pool.submit(probe.load, record)
+                yield environment, pool.submit(probe.load_record, record)
             else:
-                yield environment, pool.submit(probe.system, probe.Machine(prefix=_prefix(paths), paths=paths))
+                yield environment, pool.submit(_here, probe.Machine(prefix=_prefix(paths), paths=paths))
         except BaseException:  # an interrupt above all: the pool waits for its thread, and that for a driver
             from capably import processes  # noqa: PLC0415 - rarely needed
 
             with processes.stopped():
                 pool.shutdown(cancel_futures=True)
             raise
+
+
+def _here(machine: Machine) -> Record:
+    """This machine, without its packages, which are read meanwhile; or the record that stands for it."""
+    from capably import probe  # noqa: PLC0415 - see capably.cli.app
+    from capably.facts import Record  # noqa: PLC0415 - as above
+
+    return Record(probe.system(machine))
 
 
 def _prefix(paths: tuple[str, ...]) -> str:

@@ -70,10 +70,9 @@ class ArtifactReader:
         from capably.cli.artifacts import NoArtifactError, read_artifacts, read_environment  # noqa: PLC0415 - slow
 
         def report(name: str, error: CapablyError) -> None:
-            self.errors.append((name, str(error)))
             if isinstance(error, NoArtifactError) and (text := advice(name)):
                 error.add_note(text)
-            explain(error)
+            self.report(name, error)
 
         store = None if self.no_cache else open_store()
         with ProgressBar(quiet=self.quiet, color=self.color) as progress:
@@ -99,6 +98,11 @@ class ArtifactReader:
                     step=progress.step,
                 )
             )
+
+    def report(self, name: str, error: CapablyError) -> None:
+        """That *name* could not be read."""
+        self.errors.append((name, str(error)))
+        explain(error)
 
     def find_kernels(self, found: Sequence[tuple[str, Artifact]], pattern: str) -> frozenset[str]:
         """See `capably.cli.kernels.find_kernels`; nothing where nothing could be read."""

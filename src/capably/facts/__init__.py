@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         Visibility,
     )
     from capably.facts.objects import from_object, to_object
+    from capably.facts.record import Record, RecordedPackage
 
 __all__ = [
     "DAMAGE",
@@ -60,6 +61,8 @@ __all__ = [
     "ImageKind",
     "Library",
     "PtxJit",
+    "Record",
+    "RecordedPackage",
     "Role",
     "Standing",
     "System",
@@ -79,6 +82,8 @@ _PARTS = {
     "Driver": "machine",
     "DriverState": "machine",
     "PtxJit": "machine",
+    "Record": "record",
+    "RecordedPackage": "record",
     "Standing": "machine",
     "System": "machine",
     "Toolkit": "machine",

@@ -193,7 +193,7 @@ def _explain(
     because = ""
     if answer is None and left:
         first = causes[0]
-        because = "; ".join(first.evidence) if first.state is State.LIKELY else ""
+        because = "; ".join(first.evidence) if first.state in (State.HOLDS, State.LIKELY) else ""
         if not because and first.cause.code == likely_first[0]:
             because = found.message.because
     return Explanation(found, tuple(causes), answer, eliminated, because, tuple(sorted(known.used.items())), note)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from capably.facts import Device, Driver, System, Toolkit, ToolkitKind
     from capably.probe.fleet import Look
-    from capably.probe.record import dumps, load, loads, save
+    from capably.probe.record import dumps, dumps_record, load, load_record, loads, save
 
 __all__ = [
     "PATIENCE",
@@ -28,8 +28,10 @@ __all__ = [
     "Machine",
     "devices",
     "dumps",
+    "dumps_record",
     "kernel_driver",
     "load",
+    "load_record",
     "loads",
     "look",
     "patience",
@@ -56,7 +58,7 @@ forgetters: list[Callable[[], None]] = []
 
 def __getattr__(name: str) -> object:
     """Records are loaded by those who use them: the others wait for an answer."""
-    if name in ("dumps", "load", "loads", "save"):
+    if name in ("dumps", "dumps_record", "load", "load_record", "loads", "save"):
         from capably.probe import record  # noqa: PLC0415 - see above
 
         return getattr(record, name)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from capably.check.entries import differing, entries, told
 from capably.check.findings import beside
 from capably.engine.verdict import Coverage
+from capably.report.cells import cell_of
 from capably.report.check_notes import all_reasons, drivers, legend
 from capably.report.kernels_text import check_kernels_text
+from capably.report.layout import Cell, table
 from capably.report.matrix import matrix
 from capably.report.words import (
     finding_sentence,
@@ -22,6 +24,7 @@ from capably.report.words import (
     page_title,
     plural,
     short_gpu,
+    without_common_folder,
 )
 from capably.wording import by_number, join
 
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from capably.facts import Finding
     from capably.report.layout import Style
 
-__all__ = ["check_text"]
+__all__ = ["by_system_text", "check_text"]
 
 _FEW = 3
 _SOME = 2
@@ -77,6 +80,46 @@ def check_text(
     if verbose:
         out += all_reasons(grid, names, style)
     return "\n".join(out).rstrip("\n") + "\n"
+
+
+def by_system_text(grids: Sequence[tuple[str, Grid]], style: Style) -> str:
+    """One table for several machines: a line for each GPU of each, a column for each package.
+
+    Args:
+        grids: What was judged, by the name of the record of the machine.
+        style: How to print.
+    """
+    columns = list(dict.fromkeys(row.asked for _, grid in grids for row in grid.rows))
+    if not columns:
+        return "nothing to judge: no GPU code found\n"
+    titles = ["system", "GPU", *(style.clip(one, _ROOM) for one in columns)]
+    rows = [[Cell(title, "strong") for title in titles]]
+    names = without_common_folder([name for name, _ in grids])
+    for name, (_, grid) in zip(names, grids, strict=True):
+        lead = Cell(style.clip(name, _ROOM), "strong")
+        found = {entry.rows[0].asked: entry for entry in entries(grid)}
+        if not found:
+            rows.append([lead, Cell("-", "dim"), *(Cell("not judged", "doubt") for _ in columns)])
+            continue
+        for index, gpu in enumerate(grid.gpus):
+            cells = (_in_column(found.get(one), index, style) for one in columns)
+            rows.append([lead, Cell(gpu_name(gpu, style)), *cells])
+    note = style.wrap("why, and what to do: the same command with one --system alone", "note: ")
+    return "\n".join([*table(rows, style, fixed=2), "", *note]) + "\n"
+
+
+def _in_column(entry: Entry | None, gpu: int, style: Style) -> Cell:
+    """How a package fares on one GPU of a machine, with its version there where nobody named that."""
+    if entry is None:
+        return Cell("not there", "dim")
+    cell = cell_of((entry.whole or entry.lines[0].fares)[gpu])
+    version = entry.rows[0].artifact.version
+    if version is None or version in entry.rows[0].asked:
+        return cell
+    return Cell(f"{cell.text} ({style.clip(version, _ROOM)})", cell.tone)
+
+
+_ROOM = 28
 
 
 def _stories(

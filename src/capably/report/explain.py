@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from capably.codes import FINDINGS, REASONS, Page
 from capably.logs import FactOrigin, State
+from capably.report.words import without_common_folder
 from capably.tables import tables
 
 if TYPE_CHECKING:
@@ -15,7 +16,16 @@ if TYPE_CHECKING:
     from capably.report.layout import Style
     from capably.tables import Cause
 
-__all__ = ["codes_document", "codes_text", "example", "log_document", "log_text", "page_document", "page_text"]
+__all__ = [
+    "codes_document",
+    "codes_text",
+    "example",
+    "log_document",
+    "log_text",
+    "logs_text",
+    "page_document",
+    "page_text",
+]
 
 _SCHEMA = 1
 
@@ -232,9 +242,8 @@ def _explanation(one: Explanation, style: Style, options: str) -> Iterator[str]:
         yield from style.wrap(answer.way_out, "way out:     ")
     elif left:
         first = left[0]
-        usual = bool(one.because)
-        said = f"{'likely' if first.state is State.LIKELY else 'usually' if usual else 'possibly'}: {first.cause.title}"
-        because = f", because {one.because}" if usual else ""
+        said = f"{_how_sure(one)}: {first.cause.title}"
+        because = f", because {one.because}" if one.because else ""
         yield from style.wrap(style.safe(f"{said}{because}".rstrip(".") + "."), "cause:       ", tone="doubt")
         yield from style.wrap(first.cause.way_out, "way out:     ")
         yield from style.wrap(style.safe(_command(first, options)), "tell apart:  ")
@@ -256,6 +265,43 @@ def _explanation(one: Explanation, style: Style, options: str) -> Iterator[str]:
         yield from style.wrap(f"{judged.cause.title} [{judged.cause.code}]", f"  {mark:<9}", " " * 11, tone)
         for evidence in judged.evidence:
             yield from style.wrap(style.safe(evidence), " " * 11 + "- ", " " * 13)
+
+
+def _how_sure(one: Explanation) -> str:
+    """What is said of the first cause, where nothing decides."""
+    return "likely" if one.causes[0].state in (State.HOLDS, State.LIKELY) else "usually" if one.because else "possibly"
+
+
+def logs_text(answers: Sequence[tuple[str, Sequence[Explanation]]], style: Style) -> str:
+    """What a log means on each of several machines, a line for each.
+
+    Args:
+        answers: The name of each record, and what the log means by it: the same messages for all.
+        style: How to print.
+    """
+    lines: list[str] = []
+    names = without_common_folder([name for name, _ in answers])
+    for number, first in enumerate(answers[0][1]):
+        lines += [*([""] if lines else []), style.paint(first.found.message.title, "strong")]
+        lines += [
+            *style.wrap(style.safe(first.found.excerpt), "  | ", "  | "),
+            *style.wrap(first.found.message.means),
+            "",
+        ]
+        for name, (_, explained) in zip(names, answers, strict=True):
+            one = explained[number]
+            left = [judged.cause for judged in one.causes if judged.state is not State.EXCLUDED]
+            cause = tables().causes.get(one.answer or "") or (left[0] if left else None)
+            word, tone = (
+                ("holds", "bad") if one.answer is not None else (_how_sure(one), "doubt") if left else ("none", "doubt")
+            )
+            said = f"{word}: {cause.title} [{cause.code}]" if cause is not None else "none that is known holds"
+            lines += style.wrap(style.safe(said), f"  {style.clip(name, _NAME)}: ", " " * 4, tone)
+    lines += ["", *style.wrap("one of them in full: the same command with that --system alone", "note:        ")]
+    return "\n".join(lines) + "\n"
+
+
+_NAME = 40
 
 
 def _command(judged: TestedCause, options: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from capably.arch import Target, TargetKind
-from capably.catalogue import accepted_targets
 from capably.codes import Grade, Outcome
 from capably.report.layout import HARD_SPACE
 from capably.tables import tables

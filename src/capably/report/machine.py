@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from capably.escaping import json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from capably.arch import ComputeCapability, Target
     from capably.catalogue import Catalogue
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from capably.tables import Instance, Product, Tables
 
 __all__ = [
+    "by_system_document",
     "catalogue_document",
     "check_document",
     "driver_object",
@@ -55,6 +56,11 @@ def schema() -> dict[str, Any]:
 
 
 # -- check
+
+
+def by_system_document(answers: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """The answers of a command by several recorded machines, each as it would be alone."""
+    return {"schema": _SCHEMA, "systems": [{"system": name, "answer": answer} for name, answer in answers]}
 
 
 def check_document(

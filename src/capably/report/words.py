@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from capably.facts import Finding
     from capably.report.layout import Style
 
-__all__ = ["finding_sentence", "gpu_name", "labelled", "named_gpu", "page_title", "plural", "short_gpu"]
+__all__ = [
+    "finding_sentence",
+    "gpu_name",
+    "labelled",
+    "named_gpu",
+    "page_title",
+    "plural",
+    "short_gpu",
+    "without_common_folder",
+]
 
 
 def gpu_name(gpu: Gpu, style: Style) -> str:
@@ -60,3 +69,18 @@ def page_title(code: str) -> str:
     if page is None:
         return code.replace("-", " ")
     return page.title if page.title[1:2].isupper() else page.title[:1].lower() + page.title[1:]
+
+
+def without_common_folder(names: Sequence[str]) -> list[str]:
+    """Names of files without the folder that all of them lie in.
+
+    >>> without_common_folder(["/srv/records/a.json", "/srv/records/old/a.json"])
+    ['a.json', 'old/a.json']
+    >>> without_common_folder(["a.json", "/srv/a.json"])
+    ['a.json', '/srv/a.json']
+    """
+    folders = [name.split("/")[:-1] for name in names]
+    same = 0
+    while all(len(folder) > same and folder[same] == folders[0][same] for folder in folders):
+        same += 1
+    return ["/".join(name.split("/")[same:]) for name in names]
