@@ -93,11 +93,11 @@ def _prepare(
 ) -> tuple[Requirement, Toolkit | None]:
     """Read what is asked, refuse what makes no sense on any machine, and load what judges."""
     from capably.engine import judge  # noqa: PLC0415, F401 - it is used by the latter
-    from capably.gate import asked, deciding  # noqa: PLC0415 - see above
+    from capably.gate import asked, lists  # noqa: PLC0415 - see above
 
     needed, given = asked.needed_of(requirement), asked.compiler_given(toolkit)
     if dialect is not None:
-        deciding.lists_set({}, dialect)  # raises what is wrong with it
+        lists.lists_set({}, dialect)  # raises what is wrong with it
     return needed, given
 
 
@@ -171,7 +171,7 @@ def require(
             and (FLASHINFER_LIST not in VARIABLES if other_list is None else VARIABLES[FLASHINFER_LIST] is other_list)
         ):
             answer = known[choice][requirement]
-            return answer
+            return answer  # noqa: RET504 - for its type
     except (KeyError, TypeError):  # a variable is gone, or nothing is known of this; what is no key is refused below
         pass
     before = now()
@@ -235,7 +235,7 @@ def supports(requirement: str | Requirement, device: DeviceLike = None, *, thoro
             and (NAMED not in VARIABLES if named is None else VARIABLES[NAMED] is named)
         ):
             met = known[device][requirement]
-            return met
+            return met  # noqa: RET504 - for its type
     except (KeyError, TypeError):  # as in `require`
         pass
     return _supports(requirement, device, thorough=thorough)
