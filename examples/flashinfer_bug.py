@@ -2,7 +2,7 @@
 
     python examples/flashinfer_bug.py [--work FOLDER] [--python VENV/bin/python] [--pip-option=OPTION]...
 
-Any Python that has pip will do, on Linux; it needs a C compiler and about 1.5 GB of disk, and fetches 350 MB. Everything is
+Any Python that has pip will do, on Linux; it needs a C compiler and about 1.7 GB of disk, and fetches some 300 MB. Everything is
 put into FOLDER, a temporary one unless it is named: a virtual environment with capably from this checkout and torch
 2.13.0, whose build for the CPU is taken where there is one (no GPU and no CUDA is used), and two releases of FlashInfer, each
 in a folder of its own: 0.2.5 from its source distribution, which has the check of the report, and 0.7.2.post1. Of what
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OLD, NEW = "0.2.5", "0.7.2.post1"
 TORCH = "torch==2.13.0"
 TORCH_IMPORTS = ("filelock", "fsspec", "jinja2", "networkx", "setuptools>=70.1", "sympy", "typing-extensions")
-# Of the builds for Linux on x86-64 that without CUDA: 190 MB instead of 3 GB.
+# Of the builds for Linux on x86-64 that without CUDA, 190 MB: the other brings the libraries of NVIDIA with it.
 CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
 # What `flashinfer.jit` imports, without the rest of what FlashInfer names: kernels for real GPUs.
 NEEDED = {
