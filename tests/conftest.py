@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 # No test may fail because a machine is slow; CI repeats the same examples every time.
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True, max_examples=300)
+settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 # Hundreds of children import the same modules: they keep them compiled, also where this shell asks Python not to.
