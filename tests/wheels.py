@@ -35,9 +35,9 @@ def wheel_path(filename: str, sha256: str) -> Path:
         if _matches(place / filename, sha256):
             return place / filename
     name, version, _, tags = parse_wheel_filename(filename)
-    # "py3" wheels install on any; of the others the tag names the interpreter.
-    interpreter = filename.removesuffix(".whl").split("-")[-3]
-    python = interpreter.removeprefix("cp") if interpreter.startswith("cp") else "312"
+    # "py3" wheels install on any, and those of the stable ABI on all newer ones; of the others the tag names it.
+    interpreter, abi = filename.removesuffix(".whl").split("-")[-3:-1]
+    python = interpreter.removeprefix("cp") if interpreter.startswith("cp") and abi != "abi3" else "312"
     platforms = sorted({f"--platform={tag.platform}" for tag in tags})
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as scratch:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SLICE", "find_products"]
 
-# What device plugins add to a label: the GPU is shared.
-_SHARED = re.compile(r"[ _-]shared\s*$")
+# What stands around a name: that the GPU is shared, in a label of a device plugin, and remarks.
+_AROUND = re.compile(r"[ _-]shared\s*$|\([^()]*\)")
 # A slice of a GPU, at the end of what nvidia-smi, device plugins and schedulers write: "A100-SXM4-40GB MIG 1g.5gb",
 # "nvidia_h100_80gb_hbm3_3g.40gb".
 SLICE = re.compile(r"(?i)(?:[\s_-]*\bmig\b.*|[\s_-]*(?<![a-z0-9])[1-9]c?\.?g\.[0-9]+gb(?:[+.][a-z0-9.]+)*\s*)$")
@@ -25,7 +25,7 @@ _PROFILE = re.compile(r"(?i)-(?:[0-9]+-)?[0-9]+(?:[abcq]|c?me)\s*$")
 # What drivers, shops, clouds and schedulers add to a name without changing the product: "Tesla V100-SXM2-32GB",
 # "Orin (nvgpu)", "A100-PG509-200" (the board), "H100-MEGA" and "nvidia-l4-vws" (Google Cloud), "-SHARED" (Kubernetes).
 _NOISE = re.compile(
-    r"\([^()]*\)|\b(?:gpu|tensor core|graphics|laptop|notebook|mobile|embedded|card|pcie?|"
+    r"\b(?:gpu|tensor core|graphics|laptop|notebook|mobile|embedded|card|pcie?|"
     r"sxm ?[0-9]?|nvl|oam|fhhl|dgxs|with|max-?q|design|hbm[0-9]?e?|gddr[0-9]x?|[0-9]+ ?g(?:i?b)?|pg[0-9]{3}-[0-9]{3}|"
     r"founders edition|fe|oem|engineering (?:sample|reference)|refresh|rev\.? ?[a-z0-9]|lite hash rate|lhr|ac|lc|ls|"
     r"converged accelerator|developer kit|dev ?kit|mega(?:gpu)?|vws|ws|dc)\b"
@@ -69,7 +69,7 @@ def find_products(products: tuple[Product, ...], name: str) -> tuple[Product, ..
 def _readings(name: str) -> Iterator[tuple[str, bool]]:
     """What *name* may be, from as it stands to the bare product; and whether that is read from the name of a board."""
     yield _compact(name), False
-    text = SLICE.sub("", _SHARED.sub("", name.casefold()).replace("_", " "))
+    text = SLICE.sub("", _AROUND.sub(" ", name.casefold()).replace("_", " "))
     text, virtual = _PROFILE.subn("", text)
     virtual += "grid" in text
     yield _compact(text), False
