@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,12 @@ def test_a_capability_beyond_the_tables_may_be_asked_for_and_one_that_nobody_has
     assert str(device.capability) == "99.9"
     with pytest.raises(CapablyError):
         named_devices(["7.7"])
+
+
+@pytest.mark.parametrize("part", [" ", "(", "()", "_", "- ", "mig ", "1g.", "nvidia ", " gpus"])
+def test_a_name_of_any_length_is_refused_at_once(part: str) -> None:
+    begin = time.process_time()
+    for command in (find_gpus, lambda name: named_devices([name])):
+        with pytest.raises((UnknownNameError, ParseError)):
+            command(f"a{part * (100_000 // len(part))}b")
+    assert time.process_time() - begin < 10

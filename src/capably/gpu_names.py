@@ -123,6 +123,8 @@ def find_instance(name: str) -> Instance | None:
 
 def _several(name: str) -> tuple[Product, ...]:
     """The products of a generation (``Blackwell``, ``Ada``) or of a series (``Jetson``, ``GeForce``); else none."""
+    if len(name) > _LONGEST_WORD:
+        return ()
     word = re.sub(r"(?i)^nvidia\s+|\s+(?:generation|gpus?|series)$", "", name).casefold()
     capabilities = {
         capability
@@ -163,6 +165,7 @@ _FOREIGN = re.compile(
     r"m[1-9](?: (?:pro|max|ultra))?|tpu|adreno|mali)\b.*"
 )
 _CLOSE = 0.72
+_LONGEST_WORD = 64  # characters of a generation, a series or a slice
 _SERIES = {"geforce": "geforce", "jetson": "jetson", "tegra": "jetson"}
 # Names in one that are each looked up, and names that are told to be wrong.
 _FEW = 8
@@ -172,7 +175,7 @@ def _find(name: str) -> tuple[Product, ...]:
     try:
         return tables().find_products(name)
     except UnknownNameError as error:
-        if not SLICE.sub("", name).strip():
+        if len(name) <= _LONGEST_WORD and not SLICE.sub("", name).strip():
             part = UnknownNameError("GPU", name)
             part.add_note("this is a MIG slice, a part of a GPU: name the GPU")
             raise part from None

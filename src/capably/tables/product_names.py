@@ -36,6 +36,7 @@ _GLUED = re.compile(r"(?:nvl|pcie|sxm[0-9]?|maxq|ws|fe|(?:16|24|32|40|48|64|80|9
 # Boards of one GPU have letters in the names of virtual GPUs, and large ones an `L` in some clusters: V100DX, H100XM,
 # A100L. NVIDIA AI Enterprise lists them: <https://docs.nvidia.com/ai-enterprise/> ("Peer-to-Peer CUDA Transfer Support").
 _BOARD = re.compile(r"([a-z]{1,2}[0-9]{1,3})(?:[dx]?[lmsx]|[abcdp])")
+_LONGEST = 256  # characters of what drivers and people write; a longer text is no name but as it stands
 _PREFIX = re.compile(r"^(?:geforce(?: (?:rtx|gtx|gts|gt))?|quadro(?: rtx)?|nvidia|tesla|jetson(?: agx)?)\b *")
 _GENERATION = re.compile(
     r" (?:ada(?: generation)?|generation|blackwell|(?:max-q )?(?:server|workstation) edition|workstation|server|edition)\b"
@@ -69,6 +70,8 @@ def find_products(products: tuple[Product, ...], name: str) -> tuple[Product, ..
 def _readings(name: str) -> Iterator[tuple[str, bool]]:
     """What *name* may be, from as it stands to the bare product; and whether that is read from the name of a board."""
     yield _compact(name), False
+    if len(name) > _LONGEST:
+        return
     text = SLICE.sub("", _AROUND.sub(" ", name.casefold()).replace("_", " "))
     text, virtual = _PROFILE.subn("", text)
     virtual += "grid" in text
