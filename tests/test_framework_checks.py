@@ -75,7 +75,7 @@ def taken(body: list[ast.stmt], wanted: Callable[[str], bool]) -> str:
 
     def names(node: ast.stmt) -> list[str]:
         targets = node.targets if isinstance(node, ast.Assign) else [node]
-        return [getattr(one, "name", None) or getattr(one, "id", "") for one in targets]
+        return [str(getattr(one, "name", getattr(one, "id", ""))) for one in targets]
 
     return "\n".join(ast.unparse(node) for node in body if any(map(wanted, names(node))))
 
