@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fakes import H100, H100B, Host, needs_compiler
 from plain import unmeasured
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +34,20 @@ def test_judging_needs_the_standard_library_only() -> None:
     tops = {name.split(".")[0] for name in modules_after(code) - modules_after("pass")}
     assert tops - {"capably"} <= set(sys.stdlib_module_names)
     assert not tops & {"ctypes", "subprocess", "socket"}
+
+
+def test_what_judges_is_loaded_while_the_driver_is_asked_and_not_before() -> None:
+    """The child process starts first: what was loaded before it took as long as the driver, and came on top."""
+    loaded = modules_after("from capably import capability, require, supports, usable")
+    assert "capably.gate.calls" in loaded
+    late = {"capably.requirement", "capably.engine", "capably.facts.machine", "capably.gate.answer", "capably.codes"}
+    assert not loaded & late
+
+
+@needs_compiler
+def test_the_first_answer_loads_no_pathlib(tmp_path: Path) -> None:
+    code = "import capably, sys\nsay([capably.supports('>=7.5'), 'pathlib' in sys.modules])"
+    assert Host(tmp_path, (H100, H100B)).run(code) == [True, False]
 
 
 @pytest.mark.parametrize("option", ["--version", "--help"])

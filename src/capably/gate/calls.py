@@ -93,7 +93,7 @@ def _prepare(
 ) -> tuple[Requirement, Toolkit | None]:
     """Read what is asked, refuse what makes no sense on any machine, and load what judges."""
     from capably.engine import judge  # noqa: PLC0415, F401 - it is used by the latter
-    from capably.gate import asked, lists  # noqa: PLC0415 - see above
+    from capably.gate import asked, deciding, lists  # noqa: PLC0415, F401 - see above
 
     needed, given = asked.needed_of(requirement), asked.compiler_given(toolkit)
     if dialect is not None:
@@ -170,8 +170,8 @@ def require(
             and (TORCH_LIST not in VARIABLES if torch_list is None else VARIABLES[TORCH_LIST] is torch_list)
             and (FLASHINFER_LIST not in VARIABLES if other_list is None else VARIABLES[FLASHINFER_LIST] is other_list)
         ):
-            answer = known[choice][requirement]
-            return answer  # noqa: RET504 - for its type
+            kept: Answer = known[choice][requirement]
+            return kept
     except (KeyError, TypeError):  # a variable is gone, or nothing is known of this; what is no key is refused below
         pass
     before = now()
@@ -234,8 +234,8 @@ def supports(requirement: str | Requirement, device: DeviceLike = None, *, thoro
             and (REPLAYED not in VARIABLES if replayed is None else VARIABLES[REPLAYED] is replayed)
             and (NAMED not in VARIABLES if named is None else VARIABLES[NAMED] is named)
         ):
-            met = known[device][requirement]
-            return met  # noqa: RET504 - for its type
+            kept: bool = known[device][requirement]
+            return kept
     except (KeyError, TypeError):  # as in `require`
         pass
     return _supports(requirement, device, thorough=thorough)
